@@ -1,0 +1,93 @@
+"""Distil a teacher into a student half as deep: soft targets, masked-LM loss and hidden-state cosine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoModelForMaskedLM, BertForMaskedLM, PreTrainedTokenizerFast, set_seed
+
+from bert_distillation import hub
+from bert_distillation.errors import InputError
+from bert_distillation.losses import Distillation
+from bert_distillation.options import check_at_least, check_share, option, required, run_step
+from bert_distillation.sequences import open_tokenizer, read_metadata
+from bert_distillation.student import student_from_teacher
+from bert_distillation.training import TrainingConfig, make_accelerator, run_training
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig(TrainingConfig):
+    """Interface of `python -m bert_distillation.distill`."""
+
+    student: Path = required("Folder for the student, in Hugging Face format.")
+    teacher: Path | None = option(None, "Folder of the teacher, a BERT with a masked-LM head; it wins over the name.")
+    teacher_name: str = option(hub.BERT, "Hub name of the teacher.")
+    num_layers: int = option(0, "Layers of the student; 0 means half the teacher's.")
+    dropout: float = option(0.1, "Dropout of the student.")
+    copy_mlm_transform: bool = option(False, "Also start the transform before the vocabulary from the teacher's.")
+    freeze_position_embeddings: bool = option(True, "Keep the teacher's position embeddings, as in the original run.")
+    temperature: float = option(2.0, "Softens both distributions in the soft-target loss.")
+    alpha_ce: float = option(5.0, "Weight of the soft-target loss.")
+    alpha_mlm: float = option(2.0, "Weight of the masked-LM loss.")
+    alpha_cos: float = option(1.0, "Weight of the hidden-state cosine loss.")
+    restrict_ce_to_mask: bool = option(False, "Soft targets on masked tokens only, instead of on all real tokens.")
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work, each by name and value."""
+        super().__post_init__()
+        check_at_least(self, 0, "num_layers", "alpha_ce", "alpha_mlm", "alpha_cos")
+        check_share(self, "dropout")
+        if self.temperature <= 0:
+            raise InputError(f"temperature must be positive, got {self.temperature}.")
+        if not self.alpha_ce + self.alpha_mlm + self.alpha_cos > 0:
+            raise InputError("alpha_ce, alpha_mlm and alpha_cos are all 0: nothing would be learnt.")
+
+
+def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> BertForMaskedLM:
+    """The frozen teacher, checked against the vocabulary and the length of the sequences."""
+    where = (config.teacher, config.teacher_name)
+    teacher = hub.load_model(AutoModelForMaskedLM, *where, of="teacher")
+    if not isinstance(teacher, BertForMaskedLM):
+        raise InputError(f"teacher: this is a {type(teacher).__name__}; give a BERT with a masked-LM head.")
+    hub.require_same_vocabulary(hub.load_tokenizer(*where, of="teacher"), tokenizer, of="teacher")
+    if teacher.config.vocab_size < len(tokenizer):
+        raise InputError(
+            f"The sequences have {len(tokenizer)} words and the teacher {teacher.config.vocab_size}. "
+            "Run `preprocess` with the teacher's tokenizer, or choose another teacher."
+        )
+    longest, positions = read_metadata(config.sequences).max_seq_length, teacher.config.max_position_embeddings
+    if longest > positions:
+        raise InputError(
+            f"The sequences have up to {longest} tokens and the teacher has {positions} positions. "
+            f"Run `preprocess` with --max_seq_length {positions} or less."
+        )
+    return teacher.requires_grad_(False).eval()
+
+
+def distill(config: DistillConfig) -> None:
+    """Train and write the student."""
+    accelerator = make_accelerator(config.mixed_precision)
+    set_seed(config.seed)
+    tokenizer = open_tokenizer(config.sequences)
+    teacher = load_teacher(config, tokenizer).to(accelerator.device)
+    student = student_from_teacher(
+        teacher,
+        config.num_layers or max(1, teacher.config.num_hidden_layers // 2),
+        dropout=config.dropout,
+        copy_mlm_transform=config.copy_mlm_transform,
+    )
+    if config.freeze_position_embeddings:
+        student.distilbert.embeddings.position_embeddings.requires_grad_(False)
+    run_training(
+        step="distill",
+        config=config,
+        accelerator=accelerator,
+        objective=Distillation(student, teacher, config.temperature, config.restrict_ce_to_mask),
+        weights={"ce": config.alpha_ce, "mlm": config.alpha_mlm, "cos": config.alpha_cos},
+        tokenizer=tokenizer,
+        output=config.student,
+        inputs={"teacher": config.teacher},
+    )
+
+
+if __name__ == "__main__":
+    run_step(DistillConfig, distill)

@@ -1,0 +1,105 @@
+"""Models and tokenizers from a folder or, where none is given, from the hub by name.
+
+Every step takes the two as separate inputs, `x` (a folder) and `x_name` (a hub name); the folder wins. A name may carry
+a revision, `owner/name@revision`; the names we default to are pinned here.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, BertTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+
+from bert_distillation.errors import InputError
+from bert_distillation.options import existing_folder
+
+BERT = "google-bert/bert-base-uncased"
+
+REVISIONS = {
+    BERT: "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
+    "wikimedia/wikipedia": "b04c8d1ceb2f5cd4588862100d08de323dccfbaa",
+    # The repository holds a script, which `datasets` no longer runs; the hub's own conversion lies on this branch.
+    "bookcorpus/bookcorpus": "refs/convert/parquet",
+}
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """'owner/name@revision' -> (name, revision); our defaults have a pinned revision without being told."""
+    name, _, revision = name.partition("@")
+    return name, revision or REVISIONS.get(name)
+
+
+def source(folder: Path | None, name: str, *, of: str) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for the folder, or for the hub name where there is no folder."""
+    if folder is not None:
+        existing_folder(of, folder, "a model in Hugging Face format (config.json, model.safetensors, tokenizer files)")
+        return {"pretrained_model_name_or_path": str(folder), "local_files_only": True}
+    if not name:
+        raise InputError(f"{of}: give a folder with --{of} or a hub name with --{of}_name.")
+    name, revision = split_revision(name)
+    return {"pretrained_model_name_or_path": name, "revision": revision}
+
+
+def load_config(folder: Path | None, name: str, *, of: str) -> PretrainedConfig:
+    """The model's configuration."""
+    return _load(AutoConfig, source(folder, name, of=of), of)
+
+
+def load_model(auto_class: Any, folder: Path | None, name: str, *, of: str, **settings: Any) -> Any:
+    """The model as `auto_class` (for example `AutoModelForMaskedLM`); weights from safetensors only."""
+    return _load(auto_class, source(folder, name, of=of), of, use_safetensors=True, **settings)
+
+
+def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedTokenizerFast:
+    """The fast WordPiece tokenizer; a folder that holds only `vocab.txt` (uncased BERT) will do."""
+    if folder is not None:
+        existing_folder(of, folder, "tokenizer files (vocab.txt or tokenizer.json)")
+        if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
+            return bert_tokenizer(folder / "vocab.txt")
+    tokenizer = _load(AutoTokenizer, source(folder, name, of=of), of)
+    missing = [token for token in ("cls", "sep", "pad", "mask", "unk") if getattr(tokenizer, f"{token}_token") is None]
+    if missing or not tokenizer.is_fast:
+        raise InputError(f"{of}: this is not a fast BERT tokenizer (missing: {', '.join(missing) or 'fast files'}).")
+    return tokenizer
+
+
+def bert_tokenizer(vocabulary: Path) -> PreTrainedTokenizerFast:
+    """An uncased BERT tokenizer from a `vocab.txt`, one word piece a line."""
+    try:
+        pieces = vocabulary.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{vocabulary} is not UTF-8 text (byte {error.start}).") from None
+    missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} - set(pieces)
+    if missing:
+        raise InputError(f"{vocabulary} lacks {', '.join(sorted(missing))}; give a BERT vocabulary.")
+    return BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, do_lower_case=True)
+
+
+def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """A checksum of what the tokenizer does: equal fingerprints give equal ids."""
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    text = repr((vocabulary, str(normalizer)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTrainedTokenizerFast, *, of: str) -> None:
+    """Refuse a model whose tokenizer gives other ids than the one that made the sequences."""
+    if fingerprint(tokenizer) != fingerprint(expected):
+        raise InputError(
+            f"{of}: its vocabulary ({len(tokenizer)} words) is not that of the sequences ({len(expected)} words). "
+            f"Run `preprocess` with the tokenizer of this {of}, or choose another {of}."
+        )
+
+
+def _load(auto_class: Any, where: dict[str, Any], of: str, **settings: Any) -> Any:
+    try:
+        return auto_class.from_pretrained(**where, **settings)
+    except (OSError, ValueError, KeyError) as error:
+        place = where["pretrained_model_name_or_path"]
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{of}: could not load {place}: {first_line.rstrip('.')}. "
+            "Check the folder, or the hub name and the connection to the hub."
+        ) from error

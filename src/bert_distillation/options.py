@@ -1,0 +1,112 @@
+"""A step's command line: one frozen dataclass, whose field names are the flags."""
+
+import argparse
+import dataclasses
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from transformers import HfArgumentParser
+
+from bert_distillation.errors import InputError
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field with a default and a sentence for `--help`."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def required(help: str) -> Any:
+    """A dataclass field without a default: an input or output that must be given."""
+    return dataclasses.field(metadata={"help": help})
+
+
+def check_at_least(config: Any, minimum: float, *names: str) -> None:
+    """Refuse a setting below `minimum`, by name and value."""
+    for name in names:
+        value = getattr(config, name)
+        if not value >= minimum:
+            raise InputError(f"{name} must be at least {minimum:g}, got {value}.")
+
+
+def check_share(config: Any, *names: str) -> None:
+    """Refuse a setting that is not a share between 0 and 1."""
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} must be between 0 and 1, got {value}.")
+
+
+def check_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Refuse a setting outside its choices, with the nearest one."""
+    value = getattr(config, name)
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{suggestion(value, choices)}")
+
+
+def suggestion(word: str, choices: Any) -> str:
+    """' Did you mean ...?' for a near miss, else nothing."""
+    near = difflib.get_close_matches(str(word), list(choices), n=1)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+class StepParser(HfArgumentParser):
+    """A parser whose errors are one sentence, without the usage of forty flags."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence and end with status 2."""
+        stop(f"{message[:1].upper()}{message[1:].rstrip('.')}. See `python -m {self.prog} --help`.", status=2)
+
+
+def make_parser(config_class: Any) -> StepParser:
+    """The parser of a step: exact flags only, the module's own name and sentence in `--help`."""
+    module = sys.modules[config_class.__module__]
+    spec = getattr(module, "__spec__", None)
+    name = spec.name if spec else config_class.__module__
+    return StepParser(
+        config_class,
+        prog=name,
+        description=(module.__doc__ or "").strip(),
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+
+
+def parse_config(config_class: type, arguments: list[str] | None = None) -> Any:
+    """The configuration on the command line; a mistake ends the process with one sentence and status 2."""
+    parser = make_parser(config_class)
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        near = suggestion(flag, parser._option_string_actions)
+        parser.error(f"unknown argument {flag}.{near}" if near else f"unknown argument {flag}")
+    try:
+        return config_class(**vars(namespace))
+    except InputError as error:
+        stop(str(error), status=2)
+
+
+def run_step(config_class: type, step: Callable[[Any], None], arguments: list[str] | None = None) -> None:
+    """Parse the command line and run the step; what the user can mend is shown as one sentence, status 1."""
+    config = parse_config(config_class, arguments)
+    try:
+        step(config)
+    except InputError as error:
+        stop(str(error), status=1)
+
+
+def stop(message: str, status: int) -> NoReturn:
+    """End the process with a sentence on the error stream."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    raise SystemExit(status)
+
+
+def existing_folder(name: str, folder: Path, holding: str) -> Path:
+    """The folder given for input `name`, or an error that says what it should hold."""
+    if not folder.exists():
+        raise InputError(f"{name}: there is no folder {folder}; give one that holds {holding}.")
+    if not folder.is_dir():
+        raise InputError(f"{name}: {folder} is a file; give a folder that holds {holding}.")
+    return folder

@@ -1,0 +1,246 @@
+"""The training loop of `pretrain` and `distill`: an objective, with or without a teacher, over masked sequences."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup
+
+from bert_distillation.batches import BatchOrder, MaskedSequences, PadBatch, StepPlan
+from bert_distillation.checkpoints import load_checkpoint, save_checkpoint, save_model
+from bert_distillation.errors import InputError
+from bert_distillation.held_out import held_out_loss
+from bert_distillation.losses import Objective, token_counts
+from bert_distillation.masked_lm import MaskedLM
+from bert_distillation.options import check_at_least, check_choice, check_share, option, required
+from bert_distillation.progress import TrainingLog
+from bert_distillation.sequences import open_sequences, read_metadata
+from bert_distillation.tracking import log_metrics, log_parameters, write_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What pretraining and distillation have in common."""
+
+    sequences: Path = required("Folder written by `preprocess`.")
+    held_out: Path | None = option(None, "Held-out folder written by `preprocess`; its loss is reported at both ends.")
+    checkpoints: Path | None = option(None, "Folder for checkpoints; a run that finds one there goes on from it.")
+    num_train_epochs: int = option(3, "Passes over the sequences.")
+    max_train_steps: int = option(0, "Optimizer steps; 0 means as many as the epochs have.")
+    per_device_train_batch_size: int = option(5, "Sequences in one forward pass of one process.")
+    gradient_accumulation_steps: int = option(50, "Forward passes of one process in an optimizer step.")
+    learning_rate: float = option(5e-4, "Peak learning rate of AdamW.")
+    warmup_ratio: float = option(0.05, "Share of the steps in which the rate rises; it then falls linearly to 0.")
+    adam_beta1: float = option(0.9, "AdamW beta1.")
+    adam_beta2: float = option(0.98, "AdamW beta2.")
+    adam_epsilon: float = option(1e-6, "AdamW epsilon.")
+    weight_decay: float = option(0.0, "AdamW weight decay.")
+    max_grad_norm: float = option(5.0, "Gradients are clipped to this norm.")
+    mlm_probability: float = option(0.15, "Share of the tokens that are chosen for masking.")
+    mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 or fp16 on a GPU, no on a CPU.")
+    logging_steps: int = option(50, "Optimizer steps between two log lines.")
+    checkpointing_steps: int = option(1000, "Optimizer steps between two checkpoints.")
+    keep_checkpoints: int = option(2, "How many checkpoints are kept.")
+    dataloader_workers: int = option(
+        0, "Processes that prepare batches ahead; 0 prepares them in the training process."
+    )
+    seed: int = option(0, "Seed of order, masks, dropout and new weights.")
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work, each by name and value."""
+        positive = ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "logging_steps")
+        check_at_least(self, 1, *positive, "checkpointing_steps", "keep_checkpoints")
+        check_at_least(self, 0, "max_train_steps", "learning_rate", "weight_decay", "dataloader_workers", "seed")
+        check_share(self, "warmup_ratio", "mlm_probability", "adam_beta1", "adam_beta2")
+        if self.mlm_probability == 0:
+            raise InputError("mlm_probability is 0: no token would be masked. Give a share such as 0.15.")
+        if not self.max_grad_norm > 0:
+            raise InputError(f"max_grad_norm must be above 0, got {self.max_grad_norm}.")
+        check_choice(self, "mixed_precision", ("auto", "no", "fp16", "bf16"))
+
+
+NOT_SHAPING = {"logging_steps", "checkpointing_steps", "keep_checkpoints", "dataloader_workers"}
+
+
+def run_training(
+    *,
+    step: str,
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    objective: Objective,
+    weights: dict[str, float],
+    tokenizer: PreTrainedTokenizerFast,
+    output: Path,
+    inputs: dict[str, Path | None],
+) -> None:
+    """A whole training step: held-out loss, training, held-out loss, the model and what describes it in `output`."""
+    model = objective.model.to(accelerator.device)
+    log_parameters(config)
+    report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
+    train(objective, weights, tokenizer, config, accelerator, TrainingLog(output, weights))
+    report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
+    if accelerator.is_main_process:
+        save_model(model, tokenizer, output)
+        write_step(output, step, config, {"sequences": config.sequences, "held_out": config.held_out} | inputs)
+    accelerator.end_training()
+
+
+def report_held_out_loss(
+    model: MaskedLM, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig, accelerator: Accelerator, name: str
+) -> None:
+    """Print and log the held-out masked-LM loss, if there is held-out text."""
+    if config.held_out is not None and accelerator.is_main_process:
+        loss = held_out_loss(model, config.held_out, tokenizer, config.mlm_probability)
+        print(f"{name.replace('_', ' ')}: {loss:.3f} nats", flush=True)
+        log_metrics({name: loss})
+
+
+def make_accelerator(mixed_precision: str) -> Accelerator:
+    """The devices and processes of this run, in the precision that the hardware has."""
+    if mixed_precision == "auto":
+        mixed_precision = "no"
+        if torch.cuda.is_available():
+            mixed_precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+    if mixed_precision == "fp16" and not torch.cuda.is_available():
+        raise InputError("mixed_precision fp16 needs a GPU; give bf16 or no on a CPU.")
+    return Accelerator(mixed_precision=mixed_precision)
+
+
+def train(
+    objective: Objective,
+    weights: dict[str, float],
+    tokenizer: PreTrainedTokenizerFast,
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    log: TrainingLog,
+) -> None:
+    """Train `objective.model`; the objective turns a batch into sums of losses by part, `weights` adds them up."""
+    corpus = open_sequences(config.sequences)
+    plan = StepPlan(
+        num_sequences=len(corpus),
+        per_device_batch_size=config.per_device_train_batch_size,
+        batches_per_step=config.gradient_accumulation_steps,
+        num_processes=accelerator.num_processes,
+        seed=config.seed,
+    )
+    last_step = config.max_train_steps or config.num_train_epochs * plan.steps_per_epoch
+    trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    optimizer = make_optimizer(trainable, config)
+    schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup_ratio * last_step), last_step)
+    objective, optimizer = accelerator.prepare(objective, optimizer)
+    accelerator.register_for_checkpointing(schedule)
+    identity = run_identity(config, plan, last_step)
+    step = load_checkpoint(config.checkpoints, identity, accelerator)
+    log.start(step, last_step)
+
+    dataset = MaskedSequences(corpus, tokenizer, config.mlm_probability, config.seed)
+    order = BatchOrder(plan, accelerator.process_index, step, last_step)
+    restrict_ce_to_mask = getattr(config, "restrict_ce_to_mask", False)
+    for batches in batches_by_step(dataset, order, tokenizer.pad_token_id, config.dataloader_workers):
+        counts = step_counts(batches, restrict_ce_to_mask, accelerator)
+        losses = backward(objective, batches, counts, weights, accelerator)
+        accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
+        log.add(losses, counts, learning_rate=schedule.get_last_lr()[0])
+        optimizer.step()
+        if not accelerator.optimizer_step_was_skipped:
+            schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step % config.logging_steps == 0 or step == last_step:
+            log.write(step, accelerator)
+        if config.checkpoints is not None and (step % config.checkpointing_steps == 0 or step == last_step):
+            save_checkpoint(config.checkpoints, step, identity, accelerator, config.keep_checkpoints)
+
+
+def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> AdamW:
+    """AdamW with the settings of the run."""
+    return AdamW(
+        parameters,
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        weight_decay=config.weight_decay,
+    )
+
+
+def run_identity(config: TrainingConfig, plan: StepPlan, last_step: int) -> dict[str, str]:
+    """What must be equal for a checkpoint to be of the same run: what shapes the result, and the order of the data."""
+    settings = dataclasses.asdict(config).items()
+    shaping = {name: str(value) for name, value in settings if name not in NOT_SHAPING and not isinstance(value, Path)}
+    return shaping | {
+        "sequences": read_metadata(config.sequences).configuration_checksum,
+        "num_sequences": str(plan.num_sequences),
+        "num_processes": str(plan.num_processes),
+        "last_step": str(last_step),
+    }
+
+
+def batches_by_step(
+    dataset: MaskedSequences, order: BatchOrder, pad_token_id: int, workers: int
+) -> Iterator[list[dict[str, Tensor]]]:
+    """The batches of each optimizer step together, because a step's losses are divided by its total of tokens."""
+    loader = DataLoader(
+        dataset,
+        batch_sampler=order,
+        collate_fn=PadBatch(pad_token_id),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+    step: list[dict[str, Tensor]] = []
+    for batch in loader:
+        step.append(batch)
+        if len(step) == order.plan.batches_per_step:
+            yield step
+            step = []
+
+
+def step_counts(
+    batches: list[dict[str, Tensor]], restrict_ce_to_mask: bool, accelerator: Accelerator
+) -> dict[str, Tensor]:
+    """Tokens under each loss in the whole step: all batches, all processes. Never 0, so that it can divide."""
+    counts = [token_counts(batch, restrict_ce_to_mask) for batch in batches]
+    names = list(counts[0])
+    totals = torch.tensor([sum(count[name] for count in counts) for name in names], device=accelerator.device)
+    totals = accelerator.reduce(totals, reduction="sum").clamp(min=1)
+    return dict(zip(names, totals, strict=True))
+
+
+def backward(
+    objective: Objective,
+    batches: list[dict[str, Tensor]],
+    counts: dict[str, Tensor],
+    weights: dict[str, float],
+    accelerator: Accelerator,
+) -> dict[str, Tensor]:
+    """Add up the gradients of the step's mean loss; returns this process's sum of each loss, still on the device."""
+    totals: dict[str, Tensor] = {}
+    for batch in batches[:-1]:
+        with accelerator.no_sync(objective):
+            add_gradients(objective, batch, counts, weights, accelerator, totals)
+    add_gradients(objective, batches[-1], counts, weights, accelerator, totals)
+    return totals
+
+
+def add_gradients(
+    objective: Objective,
+    batch: dict[str, Tensor],
+    counts: dict[str, Tensor],
+    weights: dict[str, float],
+    accelerator: Accelerator,
+    totals: dict[str, Tensor],
+) -> None:
+    """One forward and backward pass."""
+    batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+    with accelerator.autocast():
+        sums = objective(batch)
+    # Processes average their gradients; times their number, the average becomes the sum that the step's mean needs.
+    parts = [weights[name] * value / counts[name] for name, value in sums.items()]
+    accelerator.backward(torch.stack(parts).sum() * accelerator.num_processes)
+    for name, value in sums.items():
+        totals[name] = totals.get(name, 0) + value.detach()

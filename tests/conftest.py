@@ -1,0 +1,38 @@
+"""What every test needs: the hub switched off, properties deterministic, small models from configs."""
+
+import os
+from pathlib import Path
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("repeatable")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real text beside the checkout; a test that needs it is skipped where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs real text under {folder}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_run_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test never logs to an MLflow run that happens to be set outside."""
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory):
+    """A WordPiece tokenizer of a few dozen pieces."""
+    from small_models import small_tokenizer
+
+    return small_tokenizer(tmp_path_factory.mktemp("tokenizer"))

@@ -1,0 +1,48 @@
+"""Two-layer models from configs and a vocabulary of a few dozen words."""
+
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from bert_distillation.hub import bert_tokenizer
+
+WORDS = (
+    "the a of is in and to it was at on by paris rome france italy capital river city lake day today sunny rainy old "
+    "small large cat dog bird fish runs sleeps eats sings swims he she they we you man woman child book tree house "
+    ". , ! ? ##s ##ing ##ed ##er"
+).split()  # noqa: SIM905 - sixty quoted words would hide what they are
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+PIECES = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "[unused0]",
+    *WORDS,
+    *(letter for letter in LETTERS if letter != "a"),
+    *(f"##{letter}" for letter in LETTERS if letter != "s"),
+]
+
+
+def small_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer over `PIECES`, its vocabulary written to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")
+    return bert_tokenizer(folder / "vocab.txt")
+
+
+def small_bert(seed: int = 0, **settings: object) -> BertForMaskedLM:
+    """A BERT of four layers, 32 wide, whose weights are large enough that outputs differ."""
+    torch.manual_seed(seed)
+    sizes = {"num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    vocabulary = {"vocab_size": len(PIECES), "max_position_embeddings": 64, "initializer_range": 0.2}
+    return BertForMaskedLM(BertConfig(**(sizes | vocabulary | settings)))
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    """Write model and tokenizer in Hugging Face format."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
