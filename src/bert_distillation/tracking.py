@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,10 @@ def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
 
 def _mlflow() -> Any:
     """MLflow in the first process of a job; Azure and the local workspace set the run, a plain shell does not."""
-    if not is_main_process() or "MLFLOW_RUN_ID" not in os.environ:
+    if not is_main_process():
+        return None
+    # MLflow takes the variable out of the environment when it resumes the run, which is from then on the active one.
+    if "MLFLOW_RUN_ID" not in os.environ and not ("mlflow" in sys.modules and sys.modules["mlflow"].active_run()):
         return None
     import mlflow
 
