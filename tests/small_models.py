@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from bert_distillation.hub import bert_tokenizer
+from bert_distillation.hub import bert_tokenizer, fingerprint
+from bert_distillation.sequences import Metadata, SequenceWriter, sequence_schema, write_metadata
 
-WORDS = (
-    "the a of is in and to it was at on by paris rome france italy capital river city lake day today sunny rainy old "
-    "small large cat dog bird fish runs sleeps eats sings swims he she they we you man woman child book tree house "
-    ". , ! ? ##s ##ing ##ed ##er"
-).split()  # noqa: SIM905 - sixty quoted words would hide what they are
+WORDS = """
+    the a of is in and to it was at on by paris rome france italy capital river city lake day today sunny rainy old
+    small large cat dog bird fish runs sleeps eats sings swims he she they we you man woman child book tree house
+    . , ! ? ##s ##ing ##ed ##er
+"""
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 PIECES = [
     "[PAD]",
@@ -20,7 +22,7 @@ PIECES = [
     "[SEP]",
     "[MASK]",
     "[unused0]",
-    *WORDS,
+    *WORDS.split(),
     *(letter for letter in LETTERS if letter != "a"),
     *(f"##{letter}" for letter in LETTERS if letter != "s"),
 ]
@@ -45,4 +47,32 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
     """Write model and tokenizer in Hugging Face format."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def small_sequences(folder: Path, tokenizer: PreTrainedTokenizerFast, texts: list[tuple[str, str]]) -> Path:
+    """A sequences folder with one sequence a pair of texts."""
+    schema = sequence_schema(len(tokenizer))
+    pairs = [[tokenizer(text, add_special_tokens=False)["input_ids"] for text in pair] for pair in texts]
+    rows = [[2, *first, 3, *second, 3] for first, second in pairs]
+    starts = [len(first) + 2 for first, _ in pairs]
+    writer = SequenceWriter(folder, schema)
+    writer.write(pa.record_batch([pa.array(rows, schema[0].type), pa.array(starts, schema[1].type)], schema=schema))
+    writer.close()
+    tokenizer.save_pretrained(folder / "tokenizer")
+    write_metadata(
+        folder,
+        Metadata(
+            documents=len(texts),
+            sentences=2 * len(texts),
+            sequences=len(texts),
+            corpus_tokens=sum(map(len, rows)),
+            tokens=sum(map(len, rows)),
+            vocab_size=len(tokenizer),
+            max_seq_length=max(map(len, rows)),
+            tokenizer_fingerprint=fingerprint(tokenizer),
+            configuration_checksum="small",
+            shards=tuple(writer.shards),
+        ),
+    )
     return folder

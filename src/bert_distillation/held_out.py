@@ -19,7 +19,7 @@ def masked_batches(
     folder: Path, tokenizer: PreTrainedTokenizerFast, mlm_probability: float = 0.15
 ) -> Iterator[dict[str, Tensor]]:
     """The held-out sequences in padded batches, each sequence with the same masks at every call and for every model."""
-    corpus = open_sequences(folder)
+    corpus = open_sequences(folder).with_format("numpy")
     dataset = MaskedSequences(corpus, tokenizer, mlm_probability, seed=0)
     pad = PadBatch(tokenizer.pad_token_id)
     for start in range(0, len(corpus), BATCH_SIZE):

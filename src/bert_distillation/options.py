@@ -3,12 +3,14 @@
 import argparse
 import dataclasses
 import difflib
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from bert_distillation.errors import InputError
 
@@ -91,6 +93,10 @@ def parse_config(config_class: type, arguments: list[str] | None = None) -> Any:
 def run_step(config_class: type, step: Callable[[Any], None], arguments: list[str] | None = None) -> None:
     """Parse the command line and run the step; what the user can mend is shown as one sentence, status 1."""
     config = parse_config(config_class, arguments)
+    # The libraries' bars for loading and saving weights say nothing that a step's log does not.
+    disable_progress_bar()
+    set_verbosity_error()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
     try:
         step(config)
     except InputError as error:

@@ -109,7 +109,8 @@ def make_accelerator(mixed_precision: str) -> Accelerator:
             mixed_precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
     if mixed_precision == "fp16" and not torch.cuda.is_available():
         raise InputError("mixed_precision fp16 needs a GPU; give bf16 or no on a CPU.")
-    return Accelerator(mixed_precision=mixed_precision)
+    # Without `cpu`, accelerate looks for no other processes on a machine that has no accelerator.
+    return Accelerator(mixed_precision=mixed_precision, cpu=not torch.accelerator.is_available())
 
 
 def train(
@@ -121,7 +122,7 @@ def train(
     log: TrainingLog,
 ) -> None:
     """Train `objective.model`; the objective turns a batch into sums of losses by part, `weights` adds them up."""
-    corpus = open_sequences(config.sequences)
+    corpus = open_sequences(config.sequences).with_format("numpy")
     plan = StepPlan(
         num_sequences=len(corpus),
         per_device_batch_size=config.per_device_train_batch_size,
@@ -191,6 +192,7 @@ def batches_by_step(
         collate_fn=PadBatch(pad_token_id),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # else each start draws from the stream that dropout uses, and a resume differs
     )
     step: list[dict[str, Tensor]] = []
     for batch in loader:

@@ -1,0 +1,226 @@
+"""The training loop through the command lines of `pretrain` and `distill`, with models of two to four layers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
+
+from bert_distillation.distill import DistillConfig, distill
+from bert_distillation.errors import InputError
+from bert_distillation.pretrain import PretrainConfig, pretrain
+from bert_distillation.progress import duration, log_line, read_log
+from small_models import PIECES, save, small_bert, small_sequences, small_tokenizer
+
+SENTENCES = [
+    "paris is the capital of france .",
+    "rome is the capital of italy .",
+    "the old cat sleeps in the house by the lake .",
+    "today is a sunny day !",
+    "a bird sings at the small house .",
+    "the child eats fish by the river .",
+    "the river is in the large city .",
+]
+
+
+@pytest.fixture(scope="module")
+def sequences(tokenizer, tmp_path_factory) -> Path:
+    pairs = [(a, b) for a in SENTENCES for b in SENTENCES][:42]
+    return small_sequences(tmp_path_factory.mktemp("data") / "sequences", tokenizer, pairs)
+
+
+@pytest.fixture(scope="module")
+def teacher(tokenizer, tmp_path_factory) -> Path:
+    return save(small_bert(), tokenizer, tmp_path_factory.mktemp("models") / "teacher")
+
+
+def distill_config(sequences: Path, teacher: Path, student: Path, **settings: object) -> DistillConfig:
+    shape = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_train_steps": 12}
+    rates = {"learning_rate": 2e-3, "dropout": 0.0, "logging_steps": 1, "checkpointing_steps": 5}
+    return DistillConfig(
+        sequences=sequences, teacher=teacher, student=student, **(shape | rates | settings), mixed_precision="no"
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def curve(folder: Path) -> list[float]:
+    return [row["loss"] for row in read_log(folder)]
+
+
+def test_distillation_lowers_every_loss_and_writes_a_student_that_loads(sequences, teacher, tmp_path, capsys):
+    distill(distill_config(sequences, teacher, tmp_path / "student", held_out=sequences, max_train_steps=40))
+    rows = read_log(tmp_path / "student")
+    assert [row["step"] for row in rows] == list(range(1, 41))
+    for name, share in {"loss_ce": 0.9, "loss_mlm": 0.9, "loss_cos": 0.99}.items():
+        assert sum(row[name] for row in rows[-5:]) < share * sum(row[name] for row in rows[:5]), name
+    student = AutoModelForMaskedLM.from_pretrained(tmp_path / "student")
+    assert (student.config.model_type, student.config.n_layers) == ("distilbert", 2)
+    lines = capsys.readouterr().out.splitlines()
+    before, after = (float(line.split()[-2]) for line in (lines[0], lines[-1]))
+    assert after < before, "held-out masked-LM loss"
+
+
+def test_the_logged_loss_is_the_weighted_sum_of_its_parts(sequences, teacher, tmp_path):
+    distill(distill_config(sequences, teacher, tmp_path, alpha_ce=3.0, alpha_mlm=0.5, alpha_cos=2.0, max_train_steps=2))
+    for row in read_log(tmp_path):
+        expected = 3 * row["loss_ce"] + 0.5 * row["loss_mlm"] + 2 * row["loss_cos"]
+        assert row["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_position_embeddings_stay_the_teachers_unless_they_are_freed(sequences, teacher, tmp_path):
+    name = "distilbert.embeddings.position_embeddings.weight"
+    expected = weights(teacher)["bert.embeddings.position_embeddings.weight"]
+    for frozen in (True, False):
+        folder = tmp_path / str(frozen)
+        distill(distill_config(sequences, teacher, folder, freeze_position_embeddings=frozen, max_train_steps=2))
+        assert torch.equal(weights(folder)[name], expected) is frozen
+
+
+def test_accumulation_gives_the_curve_and_weights_of_one_large_batch(sequences, teacher, tmp_path):
+    for batch_size, accumulation in ((8, 1), (2, 4), (1, 8)):
+        shape = {"per_device_train_batch_size": batch_size, "gradient_accumulation_steps": accumulation}
+        distill(distill_config(sequences, teacher, tmp_path / str(batch_size), **shape))
+    assert curve(tmp_path / "2") == pytest.approx(curve(tmp_path / "8"), rel=1e-4)
+    assert curve(tmp_path / "1") == pytest.approx(curve(tmp_path / "8"), rel=1e-4)
+
+
+def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(sequences, teacher, tmp_path):
+    settings = {"dropout": 0.1, "freeze_position_embeddings": False}
+    distill(distill_config(sequences, teacher, tmp_path / "whole", **settings))
+    checkpoints = tmp_path / "checkpoints"
+    distill(distill_config(sequences, teacher, tmp_path / "parts", checkpoints=checkpoints, **settings))
+    # As if it had been interrupted after step 10: the last checkpoint and the student are not there.
+    (checkpoints / "step-00000012" / "checkpoint.json").unlink()
+    (tmp_path / "parts" / "model.safetensors").unlink()
+    distill(distill_config(sequences, teacher, tmp_path / "parts", checkpoints=checkpoints, **settings))
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert curve(tmp_path / "parts") == pytest.approx(curve(tmp_path / "whole"), rel=1e-6)
+
+
+def test_checkpoints_are_pruned_and_those_of_another_run_are_refused(sequences, teacher, tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    config = {"checkpoints": checkpoints, "checkpointing_steps": 2, "keep_checkpoints": 2, "max_train_steps": 8}
+    distill(distill_config(sequences, teacher, tmp_path / "student", **config))
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000006", "step-00000008"]
+    with pytest.raises(InputError, match=r"belongs to another run: temperature was 2\.0 and is now 3\.0"):
+        distill(distill_config(sequences, teacher, tmp_path / "student", temperature=3.0, **config))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_step_and_the_way_out(sequences, teacher, tmp_path):
+    with pytest.raises(InputError, match=r"The loss is (nan|inf) at step \d+ .*Lower --learning_rate"):
+        distill(distill_config(sequences, teacher, tmp_path, learning_rate=1e30, warmup_ratio=0.0))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_teacher_with_another_vocabulary_or_too_few_positions_is_refused(sequences, tokenizer, tmp_path):
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "vocab.txt").write_text("\n".join([*PIECES[:-1], "zebra"]))
+    from bert_distillation.hub import bert_tokenizer
+
+    other = save(small_bert(), bert_tokenizer(tmp_path / "words" / "vocab.txt"), tmp_path / "other")
+    with pytest.raises(InputError, match=r"its vocabulary .* is not that of the sequences"):
+        distill(distill_config(sequences, other, tmp_path / "student"))
+    short = save(small_bert(max_position_embeddings=8), tokenizer, tmp_path / "short")
+    with pytest.raises(InputError, match="the teacher has 8 positions"):
+        distill(distill_config(sequences, short, tmp_path / "student"))
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+def test_pretraining_from_scratch_lowers_the_loss_and_goes_on_from_its_model(architecture, sequences, tmp_path):
+    shape = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "dropout": 0.0}
+    steps = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "logging_steps": 1}
+    settings = {"sequences": sequences, "architecture": architecture, "learning_rate": 1e-2, **shape, **steps}
+    pretrain(PretrainConfig(model=tmp_path / "first", max_train_steps=30, **settings))
+    first = curve(tmp_path / "first")
+    assert first[-1] < 0.8 * first[0]
+    pretrain(PretrainConfig(model=tmp_path / "second", initial_model=tmp_path / "first", max_train_steps=5, **settings))
+    assert curve(tmp_path / "second")[0] < 0.8 * first[0]
+
+
+def test_settings_that_cannot_work_are_refused_by_name(sequences, tmp_path):
+    for settings, sentence in [
+        ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
+        ({"mlm_probability": 1.5}, "mlm_probability must be between 0 and 1, got 1.5"),
+        ({"mlm_probability": 0.0}, "no token would be masked"),
+        ({"alpha_ce": 0.0, "alpha_mlm": 0.0, "alpha_cos": 0.0}, "nothing would be learnt"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size must be at least 1, got 0"),
+        ({"mixed_precision": "bf1"}, 'Did you mean "bf16"'),
+        ({"max_grad_norm": 0.0}, "max_grad_norm must be above 0"),
+    ]:
+        with pytest.raises(InputError, match=sentence):
+            DistillConfig(sequences=sequences, student=tmp_path, **settings)
+    with pytest.raises(InputError, match="hidden_size 30 must be a multiple of num_attention_heads 4"):
+        PretrainConfig(sequences=sequences, model=tmp_path, hidden_size=30, num_attention_heads=4)
+
+
+def test_metrics_of_each_logging_step_reach_the_mlflow_run(sequences, teacher, tmp_path, monkeypatch):
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    run_id = mlflow.MlflowClient().create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    distill(distill_config(sequences, teacher, tmp_path / "student", held_out=sequences, max_train_steps=3))
+    mlflow.end_run()
+    history = mlflow.MlflowClient().get_metric_history(run_id, "loss")
+    assert [point.step for point in history] == [1, 2, 3]
+    assert [point.value for point in history] == pytest.approx(curve(tmp_path / "student"))
+    run = mlflow.get_run(run_id)
+    assert {"loss_ce", "loss_mlm", "loss_cos", "learning_rate", "held_out_mlm_loss"} <= set(run.data.metrics)
+    assert run.data.params["temperature"] == "2.0"
+
+
+def test_two_processes_give_the_curve_and_weights_of_one_with_twice_the_batch(sequences, teacher, tmp_path):
+    """As Azure's `pytorch` distribution starts them: the same command, with RANK and its kind set for each."""
+    common = ["--sequences", sequences, "--teacher", teacher, "--max_train_steps", "14", "--dropout", "0"]
+    common += ["--gradient_accumulation_steps", "2", "--logging_steps", "1", "--learning_rate", "2e-3"]
+    one = ["--per_device_train_batch_size", "4", "--student", tmp_path / "one"]
+    two = ["--per_device_train_batch_size", "2", "--student", tmp_path / "two"]
+    start_processes([*common, *one], count=1)
+    start_processes([*common, *two], count=2)
+    assert curve(tmp_path / "two") == pytest.approx(curve(tmp_path / "one"), rel=1e-4)
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], atol=5e-4, rtol=1e-3)
+    assert json.loads((tmp_path / "two" / "step.json").read_text())["step"] == "distill"
+
+
+def start_processes(arguments: list[object], count: int) -> None:
+    command = [sys.executable, "-m", "bert_distillation.distill", *map(str, arguments)]
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "WORLD_SIZE": str(count)} if count > 1 else {}
+    processes = [
+        subprocess.Popen(
+            command,
+            env=os.environ
+            | {"OMP_NUM_THREADS": "1"}
+            | group
+            | ({"RANK": str(r), "LOCAL_RANK": str(r)} if group else {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for r in range(count)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, "\n".join(outputs)
+
+
+def test_a_log_line_has_units_and_both_ends():
+    row = {"step": 1200, "loss": 4.812, "loss_ce": 0.41, "loss_mlm": 2.93, "loss_cos": 0.09}
+    line = log_line(row | {"learning_rate": 4.1e-4, "tokens_per_second": 38_200}, 100_000, seconds_left=7_805)
+    assert line == (
+        "step 1200/100000 | loss 4.812 (ce 0.410 mlm 2.930 cos 0.090) | lr 4.1e-04 | 38.2k tokens/s | 2 h 10 min left"
+    )
+    assert [duration(s) for s in (0, 61.5, 3600)] == ["0 s", "1 min 1 s", "1 h 0 min"]
+
+
+def test_a_small_tokenizer_covers_the_sentences(tmp_path):
+    tokenizer = small_tokenizer(tmp_path)
+    assert all(tokenizer.unk_token_id not in tokenizer(text)["input_ids"] for text in SENTENCES)
