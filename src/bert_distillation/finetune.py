@@ -1,0 +1,279 @@
+"""Fine-tune a model on one GLUE task, score it with the task's official metrics and keep its predictions."""
+
+import inspect
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from transformers import (
+    AutoModelForSequenceClassification,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from bert_distillation import hub
+from bert_distillation.checkpoints import save_model
+from bert_distillation.errors import InputError
+from bert_distillation.glue import TASK_NAMES, TASKS, Task, metric_of_split
+from bert_distillation.glue_data import TRAIN, Examples, load_task
+from bert_distillation.glue_metrics import task_metrics
+from bert_distillation.options import check_at_least, check_choice, check_share, option, required, run_step
+from bert_distillation.precision import PRECISIONS, resolve_precision
+from bert_distillation.quiet import make_quiet
+from bert_distillation.results import GLUE_METRICS
+from bert_distillation.tracking import is_main_process, log_metrics, log_parameters, write_json, write_step
+
+Results = dict[str, tuple[np.ndarray, np.ndarray]]  # validation split -> (predictions, labels), in the file's order
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Inputs, outputs and settings of fine-tuning."""
+
+    task: str = required(f"GLUE task: {', '.join(TASK_NAMES)}.")
+    model: Path | None = option(None, "Folder of the model in Hugging Face format.")
+    model_name: str = option(hub.BERT, "Hub name of the model, where no folder is given.")
+    glue: Path | None = option(None, "Folder with GLUE's own task folders (CoLA/train.tsv, ...).")
+    glue_name: str = option("nyu-mll/glue", "Hub name of the GLUE data set, where no folder is given.")
+    classifier: Path = required("Folder for the fine-tuned model, in Hugging Face format.")
+    metrics: Path = required("Folder for metrics.json and the predictions.")
+    num_train_epochs: float = option(3.0, "Passes over the training set.")
+    learning_rate: float = option(2e-5, "Peak learning rate of AdamW; it falls linearly to 0.")
+    warmup_ratio: float = option(0.1, "Share of the steps in which the rate rises.")
+    weight_decay: float = option(0.0, "AdamW weight decay.")
+    per_device_train_batch_size: int = option(32, "Examples in one training step of one process.")
+    per_device_eval_batch_size: int = option(64, "Examples in one forward pass of the evaluation.")
+    max_seq_length: int = option(128, "Longer examples are cut to this many tokens.")
+    max_train_samples: int = option(0, "Train on this many examples, chosen at random; 0 means all.")
+    mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 or fp16 on a GPU, no on a CPU.")
+    seed: int = option(0, "Seed of the new layer, dropout and order.")
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work, each by name and value."""
+        check_choice(self, "task", TASK_NAMES)
+        check_choice(self, "mixed_precision", PRECISIONS)
+        check_at_least(self, 1, "per_device_train_batch_size", "per_device_eval_batch_size")
+        check_at_least(self, 8, "max_seq_length")
+        check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay", "seed")
+        check_share(self, "warmup_ratio")
+        if not self.num_train_epochs > 0:
+            raise InputError(f"num_train_epochs must be above 0, got {self.num_train_epochs}.")
+
+
+def finetune(config: FinetuneConfig) -> None:
+    """Train, predict the validation splits, and write the classifier and its metrics."""
+    task = TASKS[config.task]
+    make_quiet()  # a classifier always has new weights
+    log_parameters(config)
+    splits = load_task(task, config.glue, config.glue_name)
+    model, tokenizer = load_classifier(config, task)
+    encoded = {split: encode(examples, tokenizer, config.max_seq_length) for split, examples in splits.items()}
+    train_set = choose_samples(encoded.pop(TRAIN), config)
+
+    trainer = make_trainer(config, model, tokenizer, train_set)
+    start = time.monotonic()
+    trainer.train()
+    train_seconds = time.monotonic() - start
+    # Else the trainer would also predict in order of length, and the predictions would not be the file's rows.
+    trainer.args.train_sampling_strategy = "random"
+    results = {split: predict(trainer, task, rows) for split, rows in encoded.items()}
+    if is_main_process():
+        save_classifier(config, model, tokenizer)
+        write_metrics(config, splits, results, len(train_set), train_seconds)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model's encoder under a new classification (or regression) layer, and its tokenizer."""
+    transformers.set_seed(config.seed)
+    tokenizer = hub.load_tokenizer(config.model, config.model_name, of="model")
+    head = {"problem_type": "regression" if task.is_regression else "single_label_classification"}
+    # A classifier of another task may be the start (MNLI before RTE): its layer has other classes and is drawn anew.
+    model = hub.load_model(
+        AutoModelForSequenceClassification,
+        config.model,
+        config.model_name,
+        of="model",
+        num_labels=len(task.labels) or 1,
+        ignore_mismatched_sizes=True,
+        **head,
+    )
+    if task.labels:
+        model.config.id2label = dict(enumerate(task.labels))
+        model.config.label2id = {label: index for index, label in enumerate(task.labels)}
+    check_fits(config, model, tokenizer)
+    fit_tokenizer(tokenizer, model)
+    return model, tokenizer
+
+
+def fit_tokenizer(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> None:
+    """Make the tokenizer, also once saved, give what the model takes: DistilBERT has no token types."""
+    accepted = inspect.signature(model.forward).parameters
+    tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in accepted]
+    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
+    tokenizer.model_max_length = model.config.max_position_embeddings
+
+
+def check_fits(config: FinetuneConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Refuse sequences longer than the model's positions, and a tokenizer with more words than the model."""
+    positions = model.config.max_position_embeddings
+    if config.max_seq_length > positions:
+        raise InputError(
+            f"max_seq_length is {config.max_seq_length}, but the model has {positions} positions; "
+            f"give --max_seq_length {positions} or less."
+        )
+    if len(tokenizer) > model.config.vocab_size:
+        raise InputError(
+            f"The tokenizer has {len(tokenizer)} words and the model {model.config.vocab_size}; "
+            "give a folder whose tokenizer belongs to its model."
+        )
+
+
+def encode(examples: Examples, tokenizer: PreTrainedTokenizerFast, max_seq_length: int) -> datasets.Dataset:
+    """Rows of token ids with `labels` and `length`; the longer sentence of a pair is cut first."""
+
+    def tokenize(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        texts = [batch[f"text{number}"] for number in range(len(examples.texts))]
+        encoding = tokenizer(*texts, truncation=True, max_length=max_seq_length)
+        return {**encoding, "length": [len(input_ids) for input_ids in encoding["input_ids"]]}
+
+    columns: dict[str, list[Any]] = {f"text{number}": column for number, column in enumerate(examples.texts)}
+    rows = datasets.Dataset.from_dict(columns | {"labels": examples.labels})
+    return rows.map(tokenize, batched=True, remove_columns=list(columns))
+
+
+def choose_samples(rows: datasets.Dataset, config: FinetuneConfig) -> datasets.Dataset:
+    """`max_train_samples` rows at random, or all of them."""
+    if not 0 < config.max_train_samples < len(rows):
+        return rows
+    return rows.shuffle(seed=config.seed).select(range(config.max_train_samples))
+
+
+def make_trainer(
+    config: FinetuneConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, train_set: datasets.Dataset
+) -> Trainer:
+    """transformers' trainer: batches of like length, no files of its own, our log."""
+    precision = resolve_precision(config.mixed_precision)
+    arguments = TrainingArguments(
+        output_dir=str(config.classifier),
+        num_train_epochs=config.num_train_epochs,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_ratio,
+        weight_decay=config.weight_decay,
+        per_device_train_batch_size=config.per_device_train_batch_size,
+        per_device_eval_batch_size=config.per_device_eval_batch_size,
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,  # grouping needs `length`, which the collate function drops
+        seed=config.seed,
+        fp16=precision == "fp16",
+        bf16=precision == "bf16",
+        logging_nan_inf_filter=False,
+        logging_steps=0.02,  # of all steps: about fifty lines, however large the task
+        save_strategy="no",
+        dataloader_pin_memory=torch.cuda.is_available(),
+        # Several processes: said outright, else those without a GPU do not find each other; and no sum over the
+        # processes, which is for losses per token and would multiply ours, a mean, by their number.
+        use_cpu=not torch.accelerator.is_available(),
+        average_tokens_across_devices=False,
+        ddp_find_unused_parameters=False,
+        report_to="none",
+        disable_tqdm=not sys.stderr.isatty(),
+    )
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=train_set,
+        data_collator=Collate(tokenizer, pad_to_multiple_of=None if precision == "no" else 8),
+        callbacks=[LossLog()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+class Collate(DataCollatorWithPadding):
+    """Pad a batch to its longest example, without the column that only grouping needs."""
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        """Tensors of the model's inputs and `labels`."""
+        return super().__call__([{key: row[key] for key in row if key != "length"} for row in features])
+
+
+class LossLog(TrainerCallback):
+    """A line and an MLflow metric at each of the trainer's logging steps."""
+
+    def on_log(self, args: Any, state: Any, control: Any, **context: Any) -> None:  # noqa: ARG002
+        """Write the training loss; other logs (run times) are left out."""
+        logs = context["logs"]
+        if "loss" not in logs or not state.is_world_process_zero:
+            return
+        loss, learning_rate = float(logs["loss"]), float(logs["learning_rate"])
+        print(f"step {state.global_step}/{state.max_steps} | loss {loss:.3f} | lr {learning_rate:.1e}", flush=True)
+        log_metrics({"loss": loss, "learning_rate": learning_rate}, step=state.global_step)
+
+
+def predict(trainer: Trainer, task: Task, rows: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Class ids, or scores, and labels of a validation split in its order: two arrays (N,)."""
+    output = trainer.predict(rows)
+    logits, labels = np.asarray(output.predictions), np.asarray(output.label_ids)
+    if not np.isfinite(logits).all():
+        raise InputError(f"{task.name}: the fine-tuned model's answers are not finite; give a lower --learning_rate.")
+    return (logits.squeeze(-1) if task.is_regression else logits.argmax(axis=-1)), labels
+
+
+def save_classifier(config: FinetuneConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write the fine-tuned model's folder."""
+    save_model(model, tokenizer, config.classifier)
+    write_step(config.classifier, "finetune", config, {"model": config.model, "glue": config.glue})
+
+
+def write_metrics(
+    config: FinetuneConfig, splits: dict[str, Examples], results: Results, train_samples: int, train_seconds: float
+) -> None:
+    """Write predictions, metrics.json and step.json, and log the metrics."""
+    task = TASKS[config.task]
+    metrics = task_metrics(task, results)
+    record = {
+        "task": task.name,
+        "headline": task.headline,
+        "metrics": metrics,
+        "train_samples": train_samples,
+        "validation_samples": {split: len(labels) for split, (_, labels) in results.items()},
+        "malformed_rows": {split: examples.malformed for split, examples in splits.items()},
+        "seed": config.seed,
+        "train_seconds": round(train_seconds, 3),
+    }
+    for split, (predictions, labels) in results.items():
+        write_predictions(config.metrics / f"{metric_of_split('predictions', split)}.tsv", task, predictions, labels)
+    write_json(config.metrics / GLUE_METRICS, record)
+    write_step(config.metrics, "finetune", config, {"model": config.model, "glue": config.glue})
+    log_metrics(metrics)
+    print(f"{task.folder}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()), flush=True)
+
+
+def write_predictions(path: Path, task: Task, predictions: np.ndarray, labels: np.ndarray) -> None:
+    """index, prediction and label of each validation row, in the words of GLUE's files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def written(value: Any) -> str:
+        return f"{float(value):.4f}" if task.is_regression else task.file_labels[int(value)]
+
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write("index\tprediction\tlabel\n")
+        for index, (prediction, label) in enumerate(zip(predictions, labels, strict=True)):
+            stream.write(f"{index}\t{written(prediction)}\t{written(label)}\n")
+
+
+if __name__ == "__main__":
+    run_step(FinetuneConfig, finetune)

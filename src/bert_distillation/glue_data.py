@@ -1,0 +1,168 @@
+"""GLUE's examples, from a local folder in GLUE's own TSV layout or from the hub."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bert_distillation.errors import InputError
+from bert_distillation.glue import Task
+from bert_distillation.hub import split_revision
+from bert_distillation.options import existing_folder
+
+TRAIN = "train"
+# GLUE's own QQP has a handful of broken rows in 364,000; more than this is a broken file.
+MALFORMED_SHARE = 0.01
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Examples:
+    """One split: a text column or two of equal length, and class ids, or scores where the task is a regression."""
+
+    texts: tuple[list[str], ...]
+    labels: list[Any] = field(default_factory=list)
+    malformed: int = 0
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+
+def load_task(task: Task, folder: Path | None, name: str) -> dict[str, Examples]:
+    """The training split and the validation splits by name, from the folder or, without one, from the hub."""
+    return read_task(task, folder) if folder is not None else load_hub_task(task, name)
+
+
+def read_task(task: Task, folder: Path) -> dict[str, Examples]:
+    """Read a task from `folder/<TASK>/train.tsv` and its dev files."""
+    existing_folder("glue", folder, f"GLUE's task folders ({task.folder}, ...)")
+    here = existing_folder("glue", folder / task.folder, f"the files of {task.folder} (train.tsv, ...)")
+    files = {TRAIN: "train.tsv"} | task.validation
+    return {split: read_split(task, here / file) for split, file in files.items()}
+
+
+def read_split(task: Task, path: Path) -> Examples:
+    """Read one TSV file: tabs, no quoting, UTF-8 with or without a byte-order mark, columns by name.
+
+    A row that cannot be read is left out and told; above `MALFORMED_SHARE` of the rows the file is refused.
+    """
+    lines = _lines(path)
+    header = task.header or tuple(next(lines, (0, []))[1])
+    places = [_column(path, header, name) for name in (*task.columns, task.label_column)]
+    examples = Examples(tuple([] for _ in task.columns))
+    malformed = []
+    for number, cells in lines:
+        try:
+            *texts, label = _fields(task, header, places, cells)
+        except _MalformedRow as error:
+            malformed.append(f"{path}:{number}: {error}")
+            continue
+        for column, text in zip(examples.texts, texts, strict=True):
+            column.append(text)
+        examples.labels.append(label)
+    examples.malformed = _tell_malformed(path, malformed, len(examples))
+    return examples
+
+
+def load_hub_task(task: Task, name: str) -> dict[str, Examples]:
+    """Load a task from a hub data set in the layout of `nyu-mll/glue` (one configuration a task)."""
+    from datasets import load_dataset
+
+    if not name:
+        raise InputError("glue: give a folder with --glue or a hub name with --glue_name.")
+    repository, revision = split_revision(name)
+    try:
+        splits = load_dataset(repository, task.name, revision=revision)
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(
+            f"glue: could not load {task.name} from {name}: {reason}. "
+            "Check the name and the connection to the hub, or give a folder with --glue."
+        ) from error
+    return {split: _from_hub(task, name, splits, split) for split in (TRAIN, *task.validation)}
+
+
+class _MalformedRow(Exception):
+    """A row that cannot be read; its text says why."""
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers, from 1, and cells of the lines that are not blank."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}; GLUE's own layout has it.")
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            try:
+                text = raw.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{path}:{number}: not UTF-8 text (byte {error.start + 1} of the line).") from None
+            if text.strip():
+                yield number, text.split("\t")
+
+
+def _column(path: Path, header: tuple[str, ...], name: str) -> int:
+    if name not in header:
+        there = ", ".join(header) or "nothing, the file is empty"
+        raise InputError(f'{path} has no column "{name}"; it has: {there}.')
+    return header.index(name)
+
+
+def _fields(task: Task, header: tuple[str, ...], places: list[int], cells: list[str]) -> list[Any]:
+    if len(cells) != len(header):
+        raise _MalformedRow(f"{len(cells)} columns instead of {len(header)}")
+    *texts, label = (cells[place] for place in places)
+    for name, text in zip(task.columns, texts, strict=True):
+        if not text.strip():
+            raise _MalformedRow(f'column "{name}" is empty')
+    return [*texts, _score(task, label) if task.is_regression else _class_id(task, label)]
+
+
+def _class_id(task: Task, label: str) -> int:
+    if label not in task.file_labels:
+        raise _MalformedRow(f'label "{label}" is not one of {", ".join(task.file_labels)}')
+    return task.file_labels.index(label)
+
+
+def _score(task: Task, text: str) -> float:
+    low, high = task.score_range or (0.0, 0.0)
+    try:
+        score = float(text)
+    except ValueError:
+        raise _MalformedRow(f'score "{text}" is not a number') from None
+    if not low <= score <= high:  # also refuses NaN
+        raise _MalformedRow(f"score {text} is not between {low:g} and {high:g}")
+    return score
+
+
+def _tell_malformed(path: Path, malformed: list[str], good: int) -> int:
+    total = len(malformed) + good
+    if len(malformed) > MALFORMED_SHARE * total:
+        raise InputError(
+            f"{malformed[0]}; {len(malformed)} of {total} rows cannot be read, "
+            f"more than {MALFORMED_SHARE:.0%}. Mend the file."
+        )
+    if total == 0:
+        raise InputError(f"{path} holds no rows.")
+    for row in malformed[:5]:
+        logger.warning("%s; the row is left out", row)
+    if malformed:
+        logger.warning("%s: %d of %d rows left out", path, len(malformed), total)
+    return len(malformed)
+
+
+def _from_hub(task: Task, name: str, splits: Any, split: str) -> Examples:
+    if split not in splits:
+        raise InputError(f"glue: {task.name} of {name} has no split {split}; it has: {', '.join(splits)}.")
+    rows = splits[split]
+    missing = [column for column in (*task.hub_columns, "label") if column not in rows.column_names]
+    if missing:
+        there = ", ".join(rows.column_names)
+        raise InputError(f'glue: {task.name} of {name} has no column "{missing[0]}"; it has: {there}.')
+    labels = list(rows["label"])
+    if not task.is_regression and not all(0 <= label < len(task.labels) for label in labels):
+        raise InputError(f"glue: {task.name} of {name} has labels outside its {len(task.labels)} classes in {split}.")
+    return Examples(tuple(list(rows[column]) for column in task.hub_columns), labels)

@@ -1,0 +1,88 @@
+"""The student's model card, in Markdown."""
+
+import json
+
+from bert_distillation.report_words import (
+    GLUE_COLUMNS,
+    GLUE_NOTE,
+    lead,
+    mean_values,
+    measured,
+    metric_name,
+    score_values,
+    tasks_of,
+)
+from bert_distillation.summary import Summary
+
+SETTINGS_SHOWN = (
+    "num_train_epochs",
+    "max_train_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "learning_rate",
+    "temperature",
+    "alpha_ce",
+    "alpha_mlm",
+    "alpha_cos",
+)
+LIMITATIONS = """\
+The student learns from its teacher and from the text it was trained on, and takes over the biases of both: what it puts
+in place of a mask may repeat stereotypes of gender, origin or religion. It predicts words, it does not know facts.
+Check it on your own text before it decides anything about people."""
+
+
+def model_card(summary: Summary) -> str:
+    """The whole card."""
+    parts = [
+        "# DistilBERT fill-mask model",
+        "## Description",
+        f"A BERT distilled to a smaller DistilBERT that predicts masked words. {lead(summary)}",
+        training_part(summary),
+        "## Evaluation",
+        glue_table(summary),
+        measures(summary),
+        "## Limitations and biases",
+        LIMITATIONS,
+        sample_part(summary),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def training_part(summary: Summary) -> str:
+    """How the student was trained, where its folder was given."""
+    if summary.training is None:
+        return ""
+    settings = summary.training.get("configuration", {})
+    rows = [row(name, str(settings[name])) for name in SETTINGS_SHOWN if name in settings]
+    return "\n".join(["## Training", "", row("Setting", "Value"), row("---", "--:"), *rows])
+
+
+def glue_table(summary: Summary) -> str:
+    """GLUE as one table, the card's numbers beside."""
+    rows = [row("Task", "Metric", *GLUE_COLUMNS), row("---", "---", *("--:" for _ in GLUE_COLUMNS))]
+    rows += [row(score.task.folder, metric_name(score), *score_values(score)) for score in summary.scores]
+    if mean := summary.mean:
+        rows.append(row("Mean", tasks_of(mean), *mean_values(mean)))
+    return "\n".join([*rows, "", GLUE_NOTE])
+
+
+def measures(summary: Summary) -> str:
+    """Masked-LM metrics, size and speed of both models."""
+    return "\n".join(
+        [row("Measure", "Student", "Teacher"), row("---", "--:", "--:"), *(row(*r) for r in measured(summary))]
+    )
+
+
+def row(*cells: str) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def sample_part(summary: Summary) -> str:
+    """An input and the model's own output."""
+    if not summary.predictions:
+        return ""
+    example = summary.predictions[0]
+    request, reply = {"input_data": [example["input_string"]]}, [example["prediction"]]
+    blocks = [f"```json\n{json.dumps(content, ensure_ascii=False)}\n```" for content in (request, reply)]
+    return "\n\n".join(["## Sample input and output", *blocks])

@@ -1,0 +1,93 @@
+"""Put the results of a run beside the published ones: an HTML page, metrics.json and a model card."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bert_distillation.glue import TASKS
+from bert_distillation.model_card import model_card
+from bert_distillation.options import existing_folder, option, required, run_step
+from bert_distillation.report_page import report_page
+from bert_distillation.results import read_evaluation, read_glue, read_json, read_predictions
+from bert_distillation.summary import Score, Summary, flat_metrics, score_of, summary_record
+from bert_distillation.tracking import STEP_FILE, log_metrics, log_parameters, write_json, write_step
+
+TRAINING_LOG = "training_log.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """Inputs and output of the report; what is not given is shown as not run.
+
+    Azure has no inputs that are lists, so each task and model is an input of its own.
+    """
+
+    student_evaluation: Path = required("The student's evaluation_result of `evaluate`.")
+    teacher_evaluation: Path | None = option(None, "The teacher's evaluation_result of `evaluate`.")
+    student: Path | None = option(None, "The student's folder, written by `distill`: its settings and loss curve.")
+    student_mnli: Path | None = option(None, "The student's metrics of `finetune --task mnli`.")
+    student_qqp: Path | None = option(None, "The student's metrics of `finetune --task qqp`.")
+    student_qnli: Path | None = option(None, "The student's metrics of `finetune --task qnli`.")
+    student_sst2: Path | None = option(None, "The student's metrics of `finetune --task sst2`.")
+    student_cola: Path | None = option(None, "The student's metrics of `finetune --task cola`.")
+    student_stsb: Path | None = option(None, "The student's metrics of `finetune --task stsb`.")
+    student_mrpc: Path | None = option(None, "The student's metrics of `finetune --task mrpc`.")
+    student_rte: Path | None = option(None, "The student's metrics of `finetune --task rte`.")
+    student_wnli: Path | None = option(None, "The student's metrics of `finetune --task wnli`.")
+    teacher_mnli: Path | None = option(None, "The teacher's metrics of `finetune --task mnli`.")
+    teacher_qqp: Path | None = option(None, "The teacher's metrics of `finetune --task qqp`.")
+    teacher_qnli: Path | None = option(None, "The teacher's metrics of `finetune --task qnli`.")
+    teacher_sst2: Path | None = option(None, "The teacher's metrics of `finetune --task sst2`.")
+    teacher_cola: Path | None = option(None, "The teacher's metrics of `finetune --task cola`.")
+    teacher_stsb: Path | None = option(None, "The teacher's metrics of `finetune --task stsb`.")
+    teacher_mrpc: Path | None = option(None, "The teacher's metrics of `finetune --task mrpc`.")
+    teacher_rte: Path | None = option(None, "The teacher's metrics of `finetune --task rte`.")
+    teacher_wnli: Path | None = option(None, "The teacher's metrics of `finetune --task wnli`.")
+    report: Path = required("Folder for report.html, metrics.json and model_card.md.")
+
+
+def report(config: ReportConfig) -> None:
+    """Read the results and write the report."""
+    log_parameters(config)
+    summary = gather(config)
+    config.report.mkdir(parents=True, exist_ok=True)
+    (config.report / "report.html").write_text(report_page(summary), encoding="utf-8")
+    (config.report / "model_card.md").write_text(model_card(summary), encoding="utf-8")
+    write_json(config.report / "metrics.json", summary_record(summary))
+    log_metrics(flat_metrics(summary))
+    inputs = {name: folder for name, folder in vars(config).items() if name != "report"}
+    write_step(config.report, "report", config, inputs)
+    print(f"report: {config.report / 'report.html'}", flush=True)
+
+
+def gather(config: ReportConfig) -> Summary:
+    """Everything that the inputs hold."""
+    teacher, student = config.teacher_evaluation, config.student
+    return Summary(
+        scores=tuple(score(config, name) for name in TASKS),
+        student=read_evaluation("student_evaluation", config.student_evaluation),
+        teacher=read_evaluation("teacher_evaluation", teacher) if teacher is not None else None,
+        training_log=read_training_log(student) if student is not None else (),
+        training=read_json("student", student / STEP_FILE, "`distill`") if student is not None else None,
+        predictions=tuple(read_predictions(config.student_evaluation)),
+    )
+
+
+def score(config: ReportConfig, task_name: str) -> Score:
+    """The task's score of student and teacher."""
+    names = [f"{model}_{task_name}" for model in ("student", "teacher")]
+    folders = [getattr(config, name) for name in names]
+    task = TASKS[task_name]
+    records = [folder and read_glue(name, folder, task) for name, folder in zip(names, folders, strict=True)]
+    return score_of(task, *records)
+
+
+def read_training_log(student: Path) -> tuple[dict[str, float], ...]:
+    """The rows of the training log in the student's folder, oldest first; none where it has no log."""
+    existing_folder("student", student, "the model and log written by `distill`")
+    file = student / TRAINING_LOG
+    return tuple(json.loads(line) for line in file.read_bytes().splitlines()) if file.is_file() else ()
+
+
+if __name__ == "__main__":
+    run_step(ReportConfig, report)

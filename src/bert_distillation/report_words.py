@@ -1,0 +1,90 @@
+"""How the report and the model card write numbers and the result."""
+
+from bert_distillation.summary import Evaluation, Mean, Score, Summary
+
+NOT_RUN, NO_NUMBER = "not run", "-"
+GLUE_COLUMNS = ("Student", "Card", "Teacher", "BERT-base", "Kept")
+GLUE_NOTE = (
+    "Scores on the validation sets, times 100. Where GLUE has two metrics the score is their mean, as in the published "
+    "table; MNLI is the matched set. Card: the model card of DistilBERT. BERT-base: the teacher's published scores. "
+    "Kept: student as a share of teacher. WNLI is outside the mean, as on the card. The published scores are of GLUE "
+    "itself, so that only runs on its own files compare with them."
+)
+# metric of `evaluate`, its name, its format
+EVALUATION_ROWS = (
+    ("mlm_loss", "Masked-LM loss (nats a token)", ".3f"),
+    ("mlm_accuracy", "Masked-LM accuracy", ".1%"),
+    ("mlm_top_k_accuracy", "Masked-LM accuracy, first {top_k:.0f} words", ".1%"),
+    ("exact_match", "Test sentences: the masked word itself", ".1%"),
+    ("top_k_accuracy", "Test sentences: among the first {top_k:.0f} words", ".1%"),
+    ("num_parameters", "Parameters (millions)", ",.2f"),
+    ("size_megabytes", "Size of the weights (MB)", ",.1f"),
+    ("tokens_per_second", "Throughput (tokens/s)", ",.0f"),
+    ("latency_milliseconds", "Time of one short request (ms)", ",.1f"),
+)
+
+
+def percent(value: float | None, missing: str = NOT_RUN) -> str:
+    """A share as GLUE's tables write it: 0.822 is 82.2."""
+    return missing if value is None else f"{100 * value:.1f}"
+
+
+def share(value: float | None) -> str:
+    """A ratio as a percentage: 0.971 is 97.1%."""
+    return NOT_RUN if value is None else f"{value:.1%}"
+
+
+def metric_name(score: Score) -> str:
+    """The metric behind a task's score."""
+    return score.task.headline.replace("_", " ")
+
+
+def score_values(score: Score) -> list[str]:
+    """A task's row under `GLUE_COLUMNS`."""
+    task = score.task
+    published = (percent(task.published_student, NO_NUMBER), percent(task.published_teacher))
+    return [percent(score.student), published[0], percent(score.teacher), published[1], share(score.retention)]
+
+
+def mean_values(mean: Mean) -> list[str]:
+    """The row of the means under `GLUE_COLUMNS`."""
+    values = (mean.student, mean.card, mean.teacher, mean.published_teacher)
+    return [*(percent(value) for value in values), share(mean.retention)]
+
+
+def tasks_of(mean: Mean) -> str:
+    """Over which tasks a mean is."""
+    return "eight tasks" if len(mean.tasks) == 8 else f"{len(mean.tasks)} of the card's eight tasks"
+
+
+def measured(summary: Summary) -> list[tuple[str, str, str]]:
+    """(name, student, teacher) for each metric of `evaluate` that the student has."""
+    student, teacher = summary.student, summary.teacher or {}
+    return [
+        (label.format(top_k=student.get("top_k", 0)), written(student, name, form), written(teacher, name, form))
+        for name, label, form in EVALUATION_ROWS
+        if name in student
+    ]
+
+
+def written(evaluation: Evaluation, name: str, form: str) -> str:
+    """One metric in its format; parameters are counted in millions."""
+    if name not in evaluation:
+        return NOT_RUN
+    return format(evaluation[name] / 1e6 if name == "num_parameters" else evaluation[name], form)
+
+
+def lead(summary: Summary) -> str:
+    """The result in one sentence: what the student keeps, at what size and speed, as far as it was measured."""
+    parts = []
+    if (mean := summary.mean) is not None:
+        kept = f"keeps {share(mean.retention)} of the teacher's GLUE mean"
+        parts.append(f"reaches a GLUE mean of {percent(mean.student)}" if mean.retention is None else kept)
+    if (size := summary.student_to_teacher("num_parameters")) is not None:
+        parts.append(f"has {size:.0%} of the teacher's parameters")
+    if (speed := summary.student_to_teacher("tokens_per_second")) is not None:
+        parts.append(f"reads {speed:.2g} times as many tokens a second")
+    if not parts:
+        parts.append(f"has {written(summary.student, 'num_parameters', ',.2f')} million parameters")
+    *others, last = parts
+    return f"The student {', '.join(others)}{' and ' if others else ''}{last}."
