@@ -1,0 +1,116 @@
+"""Versioned assets in the store: codes, environments, components, data and models, and where their files lie."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from azureml_local.arm_ids import parse_versioned, short_name
+from azureml_local.blobs import BLOBSTORE, DATASTORES, BlobPathError, Blobs
+from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
+from azureml_local.store import Resource, Store
+
+KINDS = ("codes", "environments", "components", "data", "models")
+# Azure's default place for an output in the datastore workspaceblobstore.
+OUTPUT_PATH = "azureml/{job}/{output}"
+
+_DATASTORE_URI = re.compile(r"azureml://(?:subscriptions/.*/)?datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
+_OUTPUT_URI = re.compile(r"azureml://(?:subscriptions/.*/)?jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)/?(?P<path>.*)")
+
+
+class Assets:
+    """Finds assets and the files behind their addresses."""
+
+    def __init__(self, store: Store, blobs: Blobs) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    def find(self, kind: str, reference: str) -> Resource | None:
+        """The asset that an ARM id, `azureml:name:version` or `azureml:name@latest` means, or None."""
+        parsed = parse_versioned(reference)
+        if not parsed:
+            return None
+        _, name, version = parsed
+        if version in ("@latest", "@default"):
+            return self.latest(kind, name)
+        return self._store.get(kind, name, version)
+
+    def latest(self, kind: str, name: str) -> Resource | None:
+        """The version that was created last and is not archived, or None."""
+        active = [found for found in self._store.all(kind, name) if not is_archived(found)]
+        return active[-1] if active else None
+
+    def next_version(self, kind: str, name: str) -> str:
+        """One more than the highest whole number among the versions."""
+        numbers = [int(found.version) for found in self._store.all(kind, name) if found.version.isdigit()]
+        return str(max(numbers, default=0) + 1)
+
+    def locate(self, uri: str) -> Path:
+        """The file or folder on this machine that an address means.
+
+        Takes datastore and job output addresses, addresses of our own blobs, and data and model assets.
+        Raises SpecError for an address that means nothing here.
+        """
+        try:
+            path = self._locate(uri)
+        except BlobPathError as error:
+            raise SpecError(str(error)) from error
+        if path is None:
+            raise SpecError(
+                f"{uri} is not on this machine. Give a local path, or an address of a datastore, an asset or a job's "
+                "output of the local workspace."
+            )
+        if not path.exists():
+            raise SpecError(f"There is nothing at {uri}.")
+        return path.resolve()
+
+    def settle(self, uri: str) -> str:
+        """The address of a model as Azure keeps it: an output of a job becomes its path in the datastore.
+
+        Raises SpecError, as `locate` does, when nothing is there.
+        """
+        path = self.locate(uri)
+        match = _OUTPUT_URI.fullmatch(uri)
+        return output_address(match["job"], match["output"], path, _below(match)) if match else uri
+
+    def _locate(self, uri: str) -> Path | None:
+        if match := _DATASTORE_URI.fullmatch(uri):
+            return self._blobs.path(DATASTORES.get(match["datastore"], match["datastore"]), match["path"].strip("/"))
+        if match := _OUTPUT_URI.fullmatch(uri):
+            below = match["path"].removeprefix("paths/")
+            return self._blobs.path(
+                BLOBSTORE, f"{OUTPUT_PATH.format(job=match['job'], output=match['output'])}/{below}"
+            )
+        address = urlsplit(uri)
+        if address.hostname in ("127.0.0.1", "localhost") and address.path.startswith("/blob/"):
+            container, _, name = unquote(address.path).removeprefix("/blob/").partition("/")
+            return self._blobs.path(container, name)
+        return self._locate_asset(uri)
+
+    def _locate_asset(self, uri: str) -> Path | None:
+        parsed = parse_versioned(uri)
+        for kind, field in (("data", "dataUri"), ("models", "modelUri"), ("codes", "codeUri")):
+            if parsed and parsed[0] in ("", kind) and (found := self.find(kind, uri)):
+                return self.locate(found.body["properties"][field])
+        if parsed:
+            raise SpecError(f"The local workspace has no {parsed[0] or 'data or model'} {short_name(uri)}.")
+        return None
+
+
+def output_address(job: str, output: str, path: Path, below: str = "") -> str:
+    """A job's output, or what is `below` it, as a datastore path in its long form.
+
+    path: where it is on this machine; a folder's address ends with a slash, so that no other begins with it.
+    """
+    workspace = f"subscriptions/{SUBSCRIPTION}/resourcegroups/{RESOURCE_GROUP}/workspaces/{WORKSPACE}"
+    place = "/".join(filter(None, (OUTPUT_PATH.format(job=job, output=output), below)))
+    return f"azureml://{workspace}/datastores/workspaceblobstore/paths/{place}{'/' if path.is_dir() else ''}"
+
+
+def _below(match: re.Match[str]) -> str:
+    """What of a job output's address follows the output's name."""
+    return match["path"].removeprefix("paths/").strip("/")
+
+
+def is_archived(resource: Resource) -> bool:
+    """Whether the resource is kept out of lists."""
+    return bool(resource.body.get("properties", {}).get("isArchived"))

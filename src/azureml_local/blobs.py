@@ -1,0 +1,122 @@
+"""The blob containers of the workspace: plain folders under one root, so that jobs use uploaded files in place."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from azureml_local.store import Store
+
+ARTIFACTS = "azureml"  # the container of the datastore workspaceartifactstore: logs
+BLOBSTORE = "azureml-blobstore"  # the container of the datastore workspaceblobstore: data, models, outputs, code
+DATASTORES = {"workspaceblobstore": BLOBSTORE, "workspaceartifactstore": ARTIFACTS}
+METADATA = "blob-metadata"  # kind of the documents in the store
+
+
+class BlobPathError(ValueError):
+    """A container or blob name that is not a path inside the root."""
+
+
+class Blobs:
+    """Blobs as files: `container/name` is the file of that path under the root."""
+
+    def __init__(self, root: Path, store: Store) -> None:
+        self.root = root
+        self._store = store
+        self._staging = root / ".staging"
+        for folder in (*DATASTORES.values(), self._staging.name):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+
+    def path(self, container: str, name: str = "") -> Path:
+        """The file or folder of a blob name. Raises BlobPathError for a name that leads anywhere else."""
+        if container not in DATASTORES.values():
+            raise BlobPathError(
+                f'There is no blob container "{container}"; there are {", ".join(DATASTORES.values())}.'
+            )
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or "\\" in name or "\0" in name or ".." in parts:
+            raise BlobPathError(f"A blob's name is a path inside its container, not {name!r}.")
+        path = self.root.joinpath(container, *parts)
+        # Outputs of jobs are linked in from the workspace's folder; nothing outside of it is ever followed.
+        if not path.resolve().is_relative_to(self.root.parent.resolve()):
+            raise BlobPathError(f"The blob {name!r} leads out of the workspace's folder.")
+        return path
+
+    def link(self, container: str, name: str, target: Path) -> None:
+        """Let the blob or virtual folder `name` be `target`, a path in the workspace's folder."""
+        link = self.path(container, name)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink() and link.readlink() == target:
+            return
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+    def find(self, container: str, prefix: str = "") -> Iterator[tuple[str, Path]]:
+        """The blobs whose names start with `prefix`, sorted, with their files."""
+        start = prefix if prefix.endswith("/") else str(PurePosixPath(prefix).parent)
+        root = self.path(container)
+        found = []
+        for file in _files(self.path(container, start.strip("/")), set()):
+            name = file.relative_to(root).as_posix()
+            if name.startswith(prefix):
+                found.append((name, file))
+        yield from sorted(found)
+
+    def stage(self, container: str, name: str, block: str) -> Path:
+        """Where an uploaded block waits until its blob is put together."""
+        key = hashlib.sha256(f"{container}/{name}/{block}".encode()).hexdigest()
+        return self._staging / key
+
+    def assemble(self, container: str, name: str, blocks: list[str]) -> None:
+        """Put a blob together from staged blocks, in this order. Raises KeyError for a block that was not staged."""
+        staged = [self.stage(container, name, block) for block in blocks]
+        if missing := [block for block, file in zip(blocks, staged, strict=True) if not file.exists()]:
+            raise KeyError(missing[0])
+        whole = self.stage(container, name, "")
+        with whole.open("wb") as target:
+            for file in staged:
+                target.write(file.read_bytes())
+        for file in set(staged):
+            file.unlink()
+        self.adopt(container, name, whole)
+
+    def adopt(self, container: str, name: str, file: Path) -> None:
+        """Make a staged file the blob `name`, and forget the metadata of what was there before."""
+        path = self.path(container, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(path)
+        self._store.delete(METADATA, f"{container}/{name}")
+
+    def delete(self, container: str, name: str) -> None:
+        """Remove a blob and its metadata."""
+        self.path(container, name).unlink()
+        self._store.delete(METADATA, f"{container}/{name}")
+
+    def metadata(self, container: str, name: str) -> dict[str, str]:
+        """The metadata that was set on a blob, names in lower case."""
+        resource = self._store.get(METADATA, f"{container}/{name}")
+        return dict(resource.body) if resource else {}
+
+    def set_metadata(self, container: str, name: str, metadata: dict[str, str]) -> None:
+        """Replace a blob's metadata."""
+        self._store.put(METADATA, f"{container}/{name}", "", metadata)
+
+
+def md5(file: Path) -> str:
+    """The file's MD5 in base64, as the Content-MD5 header has it."""
+    with file.open("rb") as source:
+        return base64.b64encode(hashlib.file_digest(source, "md5").digest()).decode()
+
+
+def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Every file below a folder, links followed, each real folder once (links may go in circles)."""
+    real = os.path.realpath(folder)
+    if real in seen or not folder.is_dir():
+        return
+    seen.add(real)
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _files(Path(entry.path), seen)
+        elif entry.is_file():
+            yield Path(entry.path)

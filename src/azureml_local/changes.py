@@ -1,0 +1,85 @@
+"""What becomes of jobs, as told to whoever listens."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+FINAL = frozenset({"Completed", "Failed", "Canceled"})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobChange:
+    """What a job has just become. Every change carries the whole truth, so a listener may simply keep the last one."""
+
+    name: str  # the job's id, which is its MLflow run id as well
+    parent: str | None  # the pipeline job's id; None for the pipeline itself and for a stand-alone job
+    node: str  # the node's name in the pipeline; the pipeline's own name for the pipeline
+    status: str  # NotStarted, Queued, Preparing, Running, CancelRequested, Canceled, Failed or Completed
+    start_time: datetime | None = None  # aware, UTC
+    end_time: datetime | None = None
+    error: str | None = None  # a sentence, with the last lines of the log where there is one
+    outputs: dict[str, Path] = field(default_factory=dict)  # those that are there
+    log_folder: Path | None = None  # a file's path in it is Azure's name for the log, as in user_logs/std_log.txt
+
+
+class Listener(Protocol):
+    """Who wants to know what becomes of jobs."""
+
+    def job_changed(self, change: JobChange) -> None:
+        """Take a change, without calling the engine. Called from its threads, one pipeline's changes in order."""
+
+
+class Journal:
+    """The jobs of one pipeline as they are now; every change is told to the listener and written to a log."""
+
+    def __init__(self, jobs: Iterable[JobChange], listener: Listener, log: Path | None) -> None:
+        """Begin with `jobs`, the first of them the pipeline's own; `log` is None for a job that stands alone."""
+        self._jobs = {job.name: job for job in jobs}
+        self._listener = listener
+        self._log = log
+        self._lock = threading.Lock()
+
+    def __getitem__(self, job: str) -> JobChange:
+        """The job's last change."""
+        return self._jobs[job]
+
+    def announce(self) -> None:
+        """Tell all jobs as they are."""
+        for job in self._jobs:
+            self.tell(job)
+
+    def tell(self, job: str, **changes: Any) -> None:
+        """Report a job with some fields changed; a listener's mistake does not stop the pipeline."""
+        with self._lock:
+            self._jobs[job] = change = replace(self._jobs[job], **changes)
+            self._write(change)
+            try:
+                self._listener.job_changed(change)
+            except Exception:
+                logger.exception("The listener did not take %s", change)
+
+    def end(self, job: str, status: str, error: str | None, outputs: dict[str, Path] | None = None) -> None:
+        """Report the final status of a job, with those of its outputs that are there."""
+        written = {name: path for name, path in (outputs or {}).items() if path.exists()}
+        self.tell(job, status=status, end_time=now(), error=error, outputs=written)
+
+    def _write(self, change: JobChange) -> None:
+        if self._log is None:
+            return
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("a") as stream:
+            error = f": {change.error}" if change.error else ""
+            stream.write(f"[{now():%Y-%m-%d %H:%M:%SZ}] {change.node} is {change.status}{error}\n")
+
+
+def now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)

@@ -1,0 +1,145 @@
+"""The command line: `azureml-local up | down | status | env | run | deploy | invoke`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from azureml_local import deploy_command, launcher, run_command
+from azureml_local.environment import Addresses, client_environment, shell_exports
+from azureml_local.errors import InputError
+from azureml_local.home import HOME_VARIABLE, Home
+from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
+
+MISTAKE = 2  # exit status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status. Mistakes of the user are one sentence on stderr, without a stack."""
+    options = _parser().parse_args(arguments)
+    os.umask(0o077)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except InputError as mistake:
+        print(f"azureml-local: {mistake}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        return run_command.INTERRUPTED
+
+
+def up(options: argparse.Namespace) -> int:
+    """Start the workspace in the background."""
+    home = Home.choose(options.home)
+    addresses, started = launcher.start(home)
+    print(f"The workspace at {home.path} {'is' if started else 'was already'} up: {addresses.url}")
+    print(f'Point any client at it: eval "$(azureml-local env{_home_option(options)})"')
+    return 0
+
+
+def down(options: argparse.Namespace) -> int:
+    """End the workspace; a workspace that is not up is fine."""
+    home = Home.choose(options.home)
+    stopped = launcher.stop(home)
+    print(f"The workspace at {home.path} {'is down' if stopped else 'was not up'}.")
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Say where the workspace is and what it does; 1 when it is not up."""
+    home = Home.choose(options.home)
+    addresses = Addresses.read(home)
+    if not addresses:
+        print(f"No workspace is up at {home.path}.")
+        return 1
+    print(f"home           {home.path}")
+    print(f"address        {addresses.url} (process {addresses.pid})")
+    print(f"subscription   {SUBSCRIPTION}")
+    print(f"resource group {RESOURCE_GROUP}")
+    print(f"workspace      {WORKSPACE}")
+    print(f"runs           {home.tracking_uri}")
+    return 0
+
+
+def env(options: argparse.Namespace) -> int:
+    """Print the exports that point a shell's clients at the workspace."""
+    home = Home.choose(options.home)
+    print(shell_exports(client_environment(home, launcher.find(home))))
+    return 0
+
+
+def _home_option(options: argparse.Namespace) -> str:
+    return f" --home {options.home}" if options.home else ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="azureml-local", description="An Azure ML workspace on this machine, for the unmodified SDK."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help)
+        added.add_argument(
+            "--home",
+            type=Path,
+            metavar="DIR",
+            help=f"the workspace's folder (default: ${HOME_VARIABLE}, else ~/.azureml-local)",
+        )
+        added.set_defaults(command=command)
+        return added
+
+    add("up", up, "Start the workspace in the background; returns when it answers.")
+    add("down", down, "End the workspace and everything that it runs.")
+    add("status", status, "Show whether the workspace is up, and where.")
+    add("env", env, 'Print what points a client at the workspace: eval "$(azureml-local env)".')
+    _add_run(add("run", run_command.run, "Run a job file through the SDK; starts a workspace when none is up."))
+    _add_deploy(add("deploy", deploy_command.deploy, "Create the endpoint and the deployment that a folder describes."))
+    _add_invoke(add("invoke", deploy_command.invoke, "Send a request to an endpoint and print its answer."))
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("file", type=Path, metavar="FILE", help="a pipeline or command job")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a field, as `az ml job create --set` does: inputs.seed=1, jobs.train.inputs.epochs=2",
+    )
+    run.add_argument(
+        "--register",
+        action="append",
+        default=[],
+        metavar="OUTPUT=MODEL",
+        help="register an output of the completed job as a model",
+    )
+    run.add_argument("--keep-up", action="store_true", help="leave a workspace up that was started for this job")
+
+
+def _add_deploy(deploy: argparse.ArgumentParser) -> None:
+    deploy.add_argument("folder", type=Path, metavar="DIR", help="holds endpoint.yml and deployment.yml")
+    deploy.add_argument(
+        "--deployment", type=Path, metavar="FILE", help="the deployment's file (default: DIR/deployment.yml)"
+    )
+    deploy.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a model's file or folder, or azureml:NAME:VERSION, in place of the one in the deployment's file",
+    )
+
+
+def _add_invoke(invoke: argparse.ArgumentParser) -> None:
+    invoke.add_argument("endpoint", metavar="ENDPOINT")
+    request = invoke.add_mutually_exclusive_group(required=True)
+    request.add_argument("--request-file", type=Path, metavar="FILE", help="a JSON file with the request")
+    request.add_argument(
+        "--text", action="append", metavar="TEXT", help='ask {"input_data": [TEXT, ...]}; may be repeated'
+    )
+    invoke.add_argument("--deployment", metavar="NAME", help="ask this deployment, whatever the traffic says")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

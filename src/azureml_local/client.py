@@ -1,0 +1,64 @@
+"""The unmodified `MLClient`, pointed at the workspace by environment variables and nothing else."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from azureml_local.environment import Addresses, client_environment
+from azureml_local.errors import InputError
+from azureml_local.home import Home
+from azureml_local.sdk_messages import sentence
+from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+# What would make `DefaultAzureCredential` ask somebody else, or a proxy stand in between.
+_FOREIGN = ("AZURE_", "MSI_")
+
+
+def connect(home: Home, addresses: Addresses) -> "MLClient":
+    """A client of the workspace. Changes this process's environment, and imports the SDK only then."""
+    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+        del os.environ[name]
+    os.environ.update(client_environment(home, addresses))
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    with contextlib.redirect_stderr(io.StringIO()):  # experimental classes announce themselves
+        from azure.ai.ml import MLClient
+        from azure.identity import DefaultAzureCredential
+
+    return MLClient(
+        DefaultAzureCredential(),
+        SUBSCRIPTION,
+        RESOURCE_GROUP,
+        WORKSPACE,
+        show_progress=False,
+        enable_telemetry=False,
+    )
+
+
+@contextlib.contextmanager
+def sdk_call(doing: str) -> Iterator[None]:
+    """Keep what the SDK prints off the terminal, and say in one sentence what it could not do.
+
+    doing: what is tried, as in "submit pipeline.yml"; begins the sentence.
+    """
+    from azure.ai.ml.exceptions import MlException
+    from azure.core.exceptions import AzureError
+    from marshmallow import ValidationError
+
+    noise = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+            yield
+    except (MlException, AzureError, ValidationError, OSError) as error:
+        raise InputError(f"Could not {doing}: {sentence(error)}") from error
+    except Exception:
+        sys.stderr.write(noise.getvalue())
+        raise

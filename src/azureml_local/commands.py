@@ -1,0 +1,170 @@
+"""One command job: its folders, its environment variables and its processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+
+from azureml_local.plan import Task
+from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
+from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Pipeline
+
+# Measured to help training on CPUs: large tensors are kept by the allocator and not mapped anew each time, and threads
+# that wait for one another sleep: spinning, they take the cores from the nodes beside them (ten times slower).
+SPEED = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MALLOC_MMAP_THRESHOLD_": "8000000000",
+    "MALLOC_TRIM_THRESHOLD_": "16000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+class Command:
+    """A task that runs, is run once, and can be ended from another thread."""
+
+    def __init__(self, task: Task, variables: dict[str, str], groups: Groups) -> None:
+        """`variables` are those that all its processes share, as `job_variables` makes them."""
+        self._task = task
+        self._variables = variables
+        self._groups = groups
+        self._lock = threading.Lock()
+        self._ended = ""
+        self._processes: list[ProcessGroup] = []
+
+    def prepare(self) -> None:
+        """Make the job's folders: a copy of the code of its own, the outputs and the logs."""
+        task, work = self._task, self._task.folder / "work"
+        if task.node.component.code:
+            shutil.copytree(task.node.component.code, work, dirs_exist_ok=True)
+        for folder in (work / "outputs", work / "logs", task.folder / "outputs", task.log_folder / "user_logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, path in task.outputs.items():
+            if task.node.component.outputs[name].type != "uri_file":
+                path.mkdir(exist_ok=True)
+        self._describe()
+
+    def run(self) -> tuple[str, str | None]:
+        """Run all processes to their end, the first that fails ending the others.
+
+        Returns Completed, Failed or Canceled, and for the last two a sentence that says why.
+        """
+        try:
+            self._start()
+            failure = self._first_failure()
+        finally:
+            end(self._processes)
+        with self._lock:
+            self._processes = []  # from here on `end` has nothing to end
+            if self._ended:
+                return "Canceled", f'node "{self._task.node.name}" was ended: {self._ended}'
+        return ("Failed", failure) if failure else ("Completed", None)
+
+    def end(self, reason: str) -> None:
+        """End the processes, or keep them from starting; returns when none is left."""
+        with self._lock:
+            self._ended = reason
+            processes = self._processes
+        end(processes)
+
+    def _first_failure(self) -> str | None:
+        statuses: SimpleQueue[tuple[int, int]] = SimpleQueue()
+
+        def wait(rank: int, process: ProcessGroup) -> None:
+            statuses.put((rank, process.wait()))
+
+        for rank, process in enumerate(self._processes):
+            threading.Thread(target=wait, args=(rank, process), daemon=True).start()
+        for _ in self._processes:
+            rank, status = statuses.get()
+            if status != 0:
+                return self._failure(rank, status)
+        return None
+
+    def _start(self) -> None:
+        variables = _rendezvous(self._variables) if self._task.distribution else self._variables
+        with self._lock:
+            for rank in range(0 if self._ended else self._task.process_count):
+                self._processes.append(
+                    ProcessGroup(
+                        ["/bin/bash", "-c", self._task.command],
+                        groups=self._groups,
+                        folder=self._task.folder / "work",
+                        variables=variables | self._rank_variables(rank),
+                        log=self._task.log(rank),
+                    )
+                )
+
+    def _rank_variables(self, rank: int) -> dict[str, str]:
+        process = {"AZUREML_PROCESS_NAME": f"rank_{rank}"}
+        if not self._task.distribution:
+            return process
+        count = str(self._task.process_count)
+        return process | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+
+    def _failure(self, rank: int, status: int) -> str:
+        process = f"process {rank}" if self._task.process_count > 1 else "its command"
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        log = self._task.log(rank)
+        lines = last_lines(log)
+        wrote = f"; its log ends with:\n{lines}" if lines else f" and wrote nothing to {log}"
+        return f'node "{self._task.node.name}" failed: {process} {how}{wrote}'
+
+    def _describe(self) -> None:
+        component = self._task.node.component
+        lines = [
+            f"component:    {component.name}:{component.version}",
+            f"environment:  {component.environment} (run by {sys.executable})",
+            f"processes:    {self._task.process_count}",
+            f"command:      {self._task.command}",
+        ]
+        log = self._task.log_folder / "system_logs" / "job.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("\n".join(lines) + "\n")
+
+
+def job_variables(task: Task, pipeline: Pipeline, home: Path, tracking_uri: str, threads: int) -> dict[str, str]:
+    """The environment variables of a job: Azure's names, MLflow's run, and what makes it fast on this machine.
+
+    threads: how many each process should compute with, unless the job says.
+    """
+    identity = {
+        "AZUREML_RUN_ID": task.node.job_name,
+        "AZUREML_ROOT_RUN_ID": pipeline.name,
+        "AZUREML_EXPERIMENT_NAME": pipeline.experiment_name,
+        "AZUREML_ARM_SUBSCRIPTION": SUBSCRIPTION,
+        "AZUREML_ARM_RESOURCEGROUP": RESOURCE_GROUP,
+        "AZUREML_ARM_WORKSPACE_NAME": WORKSPACE,
+        "AZUREML_ARM_PROJECT_NAME": pipeline.experiment_name,
+    }
+    machine = {
+        "AZUREML_NODE_COUNT": "1",
+        "AZUREML_CR_NODE_RANK": "0",
+        "AZUREML_CR_AZUREML_CONTEXT": json.dumps(identity),
+        "NODE_RANK": "0",
+    }
+    tracking = {
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "MLFLOW_RUN_ID": task.node.job_name,
+        "MLFLOW_EXPERIMENT_NAME": pipeline.experiment_name,
+    }
+    asked = task.node.component.environment_variables | task.node.environment_variables
+    speed = SPEED | {"OMP_NUM_THREADS": str(threads)}
+    return speed | inherited_variables(home) | asked | identity | machine | tracking
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _rendezvous(variables: dict[str, str]) -> dict[str, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return variables | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

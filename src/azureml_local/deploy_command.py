@@ -1,0 +1,105 @@
+"""`azureml-local deploy` and `invoke`: online endpoints through the SDK."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azureml_local import launcher
+from azureml_local.client import connect, sdk_call
+from azureml_local.errors import InputError
+from azureml_local.home import Home
+from azureml_local.overrides import read_yaml
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.ai.ml.entities import Model, OnlineDeployment
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Create the endpoint and the deployment that a folder describes, and send all traffic there."""
+    files = options.folder / "endpoint.yml", options.deployment or options.folder / "deployment.yml"
+    for file in files:
+        read_yaml(file)
+    home = Home.choose(options.home)
+    client = connect(home, launcher.find(home))
+    from azure.ai.ml import load_online_deployment, load_online_endpoint
+
+    with sdk_call(f"load {files[0]}"):
+        endpoint = load_online_endpoint(files[0])
+    with sdk_call(f"load {files[1]}"):
+        deployment = load_online_deployment(files[1])
+    deployment.endpoint_name = endpoint.name
+    if options.model:
+        deployment.model = _model(options.model)
+    traffic = _traffic(client, str(endpoint.name))
+    endpoint.traffic = traffic
+    with sdk_call(f'create the endpoint "{endpoint.name}"'):
+        client.online_endpoints.begin_create_or_update(endpoint).result()
+    print(f"Starting {endpoint.name}/{deployment.name}", flush=True)
+    _create_deployment(client, deployment)
+    endpoint.traffic = {**dict.fromkeys(traffic, 0), deployment.name: 100}
+    with sdk_call(f'send the traffic to "{deployment.name}"'):
+        ready = client.online_endpoints.begin_create_or_update(endpoint).result()
+    print(f"{endpoint.name}/{deployment.name} answers at {ready.scoring_uri}")
+    return 0
+
+
+def invoke(options: argparse.Namespace) -> int:
+    """Send a request to an endpoint and print its answer."""
+    request = _request(options)
+    home = Home.choose(options.home)
+    client = connect(home, launcher.find(home))
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        file.write(request)
+        file.flush()
+        with sdk_call(f'invoke "{options.endpoint}"'):
+            answer = client.online_endpoints.invoke(
+                endpoint_name=options.endpoint, deployment_name=options.deployment, request_file=file.name
+            )
+    print(answer)
+    return 0
+
+
+def _create_deployment(client: "MLClient", deployment: "OnlineDeployment") -> None:
+    with sdk_call(f'deploy "{deployment.name}"'):
+        client.online_deployments.begin_create_or_update(deployment).result()
+
+
+def _model(reference: str) -> "str | Model":
+    """A registered model by its reference, or a local file or folder that is registered on the way."""
+    from azure.ai.ml.entities import Model
+
+    if reference.startswith("azureml:"):
+        return reference.removeprefix("azureml:") if "@" in reference else reference
+    path = Path(reference)
+    if not path.exists():
+        raise InputError(
+            f"--model {reference}: there is no such file or folder; a registered one is azureml:NAME:VERSION."
+        )
+    kind = "mlflow_model" if (path / "MLmodel").exists() else "custom_model"
+    return Model(path=path.absolute(), type=kind)
+
+
+def _traffic(client: "MLClient", endpoint: str) -> dict[str, int]:
+    """The traffic of an endpoint that is there already: it stays until the new deployment answers."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return dict(client.online_endpoints.get(endpoint).traffic)
+    except ResourceNotFoundError:
+        return {}
+
+
+def _request(options: argparse.Namespace) -> str:
+    if options.text:
+        return json.dumps({"input_data": options.text})
+    try:
+        text = options.request_file.read_text(encoding="utf-8")
+        json.loads(text)
+    except OSError as error:
+        raise InputError(f"Cannot read {options.request_file}: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{options.request_file} is not JSON: {error}.") from error
+    return str(text)

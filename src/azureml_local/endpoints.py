@@ -1,0 +1,198 @@
+"""Online endpoints of a workspace: their deployments, their keys, and who answers a request."""
+
+import hmac
+import random
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from azureml_local.assets import Assets
+from azureml_local.serving import Deployments, DeploymentSpec, ServingError
+from azureml_local.spec import SpecError
+from azureml_local.store import Resource, Store
+
+ENDPOINTS = "onlineEndpoints"
+DEPLOYMENTS = "deployments"  # the name is the endpoint's, the version the deployment's
+KEYS = "endpoint-keys"
+OPERATIONS = "operations"  # what takes its time, as Azure-AsyncOperation shows it
+
+Json = dict[str, Any]
+
+
+class Endpoints:
+    """Creates, serves and removes deployments; long work is done in the background, as an operation."""
+
+    def __init__(self, store: Store, assets: Assets, deployments: Deployments) -> None:
+        self._store = store
+        self._assets = assets
+        self._deployments = deployments
+        self._serve_again()
+
+    def put(self, name: str, body: Json) -> Resource:
+        """Create an endpoint, or replace its description and traffic. Raises SpecError for traffic to nobody."""
+        properties = body.get("properties") or {}
+        self._check_traffic(name, properties.get("traffic") or {})
+        self._store.add(KEYS, name, "", {"primaryKey": _new_key(), "secondaryKey": _new_key()})
+        return self._store.put(ENDPOINTS, name, "", body)
+
+    def get(self, name: str) -> Resource | None:
+        """The endpoint, or None."""
+        return self._store.get(ENDPOINTS, name)
+
+    def all(self) -> list[Resource]:
+        """All endpoints."""
+        return self._store.all(ENDPOINTS)
+
+    def delete(self, name: str) -> None:
+        """Remove an endpoint with its deployments and keys."""
+        for deployment in self.deployments(name):
+            self.undeploy(name, deployment.version)
+        self._store.delete(ENDPOINTS, name)
+        self._store.delete(KEYS, name)
+
+    def keys(self, name: str) -> Json:
+        """Its two keys. Raises KeyError for an endpoint that is not there."""
+        found = self._store.get(KEYS, name)
+        if not found:
+            raise KeyError(name)
+        return found.body
+
+    def renew_key(self, name: str, kind: str) -> None:
+        """Draw a new key; kind: Primary or Secondary."""
+        self._store.update(KEYS, name, "", lambda keys: {**keys, f"{kind.lower()}Key": _new_key()})
+
+    def opens(self, name: str, key: str) -> bool:
+        """Whether the key is one of the endpoint's."""
+        found = self._store.get(KEYS, name)
+        return found is not None and any(hmac.compare_digest(key.encode(), own.encode()) for own in found.body.values())
+
+    def deployments(self, endpoint: str) -> list[Resource]:
+        """The endpoint's deployments."""
+        return self._store.all(DEPLOYMENTS, endpoint)
+
+    def deployment(self, endpoint: str, name: str) -> Resource | None:
+        """The deployment, or None."""
+        return self._store.get(DEPLOYMENTS, endpoint, name)
+
+    def deploy(self, endpoint: str, name: str, body: Json) -> tuple[Resource, str]:
+        """Begin to serve a deployment; returns it and the id of the operation.
+
+        Raises SpecError when its model or code is not there.
+        """
+        spec = self._spec(name, body.get("properties") or {})
+        resource = self._store.put(DEPLOYMENTS, endpoint, name, _in_state(body, "Creating"))
+        return resource, self._begin(lambda: self._start(endpoint, spec))
+
+    def undeploy(self, endpoint: str, name: str) -> None:
+        """End a deployment and forget it; its share of the traffic goes with it."""
+        self._deployments.stop(endpoint, name)
+        self._store.delete(DEPLOYMENTS, endpoint, name)
+
+        def without(body: Json) -> Json:
+            traffic = {key: share for key, share in (body["properties"].get("traffic") or {}).items() if key != name}
+            return {**body, "properties": {**body["properties"], "traffic": traffic}}
+
+        self._store.update(ENDPOINTS, endpoint, "", without)
+
+    def remove_later(self, endpoint: str, name: str | None = None) -> str:
+        """Begin to remove a deployment, or the endpoint; returns the id of the operation."""
+        return self._begin(lambda: self.undeploy(endpoint, name) if name else self.delete(endpoint))
+
+    def operation(self, name: str) -> Json | None:
+        """An operation's status as Azure reports it, or None."""
+        found = self._store.get(OPERATIONS, name)
+        return found.body if found else None
+
+    def log(self, endpoint: str, name: str, lines: int) -> str:
+        """The last lines of a deployment's log."""
+        return "\n".join(self._deployments.log(endpoint, name).splitlines()[-lines:])
+
+    def choose(self, endpoint: str, asked: str = "") -> str:
+        """The address of the deployment that answers a request: the one asked for, else one by the traffic's shares.
+
+        Raises LookupError, with a sentence, when nobody does.
+        """
+        name = asked or self._draw(endpoint)
+        try:
+            return self._deployments.address(endpoint, name)
+        except KeyError:
+            raise LookupError(f'The endpoint "{endpoint}" has no running deployment "{name}".') from None
+
+    def close(self) -> None:
+        """End every server."""
+        self._deployments.close()
+
+    def _draw(self, endpoint: str) -> str:
+        found = self.get(endpoint)
+        traffic = (found.body["properties"].get("traffic") or {}) if found else {}
+        shares = {name: share for name, share in traffic.items() if share > 0}
+        if not shares:
+            raise LookupError(f'No deployment of the endpoint "{endpoint}" has traffic.')
+        return random.choices(list(shares), list(shares.values()))[0]
+
+    def _check_traffic(self, endpoint: str, traffic: dict[str, int]) -> None:
+        known = {deployment.version for deployment in self.deployments(endpoint)}
+        if unknown := sorted(set(traffic) - known):
+            names = ", ".join(sorted(known)) or "none"
+            raise SpecError(f'traffic: the endpoint "{endpoint}" has no deployment "{unknown[0]}"; it has {names}')
+        if sum(traffic.values()) not in (0, 100):
+            raise SpecError(f"traffic: the shares must add up to 0 or 100, and add up to {sum(traffic.values())}")
+
+    def _spec(self, name: str, properties: Json) -> DeploymentSpec:
+        model, code = properties.get("model"), properties.get("codeConfiguration") or {}
+        return DeploymentSpec(
+            name=name,
+            model=self._assets.locate(model) if model else None,
+            code=self._assets.locate(code["codeId"]) if code.get("codeId") else None,
+            scoring_script=code.get("scoringScript"),
+            environment_variables={
+                key: str(value) for key, value in (properties.get("environmentVariables") or {}).items()
+            },
+        )
+
+    def _start(self, endpoint: str, spec: DeploymentSpec) -> None:
+        try:
+            self._deployments.start(endpoint, spec)
+        except ServingError:
+            self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda body: _in_state(body, "Failed"))
+            raise
+        self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda body: _in_state(body, "Succeeded"))
+
+    def _begin(self, work: Callable[[], None]) -> str:
+        name = secrets.token_hex(16)
+        self._store.put(OPERATIONS, name, "", {"name": name, "status": "InProgress"})
+
+        def run() -> None:
+            result: Json = {"name": name, "status": "Succeeded"}
+            try:
+                work()
+            except (ServingError, SpecError, KeyError) as error:
+                problem = {"code": "DeploymentFailed", "message": str(error)}
+                result = {"name": name, "status": "Failed", "error": problem}
+            self._store.put(OPERATIONS, name, "", result)
+
+        threading.Thread(target=run, name=f"operation {name}", daemon=True).start()
+        return name
+
+    def _serve_again(self) -> None:
+        """What an earlier process of this workspace served is served again; what it had begun has failed."""
+        for operation in self._store.all(OPERATIONS):
+            self._store.delete(OPERATIONS, operation.name)
+        for deployment in self._store.all(DEPLOYMENTS):
+            state = deployment.body["properties"]["provisioningState"]
+            if state != "Succeeded":
+                self._store.put(DEPLOYMENTS, deployment.name, deployment.version, _in_state(deployment.body, "Failed"))
+                continue
+            try:
+                self.deploy(deployment.name, deployment.version, deployment.body)
+            except SpecError:
+                self._store.put(DEPLOYMENTS, deployment.name, deployment.version, _in_state(deployment.body, "Failed"))
+
+
+def _in_state(body: Json, state: str) -> Json:
+    return {**body, "properties": {**(body.get("properties") or {}), "provisioningState": state}}
+
+
+def _new_key() -> str:
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,94 @@
+"""Runs pipelines on this machine: nodes in the order of their data, in parallel where the graph allows it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from azureml_local.changes import JobChange, Listener
+from azureml_local.commands import cores
+from azureml_local.pipeline_run import PipelineRun, Shop, Slots
+from azureml_local.plan import plan
+from azureml_local.processes import Groups
+from azureml_local.runs import Runs
+from azureml_local.spec import Data, Pipeline, SpecError
+
+__all__ = ["Engine", "JobChange", "Listener"]
+
+
+@dataclass(frozen=True)
+class _Running:
+    run: PipelineRun
+    thread: threading.Thread
+
+
+class Engine:
+    """Runs submitted pipelines in the background and tells its listener what becomes of them."""
+
+    def __init__(self, home: Path, listener: Listener, tracking_uri: str, max_parallel: int | None = None) -> None:
+        """Keep everything under `home`; `max_parallel` nodes run together, by default one for each core."""
+        home, slots = home.resolve(), Slots(max_parallel or cores())
+        self._listener = listener
+        self._shop = Shop(
+            home=home,
+            tracking_uri=tracking_uri,
+            runs=Runs(tracking_uri, home / "artifacts"),
+            groups=Groups(),
+            slots=slots,
+            workers=ThreadPoolExecutor(slots.count, thread_name_prefix="node"),
+        )
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+        threading.Thread(target=self._shop.runs.prepare, daemon=True).start()
+
+    def submit(self, pipeline: Pipeline) -> None:
+        """Start a pipeline in the background; it and its nodes are reported as NotStarted before this returns.
+
+        Raises SpecError, naming node and field, for a pipeline that cannot be run as written; nothing is reported then.
+        """
+        _check_data(pipeline)
+        run = PipelineRun(pipeline, plan(pipeline, self._shop.home / "jobs"), self._shop, self._listener)
+        thread = threading.Thread(target=self._run, args=(pipeline.name, run), name=pipeline.name, daemon=True)
+        with self._lock:
+            if pipeline.name in self._running:
+                raise SpecError(f'the job "{pipeline.name}" is running already')
+            self._running[pipeline.name] = _Running(run, thread)
+        run.journal.announce()
+        thread.start()
+
+    def cancel(self, name: str) -> None:
+        """Ask a pipeline job (or one stand-alone job) to end; unknown and finished names are left alone."""
+        with self._lock:
+            running = self._running.get(name)
+        if running:
+            running.run.cancel()
+
+    def close(self) -> None:
+        """End every process and wait until all jobs have been reported with their final status."""
+        with self._lock:
+            everything = list(self._running.values())
+        for running in everything:
+            running.run.cancel()
+        for running in everything:
+            running.thread.join()
+        self._shop.workers.shutdown()
+        self._shop.groups.close()
+
+    def _run(self, name: str, run: PipelineRun) -> None:
+        try:
+            run.run()
+        finally:
+            with self._lock:
+                del self._running[name]
+
+
+def _check_data(pipeline: Pipeline) -> None:
+    """Data that a pipeline starts from must be there; what its nodes write is not there yet."""
+    given = {f'input "{name}"': value for name, value in pipeline.inputs.items()}
+    for node in pipeline.nodes.values():
+        given |= {f'node "{node.name}", input "{name}"': value for name, value in node.inputs.items()}
+    for where, value in given.items():
+        if isinstance(value, Data) and not value.path.exists():
+            raise SpecError(f"{where}: there is nothing at {value.path}")

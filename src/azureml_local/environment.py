@@ -1,0 +1,118 @@
+"""The variables that point an unmodified client at the workspace, and the addresses they are made of."""
+
+import fcntl
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from azureml_local.arm_ids import CLOUD
+from azureml_local.home import Home
+from azureml_local.identity import Identity, read_secret
+from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
+
+METADATA_PATH = "/metadata/endpoints"
+YEAR = 365 * 24 * 3600  # seconds
+
+CLIENT_VARIABLES = frozenset(
+    {
+        "AZUREML_CURRENT_CLOUD",
+        "ARM_CLOUD_METADATA_URL",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "IDENTITY_ENDPOINT",
+        "IDENTITY_HEADER",
+        "MLFLOW_TRACKING_URI",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a running workspace is: the ports of its REST interface and of its identity endpoint, and its process."""
+
+    port: int
+    identity_port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """The REST interface."""
+        return f"https://127.0.0.1:{self.port}"
+
+    def write(self, home: Home) -> None:
+        """Say in the workspace's folder that it runs."""
+        written = home.state.with_suffix(".new")
+        written.write_text(json.dumps(asdict(self)))
+        written.replace(home.state)
+
+    @classmethod
+    def read(cls, home: Home) -> "Addresses | None":
+        """Where the workspace runs, or None; a file that a killed workspace left behind counts as none."""
+        try:
+            with home.lock.open("rb") as lock:
+                # A shared lock is refused only while the workspace's process holds its own.
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                return cls(**json.loads(home.state.read_text()))
+            except (OSError, ValueError, TypeError):
+                return None  # it is starting
+        except OSError:
+            return None
+        return None
+
+
+@contextmanager
+def held(home: Home) -> Iterator[bool]:
+    """Be the one process of the workspace; the value is False when there is one already."""
+    with home.lock.open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def metadata_url(home: Home, addresses: Addresses) -> str:
+    """The address that describes the cloud; signed, as everything else."""
+    identity = Identity(read_secret(home.secret))
+    return f"{addresses.url}{METADATA_PATH}?{identity.sign(METADATA_PATH, YEAR)}"
+
+
+def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:
+    """What a client's environment needs, and nothing else.
+
+    The two cloud variables come together: with one of them alone the SDK falls back to the real Azure.
+    """
+    return {
+        "AZUREML_CURRENT_CLOUD": CLOUD,
+        "ARM_CLOUD_METADATA_URL": metadata_url(home, addresses),
+        "REQUESTS_CA_BUNDLE": str(home.bundle),
+        "SSL_CERT_FILE": str(home.bundle),
+        "IDENTITY_ENDPOINT": f"http://127.0.0.1:{addresses.identity_port}/msi/token",
+        "IDENTITY_HEADER": Identity(read_secret(home.secret)).header,
+        "NO_PROXY": _no_proxy(),
+        # Seconds between two looks at a job that is streamed.
+        "AZUREML_RUN_POLLING_INTERVAL_MIN": "1",
+        "AZUREML_RUN_POLLING_INTERVAL_MAX": "2",
+        "MLFLOW_TRACKING_URI": home.tracking_uri,
+        # Where to find the workspace, as a script's arguments or defaults.
+        "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+        "AZUREML_ARM_SUBSCRIPTION": SUBSCRIPTION,
+        "AZUREML_ARM_RESOURCEGROUP": RESOURCE_GROUP,
+        "AZUREML_ARM_WORKSPACE_NAME": WORKSPACE,
+    }
+
+
+def shell_exports(environment: dict[str, str]) -> str:
+    """Lines for `eval` in a shell."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+
+
+def _no_proxy() -> str:
+    kept = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
+    return ",".join(dict.fromkeys([*kept, "127.0.0.1", "localhost"]))

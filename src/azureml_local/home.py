@@ -1,0 +1,75 @@
+"""The folder that holds one workspace, and what its files are called."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "AZUREML_LOCAL_HOME"
+
+
+@dataclass(frozen=True)
+class Home:
+    """A workspace's folder; private to the user, as everything in it."""
+
+    path: Path
+
+    @classmethod
+    def choose(cls, path: Path | None) -> "Home":
+        """The folder asked for, else the one that AZUREML_LOCAL_HOME names, else ~/.azureml-local."""
+        chosen = path or Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".azureml-local")
+        return cls(chosen.expanduser().absolute())
+
+    def create(self) -> None:
+        """Make the folder, closed to other users."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+
+    @property
+    def database(self) -> Path:
+        """What the workspace knows."""
+        return self.path / "workspace.db"
+
+    @property
+    def blobs(self) -> Path:
+        """One folder for each blob container."""
+        return self.path / "blobs"
+
+    @property
+    def secret(self) -> Path:
+        """The key that signs tokens and addresses."""
+        return self.path / "secret"
+
+    @property
+    def certificates(self) -> Path:
+        """The workspace's own certificate authority and what it signed."""
+        return self.path / "certificates"
+
+    @property
+    def bundle(self) -> Path:
+        """The public certificate authorities and our own in one file."""
+        return self.certificates / "bundle.pem"
+
+    @property
+    def state(self) -> Path:
+        """Process id and addresses of the running workspace; absent when none runs."""
+        return self.path / "running.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the workspace's process as long as it lives."""
+        return self.path / "lock"
+
+    @property
+    def ports(self) -> Path:
+        """The ports of the last run: they are taken again when they are free."""
+        return self.path / "ports.json"
+
+    @property
+    def log(self) -> Path:
+        """What the workspace's process writes."""
+        return self.path / "workspace.log"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address of the runs; jobs and the user's own scripts share it."""
+        return f"sqlite:///{self.path / 'mlflow.db'}"

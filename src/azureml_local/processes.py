@@ -1,0 +1,146 @@
+"""Processes that end as a whole: each in a group of its own, with a log, and gone when the workspace is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from azureml_local import guardian
+
+# What points at the workspace, at a job of another one, or at processes that these are not a part of.
+_NOT_INHERITED = ("AZUREML_", "ARM_CLOUD_", "IDENTITY_", "MSI_", "MLFLOW_")
+_NOT_INHERITED_NAMES = {"RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+class Groups:
+    """The process groups of a workspace, watched by a guardian that ends them should the workspace die."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._groups: set[int] = set()
+        self._guardian: subprocess.Popen[str] | None = None
+
+    def add(self, group: int) -> None:
+        """Have a group ended with the workspace."""
+        with self._lock:
+            self._groups.add(group)
+            self._tell(f"+{group}\n")
+
+    def discard(self, group: int) -> None:
+        """Forget a group that has ended."""
+        with self._lock:
+            self._groups.discard(group)
+            self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """Let the guardian go, which ends what is left."""
+        with self._lock:
+            if self._guardian:
+                self._guardian.communicate()
+                self._guardian = None
+
+    def _tell(self, line: str) -> None:
+        if self._guardian is None or self._guardian.poll() is not None:
+            self._guardian = _start_guardian()
+            line = "".join(f"+{group}\n" for group in self._groups)
+        assert self._guardian.stdin
+        self._guardian.stdin.write(line)
+        self._guardian.stdin.flush()
+
+
+def _start_guardian() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", guardian.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # so that Ctrl-C does not reach it
+    )
+
+
+class ProcessGroup:
+    """A command and all that it starts."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        groups: Groups,
+        folder: Path,
+        variables: Mapping[str, str],
+        log: Path,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start `command` in `folder`; what it writes is appended to `log` as it comes."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        self._groups = groups
+        groups.add(self.group)
+
+    @property
+    def group(self) -> int:
+        """The id of the process group, which is that of its first process."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the first process is still there."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """The exit status of the first process, once it has ended; negative for a signal."""
+        return self._process.wait()
+
+
+def end(processes: Iterable[ProcessGroup]) -> None:
+    """End groups together, also what their first processes have left behind; nothing of them runs after this."""
+    processes = list(processes)
+    reapers = [threading.Thread(target=process.wait, daemon=True) for process in processes]
+    for reaper in reapers:
+        reaper.start()  # until a process is reaped, its group still exists
+    guardian.end_groups(process.group for process in processes)
+    for process, reaper in zip(processes, reapers, strict=True):
+        reaper.join()
+        process._groups.discard(process.group)
+
+
+def inherited_variables(home: Path) -> dict[str, str]:
+    """This process's environment variables without those that point at the workspace under `home`.
+
+    The interpreter that runs the workspace comes first on PATH, so that `python` is it.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_NOT_INHERITED)
+        and name not in _NOT_INHERITED_NAMES
+        and not (name in _CERTIFICATES and Path(value).is_relative_to(home))
+    }
+    path = [str(Path(sys.executable).parent), *kept.get("PATH", os.defpath).split(os.pathsep)]
+    return kept | {"PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+
+
+def last_lines(log: Path, count: int = 20) -> str:
+    """The end of a log, for an error message; empty when there is none."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - 400 * count))
+        text = stream.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-count:])

@@ -1,0 +1,92 @@
+"""All routes in one application, and the guard in front of every one of them."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from azureml_local.arm_ids import PROVIDER
+from azureml_local.identity import Identity
+from azureml_local.rest.arm import roots, workspaces
+from azureml_local.rest.assets import assets
+from azureml_local.rest.endpoints import deployments, endpoints, operations
+from azureml_local.rest.errors import RestError, answer_error, error_response, not_found, not_spoken
+from azureml_local.rest.history import data, history
+from azureml_local.rest.jobs import jobs
+from azureml_local.rest.overview import overview
+from azureml_local.rest.scoring import scoring
+from azureml_local.rest.storage import storage
+from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
+from azureml_local.workspace import Workspace
+
+SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces/{{workspace}}"
+SCORING = "/score/"  # guarded by the endpoints' own keys
+METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"]
+
+ROOTS: tuple[APIRouter, ...] = (roots, storage, scoring, overview)
+# What routes there are below a workspace, by the plane that their address begins with; the first that fits answers.
+PLANES: tuple[tuple[str, APIRouter], ...] = (
+    ("", workspaces),
+    ("", jobs),
+    ("", endpoints),
+    ("", deployments),
+    ("", operations),
+    ("/history/v1.0", history),
+    ("/data/v1.0", data),
+    ("", assets),
+)
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(workspace: Workspace) -> FastAPI:
+    """The workspace's web application."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.workspace = workspace
+    for kind in (RestError, SpecError, RequestValidationError, Exception):
+        app.add_exception_handler(kind, answer_error)
+    app.middleware("http")(guard(workspace.identity))
+    for router in ROOTS:
+        app.include_router(router)
+    for plane, router in PLANES:
+        app.include_router(router, prefix=plane + SCOPE, dependencies=[Depends(check_workspace)])
+    app.add_api_route("/{path:path}", everything_else, methods=METHODS)
+    return app
+
+
+def guard(identity: Identity) -> Callable[[Request, Answer], Awaitable[Response]]:
+    """Middleware that lets in bearer tokens and signed addresses of ours, whatever the route."""
+
+    async def check(request: Request, answer: Answer) -> Response:
+        path = request.url.path
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if path.startswith(SCORING):
+            return await answer(request)
+        if scheme.lower() == "bearer":
+            if identity.is_token(token):
+                return await answer(request)
+            return error_response(401, "InvalidAuthenticationToken", "The token is not one of this workspace.")
+        if "sig" in request.query_params:
+            if identity.is_signed(path, dict(request.query_params)):
+                return await answer(request)
+            return error_response(403, "AuthenticationFailed", "The signature does not open this address.")
+        return error_response(401, "AuthenticationFailed", "This workspace answers only those who know its secret.")
+
+    return check
+
+
+def check_workspace(subscription: str, group: str, workspace: str) -> None:
+    """Refuse any workspace but the one there is."""
+    asked = (subscription.lower(), group.lower(), workspace.lower())
+    if asked != (SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE):
+        raise not_found(
+            f'workspace "{workspace}" in resource group "{group}" of subscription {subscription}: there is one, '
+            f'"{WORKSPACE}" in "{RESOURCE_GROUP}" of {SUBSCRIPTION}'
+        )
+
+
+def everything_else(path: str, request: Request) -> None:
+    """What is not spoken is said to be so, and by name."""
+    _, found, operation = path.partition(f"{PROVIDER}/workspaces/")
+    below = operation.partition("/")[2] if found else path
+    raise not_spoken(f'"{request.method} {below or path}"')

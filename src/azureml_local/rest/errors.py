@@ -1,0 +1,60 @@
+"""Refusals, in the shape that Azure's clients read."""
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from azureml_local.job_bodies import NotSpokenError
+from azureml_local.spec import SpecError
+
+
+class RestError(Exception):
+    """A request that is refused: HTTP status, Azure's error code, and a sentence for the user."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def not_found(what: str) -> RestError:
+    """404 for a resource that the workspace does not know."""
+    return RestError(404, "ResourceNotFound", f"The local workspace has no {what}.")
+
+
+def bad_request(message: str) -> RestError:
+    """400 for a request that cannot be carried out as written."""
+    return RestError(400, "UserError", message)
+
+
+def not_spoken(what: str) -> RestError:
+    """501 for a part of Azure ML that the local workspace does not have."""
+    return RestError(501, "NotImplemented", f"The local workspace does not speak {what}; run this on Azure ML.")
+
+
+def error_response(status: int, code: str, message: str) -> JSONResponse:
+    """Azure's error body; the header is what the storage clients read."""
+    body = {"error": {"code": code, "message": message, "details": [], "additionalInfo": []}}
+    return JSONResponse(body, status, headers={"x-ms-error-code": code})
+
+
+async def answer_error(_: Request, error: Exception) -> JSONResponse:
+    """The reply to a request that failed; a mistake of ours is 500, and its trace is in the log."""
+    refusal = _refusal(error)
+    if refusal is None:
+        return error_response(500, "InternalError", f"The local workspace failed: {error!r}. Its log has more.")
+    return error_response(refusal.status, refusal.code, str(refusal))
+
+
+def _refusal(error: Exception) -> RestError | None:
+    match error:
+        case RestError():
+            return error
+        case NotSpokenError():
+            return not_spoken(str(error))
+        case SpecError():
+            return bad_request(str(error))
+        case RequestValidationError():
+            problems = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
+            return bad_request(f"The request cannot be read: {problems}.")
+    return None

@@ -1,0 +1,115 @@
+"""Routes of the run history and of the data plane: how the SDK follows jobs and finds their outputs."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+
+from azureml_local.assets import output_address
+from azureml_local.blobs import ARTIFACTS
+from azureml_local.changes import FINAL
+from azureml_local.jobs import ARTIFACT_PATH
+from azureml_local.rest.bodies import USER, Json, page
+from azureml_local.rest.context import Base, Here
+from azureml_local.rest.errors import not_found
+from azureml_local.spec import SUBSCRIPTION
+from azureml_local.store import Resource
+from azureml_local.workspace import Workspace
+
+RUN_TYPES = {"Pipeline": "azureml.PipelineRun", "Command": "azureml.StepRun"}
+
+history = APIRouter()  # below /history/v1.0{workspace}
+data = APIRouter()  # below /data/v1.0{workspace}
+
+
+@history.get("/runs/{name}")
+@history.get("/experiments/{experiment}/runs/{name}")
+def get_run(name: str, here: Here) -> Json:
+    """What has become of a job or of a node."""
+    return run_body(_found(name, here))
+
+
+@history.get("/runs/{name}/details")
+def get_details(name: str, base: Base, here: Here) -> Json:
+    """The same with the addresses of its logs, which open without a token."""
+    run = _found(name, here)
+    if run.body["status"] not in FINAL:
+        here.jobs.follow(name)
+    folder = f"/blob/{ARTIFACTS}/{ARTIFACT_PATH.format(job=name)}"
+    signature = here.identity.sign(folder)
+    logs = {log: f"{base}{folder}/{log}?{signature}" for log in log_names(run)}
+    return {**run_body(run), "createdTimeUtc": run.created, "logFiles": logs, "warnings": []}
+
+
+@history.get("/runs/{name}/children")
+def get_children(name: str, here: Here) -> Json:
+    """The runs of a pipeline's nodes."""
+    return page(run_body(child) for child in here.jobs.children(_found(name, here).name))
+
+
+@history.post("/rundata")
+def get_run_data(body: dict[str, Any], here: Here) -> Json:
+    """A run, for who looks for its outputs."""
+    run = _found(str(body.get("runId")), here)
+    return {"runMetadata": run_body(run), "runDefinition": None, "jobSpecification": None}
+
+
+@history.patch("/experiments/{experiment}/runs/{name}")
+def change_run(name: str, body: dict[str, Any], here: Here) -> Json:
+    """Change what is said of a run, or archive it."""
+    return run_body(here.jobs.change(_found(name, here).name, body))
+
+
+@data.post("/dataversion/batchGetResolvedUris")
+def resolve_outputs(body: dict[str, Any]) -> Json:
+    """The addresses of outputs by their ids; an id is an address already."""
+    return {"values": {uri: {"uri": uri, "type": "uri_folder"} for uri in body.get("values") or []}}
+
+
+def log_names(run: Resource) -> list[str]:
+    """The logs of a run, each by the name that Azure gives it."""
+    folder = Path(run.body.get("log_folder") or "-")
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+
+
+def run_body(run: Resource) -> Json:
+    """A run as the run history has it."""
+    state = run.body
+    # As data, whatever they are: the SDK cannot read the model data plane's answer.
+    outputs = {
+        name: {"assetId": output_address(run.name, name, Path(path)), "type": "uri_folder"}
+        for name, path in (state.get("outputs") or {}).items()
+    }
+    user = {"userName": USER, "userObjectId": SUBSCRIPTION, "userTenantId": SUBSCRIPTION}
+    return {
+        "runId": run.name,
+        "name": state["node"],
+        "parentRunId": state["parent"],
+        "rootRunId": state["root"],
+        "experimentId": state["experiment"],
+        "displayName": state["displayName"],
+        "description": state["description"],
+        "status": state["status"],
+        "createdUtc": run.created,
+        "startTimeUtc": state.get("start_time"),
+        "endTimeUtc": state.get("end_time"),
+        "lastModifiedUtc": run.modified,
+        "error": {"error": {"code": "UserError", "message": state["error"]}} if state.get("error") else None,
+        "runType": RUN_TYPES[state["type"]],
+        "hidden": state["hidden"],
+        "tags": state["tags"],
+        "properties": state["properties"],
+        "compute": {"target": "local", "targetType": "local"},
+        "services": {},
+        "inputs": {},
+        "outputs": outputs,
+        "createdBy": user,
+        "lastModifiedBy": user,
+    }
+
+
+def _found(name: str, here: Workspace) -> Resource:
+    run = here.jobs.run(name)
+    if not run:
+        raise not_found(f"run {name}")
+    return run

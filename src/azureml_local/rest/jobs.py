@@ -1,0 +1,83 @@
+"""Routes of jobs on the ARM plane: submit, get, list, cancel."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from azureml_local.arm_ids import PROVIDER, resource_id
+from azureml_local.assets import output_address
+from azureml_local.jobs import JOBS
+from azureml_local.rest.assets import View
+from azureml_local.rest.bodies import Json, arm_body, page
+from azureml_local.rest.context import Base, Here, signed
+from azureml_local.rest.errors import bad_request, not_found
+from azureml_local.store import Resource
+from azureml_local.workspace import Workspace
+
+JOB_PAGE = "/jobs/{name}"
+
+jobs = APIRouter(prefix="/jobs")  # below {workspace}
+
+
+@jobs.get("")
+def list_jobs(base: Base, here: Here, view: View = "ActiveOnly") -> Json:
+    """The jobs that were submitted, the newest first."""
+    hidden = {"All": (True, False), "ArchivedOnly": (True,)}.get(view, (False,))
+    bodies = [job_body(job, base, here) for job in here.jobs.all()]
+    return page(body for body in bodies if body["properties"]["isArchived"] in hidden)
+
+
+@jobs.get("/{name}")
+def get_job(name: str, base: Base, here: Here) -> Json:
+    """A job; of a pipeline's node only the name: the SDK then asks the run history."""
+    if job := here.jobs.get(name):
+        return job_body(job, base, here)
+    if not here.jobs.run(name):
+        raise not_found(f"job {name}")
+    return {"id": resource_id(JOBS, name), "name": name, "type": f"{PROVIDER}/workspaces/jobs", "properties": None}
+
+
+@jobs.put("/{name}")
+def put_job(name: str, body: dict[str, Any], base: Base, here: Here) -> JSONResponse:
+    """Submit a job, or change what is said of a known one."""
+    if not isinstance(body.get("properties"), dict):
+        raise bad_request("A job needs properties.")
+    known = here.jobs.get(name)
+    return JSONResponse(job_body(here.jobs.submit(name, body), base, here), 200 if known else 201)
+
+
+@jobs.post("/{name}/cancel")
+def cancel_job(name: str, here: Here) -> Response:
+    """Ask a job to end."""
+    if not here.jobs.run(name):
+        raise not_found(f"job {name}")
+    here.jobs.cancel(name)
+    return Response(status_code=200)
+
+
+def job_body(job: Resource, base: str, here: Workspace) -> Json:
+    """A job's ARM body: what was sent, and what has become of it."""
+    run = here.jobs.run(job.name)
+    assert run
+    sent, now = job.body["properties"], run.body
+    outputs = {name: {**(given or {})} for name, given in (sent.get("outputs") or {}).items()}
+    for name, path in (now.get("outputs") or {}).items():
+        outputs.setdefault(name, {"jobOutputType": "uri_folder"})["uri"] = output_address(job.name, name, Path(path))
+    properties = {
+        **sent,
+        "status": now["status"],
+        "displayName": now["displayName"],
+        "description": now["description"],
+        "tags": now["tags"],
+        "properties": now["properties"],
+        "isArchived": now["hidden"],
+        "experimentName": now["experiment"],
+        "outputs": outputs,
+        "services": {
+            "Studio": {"jobServiceType": "Studio", "endpoint": signed(base, JOB_PAGE.format(name=job.name), here)},
+            "Tracking": {"jobServiceType": "Tracking", "endpoint": here.home.tracking_uri},
+        },
+    }
+    return arm_body(Resource(JOBS, job.name, "", {"properties": properties}, job.created, run.modified))

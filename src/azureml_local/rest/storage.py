@@ -1,0 +1,195 @@
+"""The part of the Blob service's REST interface that the SDK uses: put, blocks, metadata, head, ranges, list."""
+
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from xml.etree import ElementTree
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from azureml_local.blobs import BlobPathError, Blobs, md5
+from azureml_local.rest.context import Here
+from azureml_local.rest.errors import RestError, not_spoken
+
+CHUNK = 1 << 20  # bytes
+META = "x-ms-meta-"
+
+
+storage = APIRouter(prefix="/blob/{container}")
+
+
+@storage.get("")
+def list_blobs(container: str, here: Here, prefix: str = "", delimiter: str = "", comp: str = "") -> Response:
+    """The blobs of a container; without `comp=list`, whether it is there."""
+    _locate(here.blobs, container, prefix.strip("/"))
+    if comp != "list":
+        return Response(status_code=200)
+    return Response(_listing(here.blobs, container, prefix, delimiter), media_type="application/xml")
+
+
+@storage.head("/{name:path}")
+def head_blob(container: str, name: str, here: Here) -> Response:
+    """A blob's length, time and metadata."""
+    file = _existing(here.blobs, container, name)
+    length = {"Content-Length": str(file.stat().st_size)}
+    return Response(headers={**_headers(here.blobs, container, name), **length})
+
+
+@storage.get("/{name:path}")
+def get_blob(container: str, name: str, request: Request, here: Here) -> Response:
+    """A blob's content, or a range of it."""
+    file = _existing(here.blobs, container, name)
+    return _content(file, _headers(here.blobs, container, name), request)
+
+
+@storage.put("/{name:path}")
+async def put_blob(
+    container: str, name: str, request: Request, here: Here, comp: str = "", blockid: str = ""
+) -> Response:
+    """Write a blob, one of its blocks, the list of its blocks, or its metadata."""
+    blobs = here.blobs
+    _locate(blobs, container, name)
+    match comp:
+        case "metadata":
+            _existing(blobs, container, name)
+            blobs.set_metadata(container, name, _sent_metadata(request))
+            return Response(headers=_headers(blobs, container, name))
+        case "block":
+            await _receive(request, blobs.stage(container, name, blockid))
+            return Response(status_code=201)
+        case "blocklist":
+            _assemble(blobs, container, name, await request.body())
+        case "":
+            await _put_whole(blobs, container, name, request)
+        case _:
+            raise not_spoken(f'the blob operation "{comp}"')
+    if metadata := _sent_metadata(request):
+        blobs.set_metadata(container, name, metadata)
+    return Response(status_code=201, headers=_headers(blobs, container, name))
+
+
+@storage.delete("/{name:path}")
+def delete_blob(container: str, name: str, here: Here) -> Response:
+    """Remove a blob."""
+    _existing(here.blobs, container, name)
+    here.blobs.delete(container, name)
+    return Response(status_code=202)
+
+
+async def _put_whole(blobs: Blobs, container: str, name: str, request: Request) -> None:
+    if request.headers.get("if-none-match") == "*" and blobs.path(container, name).exists():
+        raise RestError(409, "BlobAlreadyExists", f"The blob {name} is there already.")
+    staged = blobs.stage(container, name, "")
+    await _receive(request, staged)
+    blobs.adopt(container, name, staged)
+
+
+def _locate(blobs: Blobs, container: str, name: str) -> Path:
+    try:
+        return blobs.path(container, name)
+    except BlobPathError as error:
+        raise RestError(400, "InvalidResourceName", str(error)) from error
+
+
+def _existing(blobs: Blobs, container: str, name: str) -> Path:
+    file = _locate(blobs, container, name)
+    if not file.is_file():
+        raise RestError(404, "BlobNotFound", f"There is no blob {name} in {container}.")
+    return file
+
+
+async def _receive(request: Request, staged: Path) -> None:
+    with staged.open("wb") as target:
+        async for chunk in request.stream():
+            target.write(chunk)
+    expected = request.headers.get("content-md5")
+    if expected and md5(staged) != expected:
+        staged.unlink()
+        raise RestError(400, "Md5Mismatch", "The content that arrived is not the content that was sent.")
+
+
+def _assemble(blobs: Blobs, container: str, name: str, body: bytes) -> None:
+    try:
+        blocks = [element.text or "" for element in ElementTree.fromstring(body)]
+        blobs.assemble(container, name, blocks)
+    except (ElementTree.ParseError, KeyError) as error:
+        raise RestError(400, "InvalidBlockList", f"The block list of {name} is not usable: {error}.") from error
+
+
+def _sent_metadata(request: Request) -> dict[str, str]:
+    return {key.removeprefix(META): value for key, value in request.headers.items() if key.startswith(META)}
+
+
+def _headers(blobs: Blobs, container: str, name: str) -> dict[str, str]:
+    status = blobs.path(container, name).stat()
+    return {
+        "Last-Modified": formatdate(status.st_mtime, usegmt=True),
+        "ETag": f'"{status.st_mtime_ns:x}"',
+        "Content-Type": "application/octet-stream",
+        "Accept-Ranges": "bytes",
+        "x-ms-blob-type": "BlockBlob",
+        "x-ms-creation-time": formatdate(status.st_ctime, usegmt=True),
+        **{f"{META}{key}": value for key, value in blobs.metadata(container, name).items()},
+    }
+
+
+def _content(file: Path, headers: dict[str, str], request: Request) -> Response:
+    size = file.stat().st_size
+    asked = request.headers.get("x-ms-range") or request.headers.get("range")
+    if not asked:
+        headers["Content-Length"] = str(size)
+        return StreamingResponse(_read(file, 0, size), headers=headers)
+    first, last = _range(asked, size)
+    headers["Content-Length"] = str(last - first + 1)
+    headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    return StreamingResponse(_read(file, first, last - first + 1), 206, headers=headers)
+
+
+def _range(asked: str, size: int) -> tuple[int, int]:
+    first, _, last = asked.removeprefix("bytes=").partition("-")
+    if not first.isdigit() or (last and not last.isdigit()) or int(first) >= size:
+        raise RestError(416, "InvalidRange", f"The range {asked!r} does not lie in {size} bytes.")
+    return int(first), min(int(last), size - 1) if last else size - 1
+
+
+def _read(file: Path, start: int, length: int) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        source.seek(start)
+        while length > 0 and (chunk := source.read(min(CHUNK, length))):
+            length -= len(chunk)
+            yield chunk
+
+
+def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes:
+    root = ElementTree.Element("EnumerationResults", ContainerName=container)
+    ElementTree.SubElement(root, "Prefix").text = prefix
+    entries = ElementTree.SubElement(root, "Blobs")
+    folders = set()
+    for name, file in blobs.find(container, prefix):
+        rest = name[len(prefix) :]
+        if delimiter and delimiter in rest:
+            folders.add(prefix + rest.split(delimiter)[0] + delimiter)
+        else:
+            _add_entry(entries, name, file, blobs.metadata(container, name))
+    for folder in sorted(folders):
+        ElementTree.SubElement(ElementTree.SubElement(entries, "BlobPrefix"), "Name").text = folder
+    ElementTree.SubElement(root, "NextMarker")
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _add_entry(entries: ElementTree.Element, name: str, file: Path, metadata: dict[str, str]) -> None:
+    status = file.stat()
+    blob = ElementTree.SubElement(entries, "Blob")
+    ElementTree.SubElement(blob, "Name").text = name
+    properties = {
+        "Last-Modified": formatdate(status.st_mtime, usegmt=True),
+        "Etag": f"{status.st_mtime_ns:x}",
+        "Content-Length": str(status.st_size),
+        "Content-Type": "application/octet-stream",
+        "BlobType": "BlockBlob",
+    }
+    for tag, values in (("Properties", properties), ("Metadata", metadata)):
+        element = ElementTree.SubElement(blob, tag)
+        for key, value in values.items():
+            ElementTree.SubElement(element, key).text = value

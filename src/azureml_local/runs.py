@@ -1,0 +1,98 @@
+"""MLflow runs whose id is the job's name, as on Azure, in the database that the jobs themselves write to.
+
+mlflow is imported on first use: it takes seconds, and a workspace should answer before that. Two threads must not do so
+at once, which its circular imports do not survive: the lock around the store comes before every other import of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+
+
+class Runs:
+    """The runs of a workspace. Safe to use from several threads."""
+
+    def __init__(self, tracking_uri: str, artifacts: Path) -> None:
+        """Keep runs at `tracking_uri`, `sqlite:///<file>`, and their files under `artifacts`."""
+        self._tracking_uri = tracking_uri
+        self._artifacts = artifacts
+        self._lock = threading.Lock()
+        self._opened: SqlAlchemyStore | None = None
+
+    def prepare(self) -> None:
+        """Make the database ready, which takes seconds the first time; jobs may open it once this has returned."""
+        self._store()
+
+    def create(self, run_id: str, experiment: str, name: str, parent: str | None = None) -> None:
+        """Begin a run with an id of our choice; the experiment is made where there is none of that name."""
+        store = self._store()
+        experiment_id, artifacts = self._experiment(store, experiment)
+
+        from mlflow.entities import LifecycleStage, RunStatus, SourceType
+        from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+        tags = {MLFLOW_RUN_NAME: name} | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {})
+        # The store's own create_run makes up the id; the row is what it would write otherwise.
+        run = SqlRun(
+            run_uuid=run_id,
+            name=name,
+            experiment_id=experiment_id,
+            artifact_uri=f"{artifacts}/{run_id}/artifacts",
+            source_type=SourceType.to_string(SourceType.JOB),
+            source_name="",
+            entry_point_name="",
+            source_version="",
+            user_id="local",
+            status=RunStatus.to_string(RunStatus.RUNNING),
+            start_time=_now(),
+            lifecycle_stage=LifecycleStage.ACTIVE,
+        )
+        run.tags = [SqlTag(key=key, value=value) for key, value in tags.items()]
+        with store.ManagedSessionMaker(read_only=False) as session:
+            session.add(run)
+
+    def finish(self, run_id: str, job_status: str) -> None:
+        """Give a run the status of its job (Completed, Failed or Canceled), whatever its script left there."""
+        store = self._store()
+
+        from mlflow.entities import RunStatus
+
+        store.update_run_info(run_id, RunStatus.from_string(RUN_STATUS[job_status]), _now(), run_name=None)
+
+    def _experiment(self, store: SqlAlchemyStore, name: str) -> tuple[int, str]:
+        """The experiment's id and the folder of its artifacts."""
+        with self._lock:
+            experiment = store.get_experiment_by_name(name)
+            if experiment is None:
+                experiment = store.get_experiment(store.create_experiment(name))
+        return int(experiment.experiment_id), experiment.artifact_location
+
+    def _store(self) -> SqlAlchemyStore:
+        with self._lock:
+            if self._opened is None:
+                self._opened = _open(self._tracking_uri, self._artifacts)
+        return self._opened
+
+
+def _open(tracking_uri: str, artifacts: Path) -> SqlAlchemyStore:
+    import sqlalchemy
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore(tracking_uri, str(artifacts))
+    with store.engine.connect() as connection:
+        # Jobs log side by side: with a write-ahead log readers do not wait for writers. The file remembers it.
+        connection.execute(sqlalchemy.text("PRAGMA journal_mode = WAL"))
+    return store
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

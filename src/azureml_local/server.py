@@ -1,0 +1,102 @@
+"""The workspace's process: `python -m azureml_local.server HOME` serves until it is told to end."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from azureml_local.certificates import server_certificate
+from azureml_local.environment import Addresses, held
+from azureml_local.home import Home
+from azureml_local.identity import identity_app
+from azureml_local.rest.app import create_app
+from azureml_local.workspace import Workspace
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(home: Home) -> None:
+    """Run the workspace in this process until SIGTERM or SIGINT; does nothing where it runs already."""
+    os.umask(0o077)
+    home.create()
+    with held(home) as first:
+        if first:
+            home.state.unlink(missing_ok=True)
+            _serve_alone(home)
+
+
+def _serve_alone(home: Home) -> None:
+    workspace = Workspace(home)
+    try:
+        asyncio.run(_serve(workspace))
+    finally:
+        workspace.close()
+        home.state.unlink(missing_ok=True)
+
+
+async def _serve(workspace: Workspace) -> None:
+    home = workspace.home
+    sockets = [_listen(port) for port in _last_ports(home)]
+    ports = [listening.getsockname()[1] for listening in sockets]
+    certificate = str(server_certificate(home))
+    servers = [_server(create_app(workspace), certificate), _server(identity_app(workspace.identity), None)]
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, servers)
+    tasks = [loop.create_task(server.serve([one])) for server, one in zip(servers, sockets, strict=True)]
+    while not all(server.started for server in servers):
+        await asyncio.sleep(0.01)
+    home.ports.write_text(json.dumps(ports))
+    Addresses(port=ports[0], identity_port=ports[1], pid=os.getpid()).write(home)
+    await asyncio.gather(*tasks)
+
+
+class _Server(uvicorn.Server):
+    def install_signal_handlers(self) -> None:
+        """Leave the signals to the process: it has two servers."""
+
+
+def _stop(servers: list[_Server]) -> None:
+    for server in servers:
+        server.should_exit = True
+
+
+def _server(app: FastAPI, certificate: str | None) -> _Server:
+    config = uvicorn.Config(
+        app,
+        ssl_certfile=certificate,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    return _Server(config)
+
+
+def _last_ports(home: Home) -> tuple[int, int]:
+    try:
+        port, identity_port = map(int, json.loads(home.ports.read_text()))
+    except (OSError, ValueError, TypeError):
+        return 0, 0
+    return port, identity_port
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on the port if it is free, else on any."""
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((LOOPBACK, port))
+    except OSError:
+        listening.bind((LOOPBACK, 0))
+    return listening
+
+
+if __name__ == "__main__":
+    serve(Home(Path(sys.argv[1])))

@@ -1,0 +1,186 @@
+"""Online deployments on this machine: one real `azmlinfsrv` process each, on a loopback port of its own."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
+
+PROBE_SECONDS = 2.0
+
+# The server binds every interface by itself. Handed a socket that listens already, the way systemd hands it over
+# (number 3, for the process that LISTEN_PID names), it takes that one and binds nothing.
+_HAND_OVER = 'exec 3<&"$0"; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+
+
+class ServingError(RuntimeError):
+    """A deployment that does not serve; its text ends with the last lines of the server's log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSpec:
+    """What to serve: a model, and the scoring script that answers for it."""
+
+    name: str
+    model: Path | None = None  # a registered model's file or folder; lies in AZUREML_MODEL_DIR under its own name
+    code: Path | None = None
+    scoring_script: str | None = None  # relative to `code`
+    environment_variables: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Server:
+    process: ProcessGroup
+    port: int
+
+
+class Deployments:
+    """The running deployments of a workspace. Safe to use from several threads."""
+
+    def __init__(self, home: Path, start_timeout: float = 300.0) -> None:
+        """Keep working folders and logs under `home`/deployments; a server has `start_timeout` seconds to answer."""
+        self._home = home.resolve()
+        self._start_timeout = start_timeout
+        self._groups = Groups()
+        self._lock = threading.Lock()
+        self._servers: dict[tuple[str, str], _Server] = {}
+        self._starting: set[tuple[str, str]] = set()
+
+    def start(self, endpoint: str, deployment: DeploymentSpec) -> None:
+        """Serve a deployment, in place of one of the same name, and return when its server answers.
+
+        Raises ServingError when it cannot be served or does not come up.
+        """
+        script = _scoring_script(deployment)
+        key = (endpoint, deployment.name)
+        with self._lock:
+            if key in self._starting:
+                raise ServingError(f'deployment "{deployment.name}" is being started already')
+            self._starting.add(key)
+        try:
+            self.stop(*key)
+            self._serve(key, deployment, script)
+        finally:
+            with self._lock:
+                self._starting.discard(key)
+
+    def stop(self, endpoint: str, deployment: str) -> None:
+        """End a deployment's server; one that is not there is left alone."""
+        with self._lock:
+            server = self._servers.pop((endpoint, deployment), None)
+        if server:
+            end([server.process])
+
+    def address(self, endpoint: str, deployment: str) -> str:
+        """The server's base URL, `http://127.0.0.1:<port>`; `/score` takes requests, `/` answers when it is healthy.
+
+        Raises KeyError for a deployment that is not running.
+        """
+        with self._lock:
+            return f"http://127.0.0.1:{self._servers[endpoint, deployment].port}"
+
+    def log(self, endpoint: str, deployment: str) -> str:
+        """All that the server has written so far, also after it was stopped or failed to start; empty when unknown."""
+        log = self._log_file(endpoint, deployment)
+        return log.read_text(errors="replace") if log.is_file() else ""
+
+    def close(self) -> None:
+        """End every server."""
+        with self._lock:
+            servers = list(self._servers.values())
+            self._servers.clear()
+        end(server.process for server in servers)
+        self._groups.close()
+
+    def _folder(self, endpoint: str, deployment: str) -> Path:
+        return self._home / "deployments" / endpoint / deployment
+
+    def _log_file(self, endpoint: str, deployment: str) -> Path:
+        return self._folder(endpoint, deployment) / "server.log"
+
+    def _serve(self, key: tuple[str, str], deployment: DeploymentSpec, script: str) -> None:
+        folder = self._folder(*key)
+        shutil.rmtree(folder, ignore_errors=True)
+        _lay_out(folder, deployment)
+        server = self._start_server(folder, deployment, script)
+        with self._lock:
+            self._servers[key] = server
+        problem = self._wait_until_healthy(server)
+        if problem:
+            self.stop(*key)
+            lines = last_lines(self._log_file(*key))
+            raise ServingError(f'deployment "{deployment.name}" {problem}; its log ends with:\n{lines}')
+
+    def _start_server(self, folder: Path, deployment: DeploymentSpec, script: str) -> _Server:
+        variables = inherited_variables(self._home) | deployment.environment_variables
+        variables |= {"AML_APP_ROOT": str(folder / "code"), "AZUREML_MODEL_DIR": str(folder / "model")}
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            command = [str(Path(sys.executable).parent / "azmlinfsrv"), "--port", str(port)]
+            command += ["--entry_script", str(folder / "code" / script)]
+            process = ProcessGroup(
+                ["/bin/bash", "-c", _HAND_OVER, str(listener.fileno()), *command],
+                groups=self._groups,
+                folder=folder / "code",
+                variables=variables,
+                log=folder / "server.log",
+                pass_fds=[listener.fileno()],
+            )
+        return _Server(process, port)
+
+    def _wait_until_healthy(self, server: _Server) -> str:
+        """Ask until the server answers; what went wrong, or nothing."""
+        deadline = time.monotonic() + self._start_timeout
+        while time.monotonic() < deadline:
+            if _healthy(server.port):
+                return ""
+            if not server.process.running:
+                return f"ended with status {server.process.wait()} before it served"
+        return f"did not answer within {self._start_timeout:g} seconds"
+
+
+def _healthy(port: int) -> bool:
+    """Whether the server answers; the socket takes a request before there is a server, and keeps it waiting."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_SECONDS)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except TimeoutError:
+        return False
+    except (OSError, http.client.HTTPException):  # refused or reset: nobody listens any more, or not yet
+        time.sleep(0.1)
+        return False
+    finally:
+        connection.close()
+
+
+def _scoring_script(deployment: DeploymentSpec) -> str:
+    """The scoring script, checked to be there."""
+    if deployment.code is None or deployment.scoring_script is None:
+        raise ServingError(
+            f'deployment "{deployment.name}" has no scoring script, and the local workspace does not write one for an '
+            "MLflow model: add code_configuration with code and scoring_script"
+        )
+    if not (deployment.code / deployment.scoring_script).is_file():
+        raise ServingError(
+            f'deployment "{deployment.name}": there is no scoring script "{deployment.scoring_script}" in its code'
+        )
+    if deployment.model and not deployment.model.exists():
+        raise ServingError(f'deployment "{deployment.name}": its model is not at {deployment.model}')
+    return deployment.scoring_script
+
+
+def _lay_out(folder: Path, deployment: DeploymentSpec) -> None:
+    """A copy of the code of the server's own, and the model, not copied, under its own name."""
+    assert deployment.code
+    (folder / "model").mkdir(parents=True)
+    shutil.copytree(deployment.code, folder / "code")
+    if deployment.model:
+        (folder / "model" / deployment.model.name).symlink_to(deployment.model.resolve())

@@ -1,0 +1,157 @@
+"""A job as a person follows it: its nodes, their states, times and last words."""
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from azureml_local.arm_ids import WORKSPACE_ID
+from azureml_local.assets import OUTPUT_PATH
+from azureml_local.blobs import ARTIFACTS, BLOBSTORE
+from azureml_local.changes import FINAL
+from azureml_local.environment import Addresses
+from azureml_local.home import Home
+from azureml_local.identity import Identity, read_secret
+from azureml_local.jobs import ARTIFACT_PATH
+
+POLL_SECONDS = 0.5
+STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node, or the whole job, at one moment."""
+
+    name: str
+    job: str
+    status: str
+    seconds: float | None
+    error: str
+    last_line: str
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job at one moment; a stand-alone job is its own only node."""
+
+    job: NodeState
+    nodes: list[NodeState]
+    outputs: dict[str, Path]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.job.status in FINAL
+
+
+class Watcher:
+    """Asks a running workspace what has become of a job."""
+
+    def __init__(self, home: Home, addresses: Addresses) -> None:
+        self._home = home
+        token, _ = Identity(read_secret(home.secret)).issue_token("azureml-local")
+        self._http = httpx.Client(
+            base_url=f"{addresses.url}/history/v1.0{WORKSPACE_ID}/runs/",
+            headers={"Authorization": f"Bearer {token}"},
+            verify=ssl.create_default_context(cafile=str(home.bundle)),
+            trust_env=False,
+            timeout=30,
+        )
+
+    def look(self, name: str) -> JobState:
+        """The job now."""
+        run = self._get(name)
+        children = self._get(f"{name}/children")["value"]
+        folder = self._home.blobs / BLOBSTORE
+        outputs = {
+            output: (folder / OUTPUT_PATH.format(job=name, output=output)).resolve() for output in run["outputs"]
+        }
+        return JobState(self._state(run), [self._state(child) for child in children or [run]], outputs)
+
+    def follow(self, name: str, console: Console) -> JobState:
+        """Show the job until it has ended: a live table on a terminal, elsewhere a line for each change."""
+        if not console.is_terminal:
+            return self._follow(name, _line_printer(console))
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            return self._follow(name, lambda state: live.update(node_table(state)))
+
+    def _follow(self, name: str, show: Callable[[JobState], None]) -> JobState:
+        while True:
+            state = self.look(name)
+            show(state)
+            if state.is_final:
+                return state
+            time.sleep(POLL_SECONDS)
+
+    def _get(self, path: str) -> dict[str, Any]:
+        reply = self._http.get(path)
+        reply.raise_for_status()
+        return reply.json()
+
+    def _state(self, run: dict[str, Any]) -> NodeState:
+        message = (run["error"] or {}).get("error", {}).get("message", "")
+        seconds = _seconds(run["startTimeUtc"], run["endTimeUtc"])
+        logs = self._home.blobs / ARTIFACTS / ARTIFACT_PATH.format(job=run["runId"]) / "user_logs"
+        last = _last_line(logs) if run["status"] == "Running" else ""
+        return NodeState(run["name"], run["runId"], run["status"], seconds, message, last)
+
+
+def node_table(state: JobState) -> Table:
+    """The nodes with their states and times; the last line of what runs."""
+    table = Table(box=None, pad_edge=False)
+    running = any(node.last_line for node in state.nodes)
+    for heading in ("node", "status", "time", *(["last line"] if running else [])):
+        table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=True, overflow="ellipsis")
+    for node in state.nodes:
+        status = Text(node.status, STYLES.get(node.status, ""))
+        last_line = [Text(node.last_line)] if running else []
+        table.add_row(Text(node.name), status, duration(node.seconds), *last_line)
+    return table
+
+
+def duration(seconds: float | None) -> str:
+    """A time as a person says it."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def _line_printer(console: Console) -> Callable[[JobState], None]:
+    seen: dict[str, str] = {}
+
+    def show(state: JobState) -> None:
+        for node in state.nodes:
+            if seen.get(node.name) != node.status and node.status not in ("NotStarted", "Queued", "Preparing"):
+                seen[node.name] = node.status
+                after = f" after {duration(node.seconds)}" if node.status in FINAL and node.seconds is not None else ""
+                console.print(f"{node.name}: {node.status}{after}")
+
+    return show
+
+
+def _seconds(start: str | None, end: str | None) -> float | None:
+    if not start:
+        return None
+    until = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    return (until - datetime.fromisoformat(start)).total_seconds()
+
+
+def _last_line(folder: Path) -> str:
+    logs = sorted(folder.glob("*.txt"))
+    if not logs:
+        return ""
+    with logs[0].open("rb") as stream:
+        stream.seek(max(0, logs[0].stat().st_size - 2000))
+        lines = stream.read().decode(errors="replace").replace("\r", "\n").split("\n")
+    written = [line.strip() for line in lines if line.strip()]
+    return written[-1] if written else ""

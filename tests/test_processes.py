@@ -1,0 +1,107 @@
+"""Processes end as a whole, and with the workspace."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from azureml_local.guardian import signal_group
+from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
+from small_pipelines import alive, until
+
+
+@pytest.fixture
+def groups() -> Iterator[Groups]:
+    groups = Groups()
+    yield groups
+    groups.close()
+
+
+def start(command: str, groups: Groups, folder: Path) -> ProcessGroup:
+    variables = {"PATH": os.environ["PATH"]}
+    return ProcessGroup(
+        ["/bin/bash", "-c", command], groups=groups, folder=folder, variables=variables, log=folder / "log"
+    )
+
+
+def test_both_streams_are_in_the_log_while_the_command_runs(groups: Groups, tmp_path: Path) -> None:
+    process = start("echo out; echo err >&2; sleep 981.125", groups, tmp_path)
+    until(lambda: (tmp_path / "log").read_text() == "out\nerr\n")
+    assert process.running
+    end([process])
+    assert not process.running
+    assert process.wait() == -signal.SIGTERM
+
+
+def test_children_end_with_the_command(groups: Groups, tmp_path: Path) -> None:
+    process = start("sleep 980.125 & sleep 980.125 & wait", groups, tmp_path)
+    until(lambda: len(alive("sleep 980.125")) == 2 + 1)  # and the shell, whose command line names them
+    end([process])
+    assert not alive("sleep 980.125")
+
+
+def test_a_command_may_use_its_grace_to_tidy_up(groups: Groups, tmp_path: Path) -> None:
+    process = start(
+        "trap 'sleep 0.1; echo saved; exit 5' TERM; echo ready; while :; do sleep 0.01; done", groups, tmp_path
+    )
+    until(lambda: "ready" in last_lines(tmp_path / "log"))
+    end([process])
+    assert process.wait() == 5
+    assert last_lines(tmp_path / "log", 1) == "saved"
+
+
+def test_ending_what_has_ended_does_nothing(groups: Groups, tmp_path: Path) -> None:
+    process = start("exit 3", groups, tmp_path)
+    assert process.wait() == 3
+    assert not signal_group(process.group, 0)
+    end([process])
+
+
+def test_groups_are_guarded_again_after_the_guardian_died(groups: Groups, tmp_path: Path) -> None:
+    first = start("sleep 979.125", groups, tmp_path)
+    guardian = groups._guardian
+    assert guardian
+    guardian.kill()
+    guardian.wait()
+    second = start("sleep 979.125", groups, tmp_path)
+    groups.close()  # ends what the new guardian knows of
+    assert {first.wait(), second.wait()} == {-signal.SIGTERM}
+
+
+def test_only_the_last_lines_of_a_long_log_are_quoted(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(f"line {number}\n" for number in range(100_000)))
+    assert last_lines(tmp_path / "log", 2) == "line 99998\nline 99999"
+    assert last_lines(tmp_path / "none") == ""
+
+
+def test_what_points_at_the_workspace_is_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/company.pem")
+    variables = inherited_variables(tmp_path)
+    assert "IDENTITY_ENDPOINT" not in variables
+    assert "SSL_CERT_FILE" not in variables
+    assert variables["REQUESTS_CA_BUNDLE"] == "/etc/company.pem"
+    assert variables["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
+
+def test_a_killed_workspace_leaves_no_process(tmp_path: Path) -> None:
+    script = """
+import sys, pathlib, time
+from azureml_local.processes import Groups, ProcessGroup
+here = pathlib.Path(sys.argv[1])
+ProcessGroup(["sleep", "982.125"], groups=Groups(), folder=here, variables={"PATH": "/usr/bin:/bin"}, log=here / "log")
+print("started", flush=True)
+time.sleep(60)
+"""
+    workspace = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert workspace.stdout
+    assert workspace.stdout.readline() == "started\n"
+    assert alive("sleep 982.125")
+    os.kill(workspace.pid, signal.SIGKILL)
+    workspace.wait()
+    until(lambda: not alive("sleep 982.125"))

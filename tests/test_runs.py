@@ -1,0 +1,73 @@
+"""MLflow runs under the job's own name."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from azureml_local.runs import Runs
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import mlflow
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('home')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def runs(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    runs = Runs(uri, tmp_path_factory.mktemp("artifacts"))
+    runs.prepare()
+    return runs
+
+
+@pytest.fixture
+def client(uri: str) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(uri)
+
+
+def test_a_run_has_the_job_name_as_its_id(runs: Runs, client: mlflow.MlflowClient) -> None:
+    runs.create("calm_river_0123456789", "trials", "distill", parent="the-pipeline")
+    run = client.get_run("calm_river_0123456789")
+    assert run.info.status == "RUNNING"
+    assert run.info.run_name == "distill"
+    assert run.data.tags["mlflow.parentRunId"] == "the-pipeline"
+    assert client.get_experiment(run.info.experiment_id).name == "trials"
+
+
+@pytest.mark.parametrize(
+    ("job_status", "run_status"), [("Completed", "FINISHED"), ("Failed", "FAILED"), ("Canceled", "KILLED")]
+)
+def test_a_run_ends_as_its_job_did(runs: Runs, client: mlflow.MlflowClient, job_status: str, run_status: str) -> None:
+    name = f"job-{job_status}"
+    runs.create(name, "trials", name)
+    runs.finish(name, job_status)
+    run = client.get_run(name)
+    assert run.info.status == run_status
+    assert run.info.end_time >= run.info.start_time
+
+
+def test_a_run_takes_metrics_and_artifacts(runs: Runs, client: mlflow.MlflowClient, tmp_path: Path) -> None:
+    runs.create("logging", "trials", "logging")
+    (tmp_path / "figure.txt").write_text("a curve")
+    client.log_metric("logging", "loss", 0.5, step=3)
+    client.log_artifact("logging", str(tmp_path / "figure.txt"))
+    assert client.get_run("logging").data.metrics == {"loss": 0.5}
+    assert [file.path for file in client.list_artifacts("logging")] == ["figure.txt"]
+
+
+def test_runs_of_one_experiment_share_it_and_others_do_not(runs: Runs, client: mlflow.MlflowClient) -> None:
+    for name, experiment in (("a", "one"), ("b", "one"), ("c", "two")):
+        runs.create(name, experiment, name)
+    a, b, c = (client.get_run(name).info.experiment_id for name in "abc")
+    assert a == b != c
+
+
+def test_a_second_workspace_on_the_same_database_sees_the_runs(uri: str, runs: Runs, tmp_path: Path) -> None:
+    runs.create("before", "trials", "before")
+    again = Runs(uri, tmp_path)
+    again.finish("before", "Failed")
+    assert mlflow.MlflowClient(uri).get_run("before").info.status == "FAILED"
