@@ -35,6 +35,7 @@ class PretrainConfig(TrainingConfig):
     num_attention_heads: int = option(12, "Attention heads of a model from scratch.")
     intermediate_size: int = option(3072, "Units of the feed-forward layers of a model from scratch.")
     dropout: float = option(0.1, "Dropout of a model from scratch.")
+    initializer_range: float = option(0.02, "Standard deviation of new weights; a narrow model learns sooner with more.")
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work, each by name and value."""
@@ -62,6 +63,7 @@ def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, max_se
                 hidden_dim=config.intermediate_size,
                 dropout=config.dropout,
                 attention_dropout=config.dropout,
+                initializer_range=config.initializer_range,
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
@@ -75,6 +77,7 @@ def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, max_se
             intermediate_size=config.intermediate_size,
             hidden_dropout_prob=config.dropout,
             attention_probs_dropout_prob=config.dropout,
+            initializer_range=config.initializer_range,
             pad_token_id=tokenizer.pad_token_id,
         )
     )

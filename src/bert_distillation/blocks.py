@@ -1,0 +1,250 @@
+"""Blocks of documents, the unit of work: each becomes a batch of sequences on its own, whichever process takes it."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+import pyarrow as pa
+from tokenizers import Tokenizer
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from transformers import PreTrainedTokenizerFast
+
+from bert_distillation.sentence_pairs import Pair, Sentence, sentence_pairs
+from bert_distillation.sentences import split_document
+from bert_distillation.sequences import sequence_schema, token_type
+
+BLOCK_CHARACTERS, BLOCK_DOCUMENTS = 2_000_000, 4096  # a block ends with the first document past either
+SPECIALS_OF_PAIR = 3  # [CLS] A [SEP] B [SEP]
+CACHED_WORDS = 300_000  # about 60 MB
+PART = re.compile(r"[!-/:-@\[-`{-~]|[^ !-/:-@\[-`{-~]+")  # a mark of ASCII punctuation, or a word between such
+PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+TEST_ROWS_PER_DOCUMENT = 8
+# Words between blanks, apart from the punctuation that BERT's tokenizer splits off.
+WHOLE_WORD = re.compile(r"(?<![^\s(\[\"“‘])[^\W\d_]{3,}(?![^\s.,;:!?)\]\"”’])")  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class Block:
+    """Documents that become sequences together: a random B comes from another document of the block."""
+
+    held_out: bool
+    index: int  # among the blocks of its kind
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class MadeBlock:
+    """What a block became."""
+
+    held_out: bool
+    sequences: pa.RecordBatch  # columns as in `sequences`
+    documents: int  # with at least one sentence
+    sentences: int
+    corpus_tokens: int  # word pieces of the text
+    test_rows: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the sequences."""
+        return len(self.sequences.column("input_ids").values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a process needs to know to make blocks; small enough to send to each."""
+
+    tokenizer_json: str
+    cls_token_id: int
+    sep_token_id: int
+    mask_token: str
+    vocab_size: int
+    max_seq_length: int
+    seed: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast, max_seq_length: int, seed: int) -> "Recipe":
+        """The recipe with this tokenizer."""
+        return cls(
+            tokenizer_json=tokenizer.backend_tokenizer.to_str(),
+            cls_token_id=tokenizer.cls_token_id,
+            sep_token_id=tokenizer.sep_token_id,
+            mask_token=tokenizer.mask_token,
+            vocab_size=len(tokenizer),
+            max_seq_length=max_seq_length,
+            seed=seed,
+        )
+
+
+def make_blocks(documents: Iterable[str], held_out_fraction: float) -> Iterator[Block]:
+    """The documents in blocks, those to hold out in blocks of their own."""
+    collected: dict[bool, list[str]] = {False: [], True: []}
+    characters, indices = {False: 0, True: 0}, {False: 0, True: 0}
+    for held_out, text in hold_out(documents, held_out_fraction):
+        collected[held_out].append(text)
+        characters[held_out] += len(text)
+        if characters[held_out] >= BLOCK_CHARACTERS or len(collected[held_out]) >= BLOCK_DOCUMENTS:
+            yield Block(held_out, indices[held_out], collected[held_out])
+            collected[held_out], characters[held_out] = [], 0
+            indices[held_out] += 1
+    for held_out, texts in collected.items():
+        if texts:
+            yield Block(held_out, indices[held_out], texts)
+
+
+def hold_out(documents: Iterable[str], fraction: float) -> Iterator[tuple[bool, str]]:
+    """(whether it is held out, document) for each document; by a hash of its text, so a copy goes the same way.
+
+    Where the hash chooses none, the document with the smallest is held out, unless it is the only one with sentences.
+    """
+    chosen, others = fraction == 0, False
+    spare: tuple[float, str] | None = None  # the smallest so far
+    for text in documents:
+        place = text_hash(text)
+        if chosen:
+            yield place < fraction, text
+        elif not split_document(text):
+            yield False, text
+        elif place < fraction:
+            chosen = True
+            yield True, text
+        elif spare is None or place < spare[0]:
+            spare, text_before = (place, text), spare
+            if text_before:
+                others = True
+                yield False, text_before[1]
+        else:
+            others = True
+            yield False, text
+    if spare:
+        yield others and not chosen, spare[1]
+
+
+def text_hash(text: str) -> float:
+    """A number from 0 up to 1 that depends on the text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
+
+
+class Encoder:
+    """Word pieces of sentences, each different word tokenized once.
+
+    BERT's tokenizer treats what lies between blanks and ASCII punctuation on its own, and text repeats its words, so
+    that looking them up is faster than tokenizing them again. Any other tokenizer gets whole sentences.
+    """
+
+    def __init__(self, tokenizer_json: str, vocab_size: int):
+        self.tokenizer = Tokenizer.from_str(tokenizer_json)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.tokenizer.encode_special_tokens = True  # "[SEP]" in a text is text
+        self.dtype = np.dtype(token_type(vocab_size).to_pandas_dtype())
+        self.separator = self._find_separator()
+        self.cache: dict[str, bytes] = {}
+
+    def encode(self, sentences: list[str]) -> list[Sentence]:
+        """(length,) ids of each sentence, whose only white space is single blanks."""
+        if not self.separator:
+            return [np.array(ids, dtype=self.dtype) for ids in self._ids(sentences)]
+        parts = [PART.findall(sentence) for sentence in sentences]
+        self._learn(set().union(*parts))
+        lookup = self.cache.__getitem__
+        return [np.frombuffer(b"".join(map(lookup, part)), dtype=self.dtype) for part in parts]
+
+    def _learn(self, parts: set[str]) -> None:
+        """Tokenize what the cache lacks: all at once, with a mark between that no word holds."""
+        if len(self.cache) > CACHED_WORDS:
+            self.cache.clear()
+        new = [part for part in parts if part not in self.cache]
+        words = [part for part in new if not PUNCTUATION.match(part)]
+        self.cache.update(zip(words, self._tokenize_words(words), strict=True))
+        marks = [part for part in new if PUNCTUATION.match(part)]
+        for mark, ids in zip(marks, self._ids(marks), strict=True):
+            self.cache[mark] = np.array(ids, dtype=self.dtype).tobytes()
+
+    def _tokenize_words(self, words: list[str]) -> Iterator[bytes]:
+        (ids,) = self._ids([f" {self.separator} ".join(words)])
+        array = np.array(ids, dtype=self.dtype)
+        ends = np.flatnonzero(array == self.tokenizer.token_to_id(self.separator)) * self.dtype.itemsize
+        raw, start = array.tobytes(), 0
+        for end in [*ends.tolist(), len(raw)][: len(words)]:
+            yield raw[start:end]
+            start = end + self.dtype.itemsize
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _find_separator(self) -> str:
+        """A punctuation mark of the vocabulary; '' where the tokenizer is not BERT's and may not treat words alone."""
+        is_bert = isinstance(self.tokenizer.normalizer, BertNormalizer)
+        is_bert = is_bert and isinstance(self.tokenizer.pre_tokenizer, BertPreTokenizer)
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        if not is_bert or not all(token.special for token in added):
+            return ""
+        return next((mark for mark in "|,." if self.tokenizer.token_to_id(mark) is not None), "")
+
+
+class BlockMaker:
+    """Makes blocks into sequences; what it makes of a block depends on the recipe and the block alone."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.encoder = Encoder(recipe.tokenizer_json, recipe.vocab_size)
+        self.vocabulary = self.encoder.tokenizer.get_vocab()
+
+    def make(self, block: Block) -> MadeBlock:
+        """The block's sequences and, if it is held out, masked sentences to test with."""
+        random = Random(f"{self.recipe.seed} {block.held_out} {block.index}")
+        texts = [split_document(text) for text in block.texts]
+        documents = [self.encoder.encode(sentences) for sentences in texts]
+        pairs = sentence_pairs(documents, self.recipe.max_seq_length - SPECIALS_OF_PAIR, random)
+        lengths = [[len(sentence) for sentence in document if len(sentence)] for document in documents]
+        return MadeBlock(
+            held_out=block.held_out,
+            sequences=self._to_batch(pairs),
+            documents=sum(map(bool, lengths)),
+            sentences=sum(map(len, lengths)),
+            corpus_tokens=sum(map(sum, lengths)),
+            test_rows=self._test_rows(texts, documents, random) if block.held_out else [],
+        )
+
+    def _to_batch(self, pairs: Iterable[Pair]) -> pa.RecordBatch:
+        """The pairs as rows `[CLS] A [SEP] B [SEP]`."""
+        dtype = self.encoder.dtype
+        cls = np.array([self.recipe.cls_token_id], dtype=dtype)
+        sep = np.array([self.recipe.sep_token_id], dtype=dtype)
+        pieces: list[Sentence] = [np.array([], dtype=dtype)]
+        lengths, second_starts = [0], []
+        for pair in pairs:
+            pieces += [cls, *pair.first, sep, *pair.second, sep]
+            second_starts.append(2 + sum(map(len, pair.first)))
+            lengths.append(second_starts[-1] + sum(map(len, pair.second)) + 1)
+        input_ids = pa.ListArray.from_arrays(pa.array(np.cumsum(lengths), pa.int32()), pa.array(np.concatenate(pieces)))
+        schema = sequence_schema(self.recipe.vocab_size)
+        return pa.RecordBatch.from_arrays([input_ids, pa.array(second_starts, pa.uint16())], schema=schema)
+
+    def _test_rows(
+        self, texts: list[list[str]], documents: list[list[Sentence]], random: Random
+    ) -> list[dict[str, str]]:
+        """Sentences of each document with one word masked, which is one entry of the vocabulary."""
+        longest = self.recipe.max_seq_length - 2
+        rows = []
+        for sentences, encoded in zip(texts, documents, strict=True):
+            fitting = [text for text, ids in zip(sentences, encoded, strict=True) if len(ids) <= longest]
+            masked = [row for text in fitting if (row := self._mask_word(text, random))]
+            rows += random.sample(masked, min(len(masked), TEST_ROWS_PER_DOCUMENT))
+        return rows
+
+    def _mask_word(self, text: str, random: Random) -> dict[str, str] | None:
+        """The sentence with one of its words masked, or nothing where no word is an entry of the vocabulary."""
+        if self.recipe.mask_token in text:
+            return None
+        normalizer = self.encoder.tokenizer.normalizer
+        words = [(match, normalizer.normalize_str(match[0])) for match in WHOLE_WORD.finditer(text)]
+        words = [(match, word) for match, word in words if word in self.vocabulary]
+        if not words:
+            return None
+        match, word = random.choice(words)
+        return {"input_string": f"{text[: match.start()]}{self.recipe.mask_token}{text[match.end() :]}", "title": word}

@@ -1,0 +1,281 @@
+"""Turn text into sequences of sentence pairs, `[CLS] A [SEP] B [SEP]`, with a part of the documents held out."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast
+
+from bert_distillation import hub
+from bert_distillation.blocks import Block, BlockMaker, MadeBlock, Recipe, make_blocks
+from bert_distillation.corpus import read_corpus
+from bert_distillation.errors import InputError
+from bert_distillation.options import check_at_least, option, required, run_step
+from bert_distillation.sequences import (
+    TOKENIZER_FOLDER,
+    Metadata,
+    SequenceWriter,
+    make_folder,
+    open_sequences,
+    sequence_schema,
+    write_metadata,
+)
+from bert_distillation.tracking import STEP_FILE, log_metrics, log_parameters, write_step
+
+TEST_FILE = "test_data.jsonl"
+BERT_POSITIONS = 512  # the limit where a tokenizer does not state its model's
+SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal
+BLOCKS_WORTH_PROCESSES = 16  # starting a process takes as long as making about as many blocks
+# Settings that say where and how, not what.
+NOT_SHAPING = {"corpus", "tokenizer", "tokenizer_name", "sequences", "held_out", "test_data", "num_workers"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessConfig:
+    """Interface of `python -m bert_distillation.preprocess`."""
+
+    sequences: Path = required("Folder for the token sequences.")
+    held_out: Path = required("Folder for the sequences of the documents held out.")
+    test_data: Path = required("Folder for test_data.jsonl: sentences held out, one word masked, and the word.")
+    corpus: Path | None = option(None, "Folder of txt, jsonl or parquet files; it wins over the names.")
+    corpus_names: str = option(
+        "bookcorpus/bookcorpus,wikimedia/wikipedia:20231101.en",
+        "Data sets on the hub, name[:config][@revision], separated by commas.",
+    )
+    tokenizer: Path | None = option(None, "Folder of the tokenizer; vocab.txt alone will do. It wins over the name.")
+    tokenizer_name: str = option(hub.BERT, "Hub name of the tokenizer, name[@revision].")
+    max_seq_length: int = option(512, "Tokens of a sequence at most, special tokens included.")
+    sentences_per_document: int = option(128, "Rows that make a document where rows are sentences (BookCorpus).")
+    held_out_fraction: float = option(0.01, "Share of the documents to hold out, chosen by a hash of their text.")
+    seed: int = option(0, "Seed of the pairs.")
+    num_workers: int = option(0, "Processes that make sequences; 0 takes all cores.")
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work, each by name and value."""
+        check_at_least(self, 8, "max_seq_length")
+        check_at_least(self, 1, "sentences_per_document")
+        check_at_least(self, 0, "num_workers")
+        if not 0 <= self.held_out_fraction < 1:
+            raise InputError(f"held_out_fraction must be at least 0 and below 1, got {self.held_out_fraction}.")
+        outputs = {name: getattr(self, name).resolve() for name in ("sequences", "held_out", "test_data")}
+        if len(set(outputs.values())) < len(outputs):
+            raise InputError("sequences, held_out and test_data must be three different folders.")
+        for name, folder in outputs.items():
+            if self.corpus and folder.is_relative_to(self.corpus.resolve()):
+                raise InputError(f"{name}: {folder} lies in the corpus folder; give a folder outside {self.corpus}.")
+
+
+def preprocess(config: PreprocessConfig) -> None:
+    """Read the corpus once and write sequences, held-out sequences and test data."""
+    tokenizer = hub.load_tokenizer(config.tokenizer, config.tokenizer_name, of="tokenizer")
+    check_max_seq_length(config.max_seq_length, tokenizer)
+    log_parameters(config)
+    documents = read_corpus(config.corpus, config.corpus_names, config.sentences_per_document)
+    recipe = Recipe.of(tokenizer, config.max_seq_length, config.seed)
+    blocks = make_blocks(documents, config.held_out_fraction)
+    with Output(config, tokenizer) as output, Progress() as progress:
+        for made in make_in_order(recipe, blocks, config.num_workers or available_cores()):
+            output.add(made)
+            progress.add(made)
+        output.complete()
+    print(f"a sequence: {tokenizer.decode(open_sequences(config.sequences)[0]['input_ids'])}", flush=True)
+    progress.report()
+
+
+def check_max_seq_length(max_seq_length: int, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Refuse sequences longer than the tokenizer's model can read."""
+    stated = tokenizer.model_max_length
+    limit = stated if stated < 2**16 else BERT_POSITIONS  # a tokenizer that states none says 1e30
+    if max_seq_length > limit:
+        raise InputError(
+            f"max_seq_length must be at most {limit}, the most that the model reads, got {max_seq_length}."
+        )
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_in_order(recipe: Recipe, blocks: Iterator[Block], num_workers: int) -> Iterator[MadeBlock]:
+    """What becomes of the blocks, in their order; a few blocks are made without starting processes."""
+    begin = list(itertools.islice(blocks, BLOCKS_WORTH_PROCESSES))
+    blocks = itertools.chain(begin, blocks)
+    if num_workers == 1 or len(begin) < BLOCKS_WORTH_PROCESSES:
+        yield from map(BlockMaker(recipe).make, blocks)
+        return
+    # Forked from a process that has only imported this module: imports are paid once, and no thread is cut off.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bert_distillation.preprocess"])
+    pool = ProcessPoolExecutor(num_workers, context, _start_worker, (recipe,))
+    try:
+        # Few blocks wait at a time: memory stays flat however large the corpus is.
+        waiting: deque[Future[MadeBlock]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(_make, block))
+            if len(waiting) > 2 * num_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise InputError("A worker process died, most often for lack of memory; lower --num_workers.") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_maker: BlockMaker  # of a worker process
+
+
+def _start_worker(recipe: Recipe) -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes already take the cores
+    global _maker
+    _maker = BlockMaker(recipe)
+
+
+def _make(block: Block) -> MadeBlock:
+    return _maker.make(block)
+
+
+@dataclass
+class Counts:
+    """Sums over blocks."""
+
+    documents: int = 0
+    sentences: int = 0
+    sequences: int = 0
+    corpus_tokens: int = 0
+    tokens: int = 0
+
+    def add(self, made: MadeBlock) -> None:
+        """Count a block."""
+        self.documents += made.documents
+        self.sentences += made.sentences
+        self.sequences += made.sequences.num_rows
+        self.corpus_tokens += made.corpus_tokens
+        self.tokens += made.tokens
+
+
+class Output:
+    """The three folders of the step."""
+
+    def __init__(self, config: PreprocessConfig, tokenizer: PreTrainedTokenizerFast):
+        self.config, self.tokenizer = config, tokenizer
+        schema = sequence_schema(len(tokenizer))
+        self.folders = {False: config.sequences, True: config.held_out}
+        self.writers = {held_out: SequenceWriter(folder, schema) for held_out, folder in self.folders.items()}
+        self.counts = {False: Counts(), True: Counts()}
+        make_folder(config.test_data)
+        (config.test_data / STEP_FILE).unlink(missing_ok=True)
+        self.test_file = (config.test_data / TEST_FILE).open("w", encoding="utf-8")
+
+    def __enter__(self) -> "Output":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, made: MadeBlock) -> None:
+        """Write what a block became."""
+        self.writers[made.held_out].write(made.sequences)
+        self.counts[made.held_out].add(made)
+        self.test_file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made.test_rows)
+
+    def close(self) -> None:
+        """Close the files; the folders stay half-written until `complete`."""
+        self.test_file.close()
+        for writer in self.writers.values():
+            writer.close()
+
+    def complete(self) -> None:
+        """Close the files and write what makes the folders whole: tokenizer, step.json and, last, metadata.json."""
+        self.close()
+        self._check()
+        config = self.config
+        write_step(config.sequences, "preprocess", config, {"corpus": config.corpus, "tokenizer": config.tokenizer})
+        for folder in (config.held_out, config.test_data):
+            shutil.copyfile(config.sequences / STEP_FILE, folder / STEP_FILE)
+        for held_out, folder in self.folders.items():
+            self.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
+            write_metadata(folder, self._metadata(held_out))
+
+    def _check(self) -> None:
+        if not self.counts[False].sequences:
+            raise InputError("corpus: no sentence is left without lists, tables and headings; give running text.")
+        if self.config.held_out_fraction and not self.counts[True].sequences:
+            raise InputError(
+                "corpus: it is one document, of which none can be held out; "
+                "put blank lines between documents, or give --held_out_fraction 0."
+            )
+
+    def _metadata(self, held_out: bool) -> Metadata:
+        return Metadata(
+            **dataclasses.asdict(self.counts[held_out]),
+            vocab_size=len(self.tokenizer),
+            max_seq_length=self.config.max_seq_length,
+            tokenizer_fingerprint=hub.fingerprint(self.tokenizer),
+            configuration_checksum=configuration_checksum(self.config),
+            shards=tuple(self.writers[held_out].shards),
+        )
+
+
+def configuration_checksum(config: PreprocessConfig) -> str:
+    """A checksum of the settings that shape the sequences; text and tokenizer have checksums of their own."""
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SHAPING}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Progress:
+    """A bar on a terminal, else a line now and then; rates at the end. Tokens are word pieces of the text."""
+
+    def __init__(self) -> None:
+        self.counts, self.start = Counts(), time.monotonic()
+        self.has_terminal, self.last_line = sys.stderr.isatty(), self.start
+        self.bar = tqdm(unit=" documents", disable=not self.has_terminal)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = max(time.monotonic() - self.start, 1e-9)
+        self.bar.close()
+
+    def add(self, made: MadeBlock) -> None:
+        """Count a block and show it."""
+        self.counts.add(made)
+        self.bar.update(made.documents)
+        now = time.monotonic()
+        if not self.has_terminal and now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            rate = self.counts.documents / (now - self.start)
+            print(f"{self.counts.documents} documents | {rate:.1f} documents/s", file=sys.stderr, flush=True)
+
+    def report(self) -> None:
+        """One line and the MLflow metrics of the whole run."""
+        documents_per_second = self.counts.documents / self.seconds
+        tokens_per_second = self.counts.corpus_tokens / self.seconds
+        counts = dataclasses.asdict(self.counts)
+        print(
+            "{documents} documents, {sentences} sentences, {corpus_tokens} tokens -> "
+            "{sequences} sequences of {tokens} tokens".format(**counts)
+            + f" | {documents_per_second:.1f} documents/s | {tokens_per_second / 1000:.1f}k tokens/s",
+            flush=True,
+        )
+        rates = {"documents_per_second": documents_per_second, "tokens_per_second": tokens_per_second}
+        log_metrics(counts | rates)
+
+
+if __name__ == "__main__":
+    run_step(PreprocessConfig, preprocess)

@@ -1,0 +1,177 @@
+"""The folder of token sequences that `preprocess` writes and training reads, memory-mapped.
+
+data-00000.arrow ...  Arrow streams with the columns
+                      input_ids: list<uint16> (uint32 for a large vocabulary), [CLS] A [SEP] B [SEP], no padding
+                      second_start: uint16, the index of B's first token; token_type_ids are 1 from there on
+tokenizer/            the tokenizer that made the ids
+step.json             what made the folder
+metadata.json         counts and the list of shards; written last, so a folder without it is half-written
+"""
+
+import dataclasses
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import datasets
+import pyarrow as pa
+from transformers import PreTrainedTokenizerFast
+
+from bert_distillation.errors import InputError
+from bert_distillation.hub import load_tokenizer
+from bert_distillation.options import existing_folder
+from bert_distillation.tracking import STEP_FILE, write_json
+
+METADATA_FILE = "metadata.json"
+TOKENIZER_FOLDER = "tokenizer"
+SHARD_NAME = re.compile(r"data-\d{5}\.arrow")
+BATCHES_PER_SHARD = 32  # some 50 MB: few files for a large corpus, and none too large to copy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One file of sequences."""
+
+    name: str
+    sequences: int
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What `metadata.json` says of the folder."""
+
+    documents: int
+    sentences: int
+    sequences: int
+    corpus_tokens: int  # word pieces of the text, each once
+    tokens: int  # of the sequences: with the random B's, which repeat text, and the special tokens
+    vocab_size: int
+    max_seq_length: int
+    tokenizer_fingerprint: str
+    configuration_checksum: str
+    shards: tuple[Shard, ...]
+
+
+def token_type(vocab_size: int) -> pa.DataType:
+    """The narrowest type that holds the ids of the vocabulary."""
+    return pa.uint16() if vocab_size <= 65535 else pa.uint32()
+
+
+def sequence_schema(vocab_size: int) -> pa.Schema:
+    """The columns of a shard."""
+    return pa.schema({"input_ids": pa.list_(token_type(vocab_size)), "second_start": pa.uint16()})
+
+
+class SequenceWriter:
+    """Writes batches of sequences into shards; with `write_metadata` at the end the folder is complete.
+
+    What an earlier, perhaps interrupted, run left in the folder is removed first; files of others stay.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema):
+        self.folder, self.schema = folder, schema
+        self.shards: list[Shard] = []
+        self.stream: pa.ipc.RecordBatchStreamWriter | None = None
+        self.file: IO[bytes] | None = None
+        _remove_earlier_run(folder)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add a batch of sequences; every so many batches a new shard begins."""
+        if batch.num_rows == 0:
+            return
+        if self.stream is None:
+            self.name = f"data-{len(self.shards):05}.arrow"
+            self.batches = self.sequences = self.tokens = 0
+            self.file = (self.folder / self.name).open("wb")
+            self.stream = pa.ipc.new_stream(self.file, self.schema)
+        self.stream.write_batch(batch)
+        self.batches += 1
+        self.sequences += batch.num_rows
+        self.tokens += len(batch.column("input_ids").values)
+        if self.batches == BATCHES_PER_SHARD:
+            self.close()
+
+    def close(self) -> None:
+        """End the current shard, if one is open."""
+        if self.stream is None or self.file is None:
+            return
+        self.stream.close()
+        self.file.close()
+        size = (self.folder / self.name).stat().st_size
+        self.shards.append(Shard(name=self.name, sequences=self.sequences, tokens=self.tokens, bytes=size))
+        self.stream = self.file = None
+
+
+def make_folder(folder: Path) -> None:
+    """Make the output folder, or say why it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made a folder: {error.strerror}; give another one.") from error
+
+
+def write_metadata(folder: Path, metadata: Metadata) -> None:
+    """Write `metadata.json`, the last file of a complete folder."""
+    write_json(folder / METADATA_FILE, dataclasses.asdict(metadata))
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """What the folder holds, after a look that all of it is there."""
+    existing_folder("sequences", folder, "token sequences written by `preprocess`")
+    path = folder / METADATA_FILE
+    if not path.is_file():
+        raise _half_written(folder, f"{METADATA_FILE} is missing")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        shards = tuple(Shard(**shard) for shard in content.pop("shards"))
+        metadata = Metadata(**content, shards=shards)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise _half_written(folder, f"{METADATA_FILE} is not what `preprocess` writes") from None
+    for shard in metadata.shards:
+        file = folder / shard.name
+        if not file.is_file():
+            raise _half_written(folder, f"{shard.name} is missing")
+        if file.stat().st_size != shard.bytes:
+            raise _half_written(folder, f"{shard.name} has {file.stat().st_size} bytes instead of {shard.bytes}")
+    if not (folder / TOKENIZER_FOLDER).is_dir():
+        raise _half_written(folder, f"{TOKENIZER_FOLDER}/ is missing")
+    return metadata
+
+
+def open_sequences(folder: Path) -> datasets.Dataset:
+    """The sequences, memory-mapped; a row has `input_ids` and `second_start`."""
+    metadata = read_metadata(folder)
+    if not metadata.shards:
+        raise InputError(f"{folder} holds no sequences; run `preprocess` on more text, or with --held_out_fraction.")
+    try:
+        return datasets.concatenate_datasets(
+            [datasets.Dataset.from_file(str(folder / shard.name)) for shard in metadata.shards]
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{folder} has a damaged shard ({error}); run `preprocess` again.") from error
+
+
+def open_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer that made the sequences."""
+    read_metadata(folder)
+    return load_tokenizer(folder / TOKENIZER_FOLDER, "", of="sequences")
+
+
+def _remove_earlier_run(folder: Path) -> None:
+    """Remove what `preprocess` wrote here before, `metadata.json` first."""
+    make_folder(folder)
+    (folder / METADATA_FILE).unlink(missing_ok=True)
+    (folder / STEP_FILE).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if SHARD_NAME.fullmatch(path.name):
+            path.unlink()
+    shutil.rmtree(folder / TOKENIZER_FOLDER, ignore_errors=True)
+
+
+def _half_written(folder: Path, missing: str) -> InputError:
+    return InputError(f"{folder} is half-written: {missing}; run `preprocess` again.")
