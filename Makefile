@@ -1,6 +1,8 @@
 # Each target does all the set-up it needs: a virtual environment in .venv with the pinned versions.
 PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(python)),$(python))))
 BIN := .venv/bin
+LOCAL = $(BIN)/azureml-local
+export AZUREML_LOCAL_HOME ?= $(CURDIR)/.azureml-local
 INSTALLED := .venv/.installed
 
 .PHONY: install run test check clean
@@ -14,8 +16,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,azure]'
 	@touch $@
 
+# The whole journey: the pipeline on the sample data, then the model registered, deployed and asked.
 run: install
-	$(BIN)/python -m azureml_local.quickstart
+	@$(LOCAL) up
+	@trap '$(LOCAL) down > /dev/null' EXIT; \
+	$(LOCAL) run pipelines/quickstart.yml --register mlflow_model=distilbert-fill-mask && \
+	$(LOCAL) deploy endpoints/fill-mask && \
+	$(LOCAL) invoke fill-mask --request-file endpoints/fill-mask/sample-request.json
 
 test: install
 	$(BIN)/python -m pytest
@@ -26,4 +33,4 @@ check: install
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .azureml-local build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,11 +1,12 @@
 from collections import Counter
 
+import datasets
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_distillation.batches import FILLER, BatchOrder, MaskedSequences, PadBatch, StepPlan
+from bert_distillation.batches import FILLER, BatchOrder, MaskedSequences, StepPlan
 from bert_distillation.masking import IGNORE_INDEX
 
 PLANS = st.builds(
@@ -72,35 +73,37 @@ def dataset(tokenizer):
     for first, second in texts:
         a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (first, second))
         rows.append({"input_ids": [2, *a, 3, *b, 3], "second_start": len(a) + 2})
-    return MaskedSequences(rows, tokenizer, mlm_probability=0.3, seed=7)
+    return MaskedSequences(datasets.Dataset.from_list(rows), tokenizer, mlm_probability=0.3, seed=7)
 
 
 def test_masks_depend_on_epoch_and_sequence_and_on_nothing_else(dataset):
-    first, again, next_epoch = dataset[(0, 1)], dataset[(0, 1)], dataset[(1, 1)]
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert any(not torch.equal(dataset[(e, 1)]["labels"], first["labels"]) for e in range(1, 5))
-    assert torch.equal(first["token_type_ids"], next_epoch["token_type_ids"])
+    alone, together = dataset.__getitems__([(0, 0)]), dataset.__getitems__([(0, 1), (0, 0)])
+    for name in ("input_ids", "labels", "token_type_ids"):
+        assert torch.equal(alone[name][0], together[name][1, :11]), name
+    labels = [dataset.__getitems__([(epoch, 1)])["labels"] for epoch in range(5)]
+    assert any(not torch.equal(labels[0], other) for other in labels[1:])
 
 
 def test_token_types_begin_with_the_second_text_and_specials_have_no_label(dataset):
-    row = dataset[(0, 0)]
-    assert row["token_type_ids"].tolist() == [0] * 6 + [1] * 5
+    assert dataset.__getitems__([(0, 0)])["token_type_ids"].tolist() == [[0] * 6 + [1] * 5]
     for epoch in range(50):
-        labels = dataset[(epoch, 0)]["labels"]
-        assert (labels[[0, 5, 10]] == IGNORE_INDEX).all()
+        labels = dataset.__getitems__([(epoch, 0)])["labels"]
+        assert (labels[0, [0, 5, 10]] == IGNORE_INDEX).all()
 
 
 def test_a_filler_has_tokens_but_no_loss(dataset):
-    row = dataset[(0, FILLER)]
-    assert (row["labels"] == IGNORE_INDEX).all()
-    assert not row["loss_mask"].any()
-    assert len(row["input_ids"]) == 11
+    batch = dataset.__getitems__([(0, FILLER)])
+    assert batch["input_ids"].shape == (1, 11)
+    assert (batch["labels"] == IGNORE_INDEX).all()
+    assert not batch["loss_mask"].any()
+    assert batch["attention_mask"].all()
 
 
 def test_padding_has_no_attention_no_loss_and_no_label(dataset, tokenizer):
-    batch = PadBatch(tokenizer.pad_token_id)([dataset[(0, 0)], dataset[(0, 1)]])
+    batch = dataset.__getitems__([(0, 0), (0, 1)])
     assert batch["input_ids"].shape == (2, 16)
     assert batch["attention_mask"].sum(dim=1).tolist() == [11, 16]
     assert (batch["input_ids"][0, 11:] == tokenizer.pad_token_id).all()
+    assert (batch["token_type_ids"][0, 11:] == 0).all()
     assert (batch["labels"][0, 11:] == IGNORE_INDEX).all()
     assert torch.equal(batch["loss_mask"], batch["attention_mask"].bool())

@@ -55,7 +55,7 @@ def test_the_metrics_equal_a_plain_computation_from_the_models_logits(
     rows = MaskedSequences(open_sequences(held_out), tokenizer, 0.15, seed=5)
     losses, ranks = [], []
     for index in range(10):
-        row = rows[(0, index)]
+        row = {name: tensor[0] for name, tensor in rows.__getitems__([(0, index)]).items()}
         with torch.no_grad():
             inputs = {"input_ids": row["input_ids"][None], "token_type_ids": row["token_type_ids"][None]}
             log_probs = model(**inputs).logits[0].log_softmax(dim=-1)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_distillation.masking import IGNORE_INDEX, different_tokens, mask_tokens, random_token_ids, special_ids
+from bert_distillation.masking import DRAWS, IGNORE_INDEX, different_tokens, mask_tokens, random_token_ids, special_ids
 
 VOCABULARY_SIZE, MASK, SPECIALS = 300, 4, torch.arange(5)
 RANDOM_IDS = torch.arange(5, VOCABULARY_SIZE)
@@ -13,8 +13,12 @@ RANDOM_IDS = torch.arange(5, VOCABULARY_SIZE)
 
 def masked(input_ids: torch.Tensor, seed: int, probability: float = 0.15):
     specials = torch.isin(input_ids, SPECIALS)
-    generator = torch.Generator().manual_seed(seed)
-    return mask_tokens(input_ids, specials, MASK, RANDOM_IDS, generator, probability)
+    uniform = uniform_numbers(seed, DRAWS, *input_ids.shape)
+    return mask_tokens(input_ids, specials, MASK, RANDOM_IDS, uniform, probability)
+
+
+def uniform_numbers(seed: int, *shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def assert_share(count: int, total: int, expected: float) -> None:
@@ -59,13 +63,13 @@ def test_specials_stay_labels_are_originals_and_nothing_else_changes(tokens, see
 )
 def test_the_random_token_differs_from_the_original_and_is_a_candidate(tokens, candidates, seed):
     input_ids, random_ids = torch.tensor(tokens), torch.tensor(sorted(candidates))
-    others = different_tokens(input_ids, random_ids, torch.Generator().manual_seed(seed))
+    others = different_tokens(input_ids, random_ids, uniform_numbers(seed, len(tokens)))
     assert (others != input_ids).all()
     assert torch.isin(others, random_ids).all()
 
 
 def test_every_other_token_is_equally_likely():
-    others = different_tokens(torch.full((60_000,), 7), torch.tensor([5, 6, 7, 8]), torch.Generator().manual_seed(0))
+    others = different_tokens(torch.full((60_000,), 7), torch.tensor([5, 6, 7, 8]), uniform_numbers(0, 60_000))
     for token in (5, 6, 8):
         assert_share(int((others == token).sum()), 60_000, 1 / 3)
 

@@ -9,13 +9,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import datasets
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerFast
 
-from bert_distillation.masking import IGNORE_INDEX, mask_tokens, random_token_ids, special_ids
+from bert_distillation.masking import DRAWS, IGNORE_INDEX, mask_tokens, random_token_ids, special_ids
 
 Place = tuple[int, int]  # (epoch, index of the sequence)
 FILLER = -1  # the index of a sequence that only keeps a process in step with the others and has no loss
@@ -73,50 +74,53 @@ class BatchOrder(Sampler[list[Place]]):
 
 
 class MaskedSequences(Dataset):
-    """Sequences of a corpus, masked anew each epoch."""
+    """Sequences of a corpus, masked anew each epoch and padded into batches."""
 
-    def __init__(self, sequences: Dataset, tokenizer: PreTrainedTokenizerFast, mlm_probability: float, seed: int):
-        self.sequences = sequences
-        self.mask_token_id = tokenizer.mask_token_id
-        self.special_ids, self.random_ids = special_ids(tokenizer), random_token_ids(tokenizer)
+    def __init__(
+        self, sequences: datasets.Dataset, tokenizer: PreTrainedTokenizerFast, mlm_probability: float, seed: int
+    ):
+        self.sequences = sequences.with_format("numpy")
+        self.pad_token_id, self.mask_token_id = tokenizer.pad_token_id, tokenizer.mask_token_id
+        self.random_ids = random_token_ids(tokenizer)
+        self.is_special = torch.zeros(len(tokenizer), dtype=torch.bool)
+        self.is_special[special_ids(tokenizer)] = True
         self.mlm_probability, self.seed = mlm_probability, seed
 
-    def __getitem__(self, place: Place) -> dict[str, Tensor]:
-        """(T,) tensors of one sequence: input_ids (masked), labels, token_type_ids, loss_mask."""
-        epoch, index = place
-        row = self.sequences[max(index, 0)]
-        input_ids = torch.as_tensor(np.asarray(row["input_ids"], dtype=np.int64))
-        seed = np.random.SeedSequence([self.seed, epoch, max(index, 0)]).generate_state(1, np.uint64)[0]
+    def __getitems__(self, places: list[Place]) -> dict[str, Tensor]:
+        """One batch of (B, T) tensors, padded to its longest sequence.
+
+        input_ids, attention_mask, token_type_ids, labels: int64; loss_mask: bool, true on the real tokens.
+        """
+        rows = self.sequences[[max(index, 0) for _, index in places]]
+        lengths = torch.tensor([len(ids) for ids in rows["input_ids"]])
+        input_ids = torch.from_numpy(np.concatenate(rows["input_ids"]).astype(np.int64))
+        uniform = [self._uniform(*place, length) for place, length in zip(places, lengths.tolist(), strict=True)]
         masked, labels = mask_tokens(
             input_ids,
-            torch.isin(input_ids, self.special_ids),
+            self.is_special[input_ids],
             self.mask_token_id,
             self.random_ids,
-            torch.Generator().manual_seed(int(seed >> np.uint64(1))),
+            torch.from_numpy(np.concatenate(uniform, axis=1)),
             self.mlm_probability,
         )
-        has_loss = index != FILLER
+        position = torch.arange(int(lengths.max()))
+        real = position < lengths[:, None]
+        loss_mask = real & torch.tensor([index != FILLER for _, index in places])[:, None]
+        second_start = torch.from_numpy(rows["second_start"].astype(np.int64))
         return {
-            "input_ids": masked,
-            "labels": labels if has_loss else torch.full_like(labels, IGNORE_INDEX),
-            "token_type_ids": (torch.arange(len(input_ids)) >= int(row["second_start"])).long(),
-            "loss_mask": torch.full_like(input_ids, has_loss, dtype=torch.bool),
+            "input_ids": _pad(masked, real, self.pad_token_id),
+            "attention_mask": real.long(),
+            "token_type_ids": (real & (position >= second_start[:, None])).long(),
+            "labels": _pad(labels, real, IGNORE_INDEX).where(loss_mask, IGNORE_INDEX),
+            "loss_mask": loss_mask,
         }
 
+    def _uniform(self, epoch: int, index: int, length: int) -> np.ndarray:
+        """(DRAWS, length) numbers in [0, 1) that belong to this sequence in this epoch."""
+        stream = np.random.Philox(key=[self.seed, (epoch << 40) + max(index, 0)])
+        return np.random.Generator(stream).random((DRAWS, length))
 
-@dataclass(frozen=True)
-class PadBatch:
-    """Stack sequences into (B, T) tensors, padded to the longest."""
 
-    pad_token_id: int
-
-    def __call__(self, rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """input_ids, attention_mask, token_type_ids, labels: int64; loss_mask: bool, true on the real tokens."""
-        padding = {"input_ids": self.pad_token_id, "labels": IGNORE_INDEX, "token_type_ids": 0, "loss_mask": False}
-        batch = {
-            name: torch.nn.utils.rnn.pad_sequence([row[name] for row in rows], batch_first=True, padding_value=value)
-            for name, value in padding.items()
-        }
-        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-        batch["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-        return batch
+def _pad(tokens: Tensor, real: Tensor, padding: int) -> Tensor:
+    """(N,) tokens of all sequences after one another -> (B, T) with `padding` where `real` is false."""
+    return torch.full(real.shape, padding).masked_scatter(real, tokens)

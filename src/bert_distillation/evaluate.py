@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM
 
 from bert_distillation import hub
-from bert_distillation.batches import MaskedSequences, PadBatch
+from bert_distillation.batches import MaskedSequences
 from bert_distillation.cloze import ClozeRow, read_cloze
 from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import Candidate, FillMask
@@ -105,11 +105,10 @@ def held_out_metrics(predictor: FillMask, config: EvaluateConfig, folder: Path) 
     sequences = open_sequences(folder)
     masked = MaskedSequences(sequences, predictor.tokenizer, MLM_PROBABILITY, config.seed)
     count = min(config.max_samples or len(sequences), len(sequences))
-    pad = PadBatch(predictor.tokenizer.pad_token_id)
     totals = torch.zeros(4, dtype=torch.float64)
     for start in range(0, count, config.batch_size):
-        rows = [masked[(0, index)] for index in range(start, min(start + config.batch_size, count))]
-        totals += masked_sums(predictor, pad(rows), config.top_k)
+        places = [(0, index) for index in range(start, min(start + config.batch_size, count))]
+        totals += masked_sums(predictor, masked.__getitems__(places), config.top_k)
     tokens, loss, hits, top_k_hits = totals.tolist()
     if tokens == 0:
         raise InputError(f"held_out: no token of {folder} was masked; give more sequences.")

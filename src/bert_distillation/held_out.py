@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from bert_distillation.batches import MaskedSequences, PadBatch
+from bert_distillation.batches import MaskedSequences
 from bert_distillation.losses import MaskedLanguageModeling, token_counts
 from bert_distillation.masked_lm import MaskedLM
 from bert_distillation.sequences import open_sequences
@@ -19,11 +19,10 @@ def masked_batches(
     folder: Path, tokenizer: PreTrainedTokenizerFast, mlm_probability: float = 0.15
 ) -> Iterator[dict[str, Tensor]]:
     """The held-out sequences in padded batches, each sequence with the same masks at every call and for every model."""
-    corpus = open_sequences(folder).with_format("numpy")
+    corpus = open_sequences(folder)
     dataset = MaskedSequences(corpus, tokenizer, mlm_probability, seed=0)
-    pad = PadBatch(tokenizer.pad_token_id)
     for start in range(0, len(corpus), BATCH_SIZE):
-        yield pad([dataset[(0, index)] for index in range(start, min(start + BATCH_SIZE, len(corpus)))])
+        yield dataset.__getitems__([(0, index) for index in range(start, min(start + BATCH_SIZE, len(corpus)))])
 
 
 @torch.inference_mode()

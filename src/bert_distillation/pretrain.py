@@ -35,7 +35,9 @@ class PretrainConfig(TrainingConfig):
     num_attention_heads: int = option(12, "Attention heads of a model from scratch.")
     intermediate_size: int = option(3072, "Units of the feed-forward layers of a model from scratch.")
     dropout: float = option(0.1, "Dropout of a model from scratch.")
-    initializer_range: float = option(0.02, "Standard deviation of new weights; a narrow model learns sooner with more.")
+    initializer_range: float = option(
+        0.02, "Standard deviation of new weights; a narrow model learns sooner with more."
+    )
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work, each by name and value."""

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -12,7 +13,7 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup
 
-from bert_distillation.batches import BatchOrder, MaskedSequences, PadBatch, StepPlan
+from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
 from bert_distillation.checkpoints import load_checkpoint, save_checkpoint, save_model
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import held_out_loss
@@ -122,7 +123,7 @@ def train(
     log: TrainingLog,
 ) -> None:
     """Train `objective.model`; the objective turns a batch into sums of losses by part, `weights` adds them up."""
-    corpus = open_sequences(config.sequences).with_format("numpy")
+    corpus = open_sequences(config.sequences)
     plan = StepPlan(
         num_sequences=len(corpus),
         per_device_batch_size=config.per_device_train_batch_size,
@@ -143,7 +144,7 @@ def train(
     dataset = MaskedSequences(corpus, tokenizer, config.mlm_probability, config.seed)
     order = BatchOrder(plan, accelerator.process_index, step, last_step)
     restrict_ce_to_mask = getattr(config, "restrict_ce_to_mask", False)
-    for batches in batches_by_step(dataset, order, tokenizer.pad_token_id, config.dataloader_workers):
+    for batches in batches_by_step(dataset, order, config.dataloader_workers):
         counts = step_counts(batches, restrict_ce_to_mask, accelerator)
         losses = backward(objective, batches, counts, weights, accelerator)
         accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
@@ -167,6 +168,7 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> Ad
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
         weight_decay=config.weight_decay,
+        fused=True,
     )
 
 
@@ -182,14 +184,12 @@ def run_identity(config: TrainingConfig, plan: StepPlan, last_step: int) -> dict
     }
 
 
-def batches_by_step(
-    dataset: MaskedSequences, order: BatchOrder, pad_token_id: int, workers: int
-) -> Iterator[list[dict[str, Tensor]]]:
+def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -> Iterator[list[dict[str, Tensor]]]:
     """The batches of each optimizer step together, because a step's losses are divided by its total of tokens."""
     loader = DataLoader(
         dataset,
         batch_sampler=order,
-        collate_fn=PadBatch(pad_token_id),
+        collate_fn=whole_batch,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else each start draws from the stream that dropout uses, and a resume differs
@@ -200,6 +200,11 @@ def batches_by_step(
         if len(step) == order.plan.batches_per_step:
             yield step
             step = []
+
+
+def whole_batch(batch: Any) -> dict[str, Tensor]:
+    """What the data set made is a batch already."""
+    return batch
 
 
 def step_counts(
