@@ -1,6 +1,7 @@
 """Pipelines of tiny shell commands, run for real."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from azureml_local.engine import Engine, JobChange
+from azureml_local.runs import Runs
 from azureml_local.spec import Data, Distribution, Node, Pipeline, Port, SpecError
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline, until
 
@@ -263,3 +265,15 @@ def test_closing_ends_what_runs(home: Path, tmp_path: Path) -> None:
     engine.close()
     assert heard.last("closing").status == "Canceled"
     assert not alive("sleep 983.125")
+
+
+def test_closing_waits_until_the_database_of_the_runs_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Runs] = []
+
+    def prepare(runs: Runs) -> None:
+        time.sleep(0.2)
+        prepared.append(runs)
+
+    monkeypatch.setattr(Runs, "prepare", prepare)
+    Engine(tmp_path, Heard(), f"sqlite:///{tmp_path}/mlflow.db").close()
+    assert len(prepared) == 1

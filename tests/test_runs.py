@@ -1,5 +1,6 @@
 """MLflow runs under the job's own name."""
 
+import sqlite3
 import warnings
 from pathlib import Path
 
@@ -66,8 +67,32 @@ def test_runs_of_one_experiment_share_it_and_others_do_not(runs: Runs, client: m
     assert a == b != c
 
 
-def test_a_second_workspace_on_the_same_database_sees_the_runs(uri: str, runs: Runs, tmp_path: Path) -> None:
-    runs.create("before", "trials", "before")
-    again = Runs(uri, tmp_path)
-    again.finish("before", "Failed")
-    assert mlflow.MlflowClient(uri).get_run("before").info.status == "FAILED"
+def test_runs_that_died_with_a_workspace_have_failed_when_it_starts_again(
+    uri: str, runs: Runs, client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    runs.create("died", "trials", "died")
+    runs.create("ended", "trials", "ended")
+    runs.finish("ended", "Canceled")
+    own = client.create_run(client.get_run("died").info.experiment_id).info.run_id  # a notebook's, say: it lives on
+    Runs(uri, tmp_path).prepare()
+    found = {name: client.get_run(name).info for name in ("died", "ended", own)}
+    assert [info.status for info in found.values()] == ["FAILED", "KILLED", "RUNNING"]
+    assert found["died"].end_time >= found["died"].start_time
+
+
+def test_a_database_is_there_only_when_it_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = tmp_path / "home" / "mlflow.db"
+    uri = f"sqlite:///{database}"
+
+    def stop(engine: object) -> None:
+        raise InterruptedError("the workspace was told to end")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mlflow.store.db.utils._upgrade_db", stop)
+        with pytest.raises(InterruptedError):
+            Runs(uri, tmp_path).prepare()
+    assert list(database.parent.iterdir()) == []
+    Runs(uri, tmp_path).prepare()
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert {path.name for path in database.parent.iterdir()} <= {"mlflow.db", "mlflow.db-wal", "mlflow.db-shm"}

@@ -18,7 +18,7 @@ import helper
 
 def init():
     global greeting
-    greeting = (pathlib.Path(os.environ["AZUREML_MODEL_DIR"]) / "polite" / "greeting.txt").read_text()
+    greeting = next(pathlib.Path(os.environ["AZUREML_MODEL_DIR"]).rglob("greeting.txt")).read_text()
 
 def run(raw):
     return [helper.join(greeting, name, os.environ["MARK"]) for name in json.loads(raw)["input_data"]]
@@ -36,10 +36,13 @@ def code(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "polite"
-    folder.mkdir()
-    (folder / "greeting.txt").write_text("Hello")
-    return folder
+    """A folder, itself a link and with a linked file in it: the output of a job."""
+    folder = tmp_path / "output"
+    (folder / "words").mkdir(parents=True)
+    (folder / "hello.txt").write_text("Hello")
+    (folder / "words" / "greeting.txt").symlink_to(folder / "hello.txt")
+    (tmp_path / "polite").symlink_to(folder)
+    return tmp_path / "polite"
 
 
 @pytest.fixture
@@ -77,6 +80,8 @@ def test_a_deployment_answers_on_loopback_only_is_replaced_and_stops(
     address = deployments.address("greeter", "blue")
     assert ask(address, "Ada", "Alan") == ["Hello Ada !", "Hello Alan !"]
     assert listeners(address.rpartition(":")[2]) == {"0100007F"}
+    laid_out = deployments._home / "deployments/greeter/blue/model/polite"
+    assert (laid_out / "words/greeting.txt").samefile(model / "hello.txt")  # linked, not copied: models are large
     assert "Users's init has completed successfully" in deployments.log("greeter", "blue")
 
     deployments.start("greeter", spec(code, model, mark="?"))

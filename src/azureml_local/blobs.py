@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 from azureml_local.store import Store
 
@@ -68,12 +69,16 @@ class Blobs:
         key = hashlib.sha256(f"{container}/{name}/{block}".encode()).hexdigest()
         return self._staging / key
 
+    def scratch(self) -> Path:
+        """A file of the caller's own, to be adopted when it is whole."""
+        return self._staging / uuid4().hex
+
     def assemble(self, container: str, name: str, blocks: list[str]) -> None:
         """Put a blob together from staged blocks, in this order. Raises KeyError for a block that was not staged."""
         staged = [self.stage(container, name, block) for block in blocks]
         if missing := [block for block, file in zip(blocks, staged, strict=True) if not file.exists()]:
             raise KeyError(missing[0])
-        whole = self.stage(container, name, "")
+        whole = self.scratch()
         with whole.open("wb") as target:
             for file in staged:
                 target.write(file.read_bytes())
@@ -82,7 +87,7 @@ class Blobs:
         self.adopt(container, name, whole)
 
     def adopt(self, container: str, name: str, file: Path) -> None:
-        """Make a staged file the blob `name`, and forget the metadata of what was there before."""
+        """Make a whole file the blob `name`, and forget the metadata of what was there before."""
         path = self.path(container, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         file.replace(path)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from azureml_local import deploy_command, launcher, run_command
+from azureml_local import deploy_command, invoke_command, launcher, run_command
 from azureml_local.environment import Addresses, client_environment, shell_exports
 from azureml_local.errors import InputError
 from azureml_local.home import HOME_VARIABLE, Home
@@ -58,7 +58,7 @@ def status(options: argparse.Namespace) -> int:
     print(f"subscription   {SUBSCRIPTION}")
     print(f"resource group {RESOURCE_GROUP}")
     print(f"workspace      {WORKSPACE}")
-    print(f"runs           {home.tracking_uri}")
+    print(f"MLflow runs    {home.tracking_uri}")
     return 0
 
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("env", env, 'Print what points a client at the workspace: eval "$(azureml-local env)".')
     _add_run(add("run", run_command.run, "Run a job file through the SDK; starts a workspace when none is up."))
     _add_deploy(add("deploy", deploy_command.deploy, "Create the endpoint and the deployment that a folder describes."))
-    _add_invoke(add("invoke", deploy_command.invoke, "Send a request to an endpoint and print its answer."))
+    _add_invoke(add("invoke", invoke_command.invoke, "Send a request to an endpoint and print its answer."))
     return parser
 
 
@@ -139,6 +139,9 @@ def _add_invoke(invoke: argparse.ArgumentParser) -> None:
         "--text", action="append", metavar="TEXT", help='ask {"input_data": [TEXT, ...]}; may be repeated'
     )
     invoke.add_argument("--deployment", metavar="NAME", help="ask this deployment, whatever the traffic says")
+    invoke.add_argument(
+        "--json", action="store_true", help="print the answer as it came, as is done wherever no terminal is"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
-"""`azureml-local deploy` and `invoke`: online endpoints through the SDK."""
+"""`azureml-local deploy`: an online endpoint and its deployment through the SDK."""
 
 import argparse
-import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,22 +44,6 @@ def deploy(options: argparse.Namespace) -> int:
     return 0
 
 
-def invoke(options: argparse.Namespace) -> int:
-    """Send a request to an endpoint and print its answer."""
-    request = _request(options)
-    home = Home.choose(options.home)
-    client = connect(home, launcher.find(home))
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        file.write(request)
-        file.flush()
-        with sdk_call(f'invoke "{options.endpoint}"'):
-            answer = client.online_endpoints.invoke(
-                endpoint_name=options.endpoint, deployment_name=options.deployment, request_file=file.name
-            )
-    print(answer)
-    return 0
-
-
 def _create_deployment(client: "MLClient", deployment: "OnlineDeployment") -> None:
     with sdk_call(f'deploy "{deployment.name}"'):
         client.online_deployments.begin_create_or_update(deployment).result()
@@ -90,16 +72,3 @@ def _traffic(client: "MLClient", endpoint: str) -> dict[str, int]:
         return dict(client.online_endpoints.get(endpoint).traffic)
     except ResourceNotFoundError:
         return {}
-
-
-def _request(options: argparse.Namespace) -> str:
-    if options.text:
-        return json.dumps({"input_data": options.text})
-    try:
-        text = options.request_file.read_text(encoding="utf-8")
-        json.loads(text)
-    except OSError as error:
-        raise InputError(f"Cannot read {options.request_file}: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{options.request_file} is not JSON: {error}.") from error
-    return str(text)

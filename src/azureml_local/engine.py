@@ -41,7 +41,8 @@ class Engine:
         )
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
-        threading.Thread(target=self._shop.runs.prepare, daemon=True).start()
+        self._preparing = threading.Thread(target=self._shop.runs.prepare, daemon=True)
+        self._preparing.start()
 
     def submit(self, pipeline: Pipeline) -> None:
         """Start a pipeline in the background; it and its nodes are reported as NotStarted before this returns.
@@ -75,6 +76,7 @@ class Engine:
             running.thread.join()
         self._shop.workers.shutdown()
         self._shop.groups.close()
+        self._preparing.join()
 
     def _run(self, name: str, run: PipelineRun) -> None:
         try:

@@ -25,6 +25,7 @@ CLIENT_VARIABLES = frozenset(
         "IDENTITY_ENDPOINT",
         "IDENTITY_HEADER",
         "MLFLOW_TRACKING_URI",
+        "AZURE_TOKEN_CREDENTIALS",
     }
 )
 
@@ -52,17 +53,22 @@ class Addresses:
     def read(cls, home: Home) -> "Addresses | None":
         """Where the workspace runs, or None; a file that a killed workspace left behind counts as none."""
         try:
-            with home.lock.open("rb") as lock:
-                # A shared lock is refused only while the workspace's process holds its own.
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            try:
-                return cls(**json.loads(home.state.read_text()))
-            except (OSError, ValueError, TypeError):
-                return None  # it is starting
-        except OSError:
-            return None
-        return None
+            return cls(**json.loads(home.state.read_text())) if is_held(home) else None
+        except (OSError, ValueError, TypeError):
+            return None  # it is starting, or ending
+
+
+def is_held(home: Home) -> bool:
+    """Whether a process of the workspace lives; it may be starting or ending."""
+    try:
+        with home.lock.open("rb") as lock:
+            # A shared lock is refused only while the workspace's process holds its own.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextmanager
@@ -95,6 +101,8 @@ def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:
         "SSL_CERT_FILE": str(home.bundle),
         "IDENTITY_ENDPOINT": f"http://127.0.0.1:{addresses.identity_port}/msi/token",
         "IDENTITY_HEADER": Identity(read_secret(home.secret)).header,
+        # `DefaultAzureCredential` asks us alone, whatever secrets of the real cloud the shell holds.
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
         "NO_PROXY": _no_proxy(),
         # Seconds between two looks at a job that is streamed.
         "AZUREML_RUN_POLLING_INTERVAL_MIN": "1",

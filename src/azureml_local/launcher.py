@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from azureml_local.environment import CLIENT_VARIABLES, Addresses, metadata_url
+from azureml_local.environment import CLIENT_VARIABLES, Addresses, is_held, metadata_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 
@@ -19,8 +19,11 @@ STOP_TIMEOUT = 30.0
 
 def start(home: Home) -> tuple[Addresses, bool]:
     """Make sure that the workspace is up; returns when it answers. The flag tells whether it was started now."""
-    if running := Addresses.read(home):
-        return running, False
+    deadline = time.monotonic() + START_TIMEOUT
+    while is_held(home) and time.monotonic() < deadline:
+        if running := Addresses.read(home):
+            return running, False
+        time.sleep(0.05)  # it is starting, or ending
     try:
         home.create()
     except OSError as error:
@@ -37,12 +40,11 @@ def start(home: Home) -> tuple[Addresses, bool]:
             env=variables,
             start_new_session=True,
         )
-    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         addresses = Addresses.read(home)
         if addresses and _answers(home, addresses):
-            return addresses, True
-        if process.poll() is not None:
+            return addresses, addresses.pid == process.pid
+        if process.poll() is not None and not is_held(home):
             break
         time.sleep(0.05)
     raise InputError(f"The workspace at {home.path} did not start; its log, {home.log}, ends with:\n{_tail(home)}")
@@ -55,7 +57,7 @@ def stop(home: Home) -> bool:
         return False
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while Addresses.read(home):
+    while is_held(home):
         if time.monotonic() > deadline:
             os.kill(running.pid, signal.SIGKILL)
             break

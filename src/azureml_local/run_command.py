@@ -1,6 +1,7 @@
 """`azureml-local run`: a job file through the SDK, followed to its end."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     document = read_yaml(options.file)
     overrides = parse_overrides(options.set, document)
     registrations = _registrations(options.register, document)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job is cancelled then, too
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     addresses, started = launcher.start(home)
     try:
@@ -42,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
         if state.job.status != "Completed":
             return 1
         for output, model in registrations.items():
-            console.print(f"model   {_register(client, name, output, model, state)}")
+            registered = _register(client, name, output, model, state)
+            console.print(f"The output {output} is registered as {registered}")
         return 0
     finally:
         if started and not options.keep_up:
@@ -96,13 +99,14 @@ def _cancel(client: "MLClient", watcher: Watcher, name: str, console: Console) -
 
 
 def _summarise(state: JobState, console: Console) -> None:
-    """The nodes with their times, what failed and why, and where the outputs are."""
+    """The nodes with their times, what failed, why and where its logs are, and where the outputs are."""
     console.print()
-    console.print(node_table(state))
-    console.print()
+    if state.nodes[0].job != state.job.job:  # else it stands alone
+        console.print(node_table(state))
+        console.print()
     for node in state.nodes:
         if node.status == "Failed":
-            console.print(Text(node.error))
+            console.print(Text(f"{node.error}\n\nlogs    {node.logs}"), soft_wrap=True)
     for output, path in state.outputs.items():
-        console.print(Text(f"output  {output}: {path}"))
+        console.print(Text(f"output  {output}: {path}"), soft_wrap=True)
     console.print(f"{state.job.name}: {state.job.status} after {duration(state.job.seconds)}")

@@ -6,6 +6,7 @@ at once, which its circular imports do not survive: the lock around the store co
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+SQLITE = "sqlite:///"
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 
@@ -21,7 +23,10 @@ class Runs:
     """The runs of a workspace. Safe to use from several threads."""
 
     def __init__(self, tracking_uri: str, artifacts: Path) -> None:
-        """Keep runs at `tracking_uri`, `sqlite:///<file>`, and their files under `artifacts`."""
+        """Keep runs at `tracking_uri`, `sqlite:///<file>`, and their files under `artifacts`.
+
+        One process at a time keeps a workspace's runs: what an earlier one left running is marked as failed.
+        """
         self._tracking_uri = tracking_uri
         self._artifacts = artifacts
         self._lock = threading.Lock()
@@ -87,11 +92,39 @@ def _open(tracking_uri: str, artifacts: Path) -> SqlAlchemyStore:
     import sqlalchemy
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    database = Path(tracking_uri.removeprefix(SQLITE))
+    if not database.exists():
+        _make(database, artifacts)
     store = SqlAlchemyStore(tracking_uri, str(artifacts))
     with store.engine.connect() as connection:
         # Jobs log side by side: with a write-ahead log readers do not wait for writers. The file remembers it.
         connection.execute(sqlalchemy.text("PRAGMA journal_mode = WAL"))
+    _bury_the_dead(store)
     return store
+
+
+def _make(database: Path, artifacts: Path) -> None:
+    """Make an empty database; it gets its name when it is complete, for a half-made one could never be opened."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mlflow-", dir=database.parent) as folder:
+        made = Path(folder, database.name)
+        SqlAlchemyStore(f"{SQLITE}{made}", str(artifacts)).engine.dispose()  # with it go SQLite's files beside it
+        if not database.exists():  # a client of the workspace may have been faster
+            made.rename(database)
+
+
+def _bury_the_dead(store: SqlAlchemyStore) -> None:
+    """Fail the runs of jobs that ended with an earlier process; the user's own runs have another source."""
+    from mlflow.entities import RunStatus, SourceType
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+
+    with store.ManagedSessionMaker(read_only=False) as session:
+        dead = session.query(SqlRun).filter_by(
+            status=RunStatus.to_string(RunStatus.RUNNING), source_type=SourceType.to_string(SourceType.JOB)
+        )
+        dead.update({"status": RunStatus.to_string(RunStatus.FAILED), "end_time": _now()})
 
 
 def _now() -> int:

@@ -178,9 +178,25 @@ def _scoring_script(deployment: DeploymentSpec) -> str:
 
 
 def _lay_out(folder: Path, deployment: DeploymentSpec) -> None:
-    """A copy of the code of the server's own, and the model, not copied, under its own name."""
+    """A copy of the code of the server's own, and the model under its own name, as real folders of linked files.
+
+    A scoring script searches the model's folder, and `Path.rglob` does not look behind a link to a folder.
+    """
     assert deployment.code
     (folder / "model").mkdir(parents=True)
     shutil.copytree(deployment.code, folder / "code")
     if deployment.model:
-        (folder / "model" / deployment.model.name).symlink_to(deployment.model.resolve())
+        target = folder / "model" / deployment.model.name
+        if deployment.model.is_dir():
+            shutil.copytree(deployment.model, target, copy_function=_link_or_copy)
+        else:
+            _link_or_copy(deployment.model, target)
+
+
+def _link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Give a file, or the one that a symbolic link leads to, a second name; a copy where the file system has none."""
+    source = Path(source).resolve()
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)

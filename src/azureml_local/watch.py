@@ -36,6 +36,7 @@ class NodeState:
     status: str
     seconds: float | None
     error: str
+    logs: Path
     last_line: str
 
 
@@ -100,9 +101,9 @@ class Watcher:
     def _state(self, run: dict[str, Any]) -> NodeState:
         message = (run["error"] or {}).get("error", {}).get("message", "")
         seconds = _seconds(run["startTimeUtc"], run["endTimeUtc"])
-        logs = self._home.blobs / ARTIFACTS / ARTIFACT_PATH.format(job=run["runId"]) / "user_logs"
+        logs = (self._home.blobs / ARTIFACTS / ARTIFACT_PATH.format(job=run["runId"])).resolve() / "user_logs"
         last = _last_line(logs) if run["status"] == "Running" else ""
-        return NodeState(run["name"], run["runId"], run["status"], seconds, message, last)
+        return NodeState(run["name"], run["runId"], run["status"], seconds, message, logs, last)
 
 
 def node_table(state: JobState) -> Table:
@@ -122,8 +123,10 @@ def duration(seconds: float | None) -> str:
     """A time as a person says it."""
     if seconds is None:
         return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+    return f"{minutes} min {rest:02d} s"
 
 
 def _line_printer(console: Console) -> Callable[[JobState], None]:

@@ -35,13 +35,18 @@ def model_folder(mounted: Path) -> Path:
 
 
 def run(body: str) -> Any:
-    """Answer a request: a flat list of words, or a sentence with status 400 or 413."""
+    """Answer a request: a flat list of words, or status 400 or 413 with a sentence in the form of Azure's errors."""
     start = time.perf_counter()
     try:
         words = reply(predictor, body)
     except TooLargeError as error:
-        return AMLResponse({"error": str(error)}, 413, json_str=True)
+        return refusal(413, "TooLarge", error)
     except InputError as error:
-        return AMLResponse({"error": str(error)}, 400, json_str=True)
+        return refusal(400, "InvalidRequest", error)
     logger.info("answered %d texts in %.1f ms", len(words), 1000 * (time.perf_counter() - start))
     return words
+
+
+def refusal(status: int, code: str, error: InputError) -> AMLResponse:
+    """The body that the SDK's `invoke` can read."""
+    return AMLResponse({"error": {"code": code, "message": str(error)}}, status, json_str=True)

@@ -14,7 +14,6 @@ from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 CONTAINERS = "containers"  # kind of the documents that hold what is said of a name, not of a version
-ANONYMOUS = "azureml_anonymous"  # the name of all components that were written inline
 
 
 def _kind(kind: str, request: Request) -> str:
@@ -41,8 +40,8 @@ def start_pending_upload(name: str, base: Base, here: Here) -> Json:
 @assets.get("/{kind}")
 def list_names(kind: Kind, here: Here, view: View = "ActiveOnly") -> Json:
     """The names of a kind, each as a container."""
-    names = dict.fromkeys(resource.name for resource in here.store.all(kind))
-    bodies = [container_body(kind, name, here) for name in names if name != ANONYMOUS]
+    named = [resource.name for resource in here.store.all(kind) if not resource.body["properties"]["isAnonymous"]]
+    bodies = [container_body(kind, name, here) for name in dict.fromkeys(named)]
     return page(body for body in bodies if _is_seen(body["properties"]["isArchived"], view))
 
 

@@ -80,7 +80,7 @@ def delete_blob(container: str, name: str, here: Here) -> Response:
 async def _put_whole(blobs: Blobs, container: str, name: str, request: Request) -> None:
     if request.headers.get("if-none-match") == "*" and blobs.path(container, name).exists():
         raise RestError(409, "BlobAlreadyExists", f"The blob {name} is there already.")
-    staged = blobs.stage(container, name, "")
+    staged = blobs.scratch()
     await _receive(request, staged)
     blobs.adopt(container, name, staged)
 

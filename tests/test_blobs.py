@@ -1,0 +1,95 @@
+"""Blob containers as folders."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azureml_local.blobs import BLOBSTORE, BlobPathError, Blobs
+from azureml_local.store import Store
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory):
+    home = tmp_path_factory.mktemp("home")
+    store = Store(home / "workspace.db")
+    yield Blobs(home / "blobs", store)
+    store.close()
+
+
+def write(blobs: Blobs, name: str, text: str = "text") -> Path:
+    file = blobs.path(BLOBSTORE, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "", "%2e%2e", "b\\..", "~", "secret"]), max_size=6).map("/".join))
+def test_no_name_leads_out_of_its_container(blobs: Blobs, name: str):
+    try:
+        path = blobs.path(BLOBSTORE, name)
+    except BlobPathError:
+        return
+    assert path.resolve().is_relative_to(blobs.root / BLOBSTORE)
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/../../x", "/etc/passwd", "a\0b", "..", "a\\..\\b"])
+def test_a_name_that_climbs_is_refused(blobs: Blobs, name: str):
+    with pytest.raises(BlobPathError):
+        blobs.path(BLOBSTORE, name)
+
+
+def test_a_link_out_of_the_workspace_is_not_followed(blobs: Blobs, tmp_path: Path):
+    (tmp_path / "private.txt").write_text("private")
+    (blobs.root / BLOBSTORE / "exit").symlink_to(tmp_path)
+    with pytest.raises(BlobPathError, match="leads out"):
+        blobs.path(BLOBSTORE, "exit/private.txt")
+    (blobs.root / BLOBSTORE / "exit").unlink()
+
+
+def test_only_the_workspaces_containers_are_there(blobs: Blobs):
+    with pytest.raises(BlobPathError, match="no blob container"):
+        blobs.path(".staging", "x")
+
+
+def test_names_are_listed_by_prefix(blobs: Blobs):
+    for name in ("list/model/a.txt", "list/model/deep/b.txt", "list/model2/c.txt", "list/mod"):
+        write(blobs, name)
+    assert [name for name, _ in blobs.find(BLOBSTORE, "list/model/")] == ["list/model/a.txt", "list/model/deep/b.txt"]
+    assert [name for name, _ in blobs.find(BLOBSTORE, "list/mod")] == [
+        "list/mod",
+        "list/model/a.txt",
+        "list/model/deep/b.txt",
+        "list/model2/c.txt",
+    ]
+    assert list(blobs.find(BLOBSTORE, "nowhere/")) == []
+
+
+def test_a_linked_output_is_listed_as_a_folder_and_a_circle_ends(blobs: Blobs):
+    output = blobs.root.parent / "jobs" / "one" / "outputs" / "student"
+    output.mkdir(parents=True)
+    (output / "config.json").write_text("{}")
+    (output / "round").symlink_to(output)
+    blobs.link(BLOBSTORE, "azureml/one/student", output)
+    blobs.link(BLOBSTORE, "azureml/one/student", output)
+    assert [name for name, _ in blobs.find(BLOBSTORE, "azureml/one/student/")] == ["azureml/one/student/config.json"]
+
+
+def test_blocks_become_a_blob_in_the_order_of_the_list(blobs: Blobs):
+    for block, text in (("one", "first "), ("two", "second ")):
+        blobs.stage(BLOBSTORE, "large.bin", block).write_text(text)
+    blobs.assemble(BLOBSTORE, "large.bin", ["two", "one"])
+    assert blobs.path(BLOBSTORE, "large.bin").read_text() == "second first "
+    with pytest.raises(KeyError):
+        blobs.assemble(BLOBSTORE, "large.bin", ["two"])
+
+
+def test_a_new_blob_does_not_inherit_metadata(blobs: Blobs):
+    write(blobs, "upload.txt")
+    blobs.set_metadata(BLOBSTORE, "upload.txt", {"upload_status": "completed"})
+    assert blobs.metadata(BLOBSTORE, "upload.txt") == {"upload_status": "completed"}
+    staged = blobs.scratch()
+    staged.write_text("new")
+    blobs.adopt(BLOBSTORE, "upload.txt", staged)
+    assert blobs.metadata(BLOBSTORE, "upload.txt") == {}

@@ -1,0 +1,235 @@
+"""The command line of the local workspace, as a person or a script uses it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from rich.console import Console
+
+from azureml_local import cli, overrides
+from azureml_local.environment import CLIENT_VARIABLES, Addresses
+from azureml_local.errors import InputError
+from azureml_local.home import Home
+from azureml_local.invoke_command import MODEL_STATUS, listing, refusal
+from azureml_local.sdk_messages import sentence
+from azureml_local.watch import duration
+from local_project import write_project
+
+PIPELINE = {"type": "pipeline", "inputs": {"text": "hi"}, "jobs": {"greet": {"component": "greet.yml", "inputs": {}}}}
+
+
+def azureml_local(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in an environment that points nowhere."""
+    variables = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
+    return subprocess.run(
+        command_line(*arguments, home=home), env=variables, capture_output=True, text=True, timeout=120
+    )
+
+
+def command_line(*arguments: object, home: Path) -> list[str]:
+    return [sys.executable, "-m", "azureml_local.cli", *map(str, arguments), "--home", str(home)]
+
+
+def on_a_terminal(*arguments: object, home: Path) -> str:
+    """What the command shows to a person."""
+    ours, theirs = pty.openpty()
+    variables = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}
+    process = subprocess.Popen(command_line(*arguments, home=home), stdout=theirs, env=variables)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # how Linux says that nobody writes any more
+        pass
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    return shown.decode()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp("cli"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory):
+    """The folder of a workspace that is up."""
+    home = tmp_path_factory.mktemp("up") / "home"
+    up = azureml_local("up", home=home)
+    assert up.returncode == 0, up.stderr
+    yield home
+    azureml_local("down", home=home)
+
+
+def test_up_answers_env_points_at_it_and_a_second_up_finds_it(home: Path):
+    again = azureml_local("up", home=home)
+    assert "was already up" in again.stdout
+    exports = azureml_local("env", home=home).stdout
+    for name in CLIENT_VARIABLES:
+        assert f"export {name}=" in exports
+    assert exports.count("AzureLocal") == 1
+    assert str(Addresses.read(Home(home)).port) in azureml_local("status", home=home).stdout
+
+
+def test_a_pipeline_runs_is_registered_deployed_and_invoked(home: Path, project: Path):
+    run = azureml_local(
+        *("run", project / "pipeline.yml", "--set", "inputs.text=hey", "--set", "jobs.greet.inputs.times=2"),
+        *("--register", "model=greetings"),
+        home=home,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "pack: Completed after" in run.stdout
+    assert "azureml:greetings:1" in run.stdout
+    output = next(line for line in run.stdout.splitlines() if line.startswith("output  model: "))
+    assert (Path(output.removeprefix("output  model: ")) / "greeting.txt").read_text() == "heyhey"
+
+    deploy = azureml_local("deploy", project / "endpoint", home=home)
+    assert deploy.returncode == 0, deploy.stderr
+    invoke = azureml_local("invoke", "greeter", "--text", "you", "--text", "me", home=home)
+    assert json.loads(invoke.stdout) == ["heyhey you", "heyhey me"]
+    shown = on_a_terminal("invoke", "greeter", "--text", "[you] there", "--text", "me", home=home)
+    assert [line.split() for line in shown.splitlines()] == [
+        ["[you]", "there", "heyhey", "[you]", "there"],
+        ["me", "heyhey", "me"],
+    ]
+    assert run.stderr + deploy.stderr + invoke.stderr == ""
+
+    folder = project / "model"
+    folder.mkdir()
+    (folder / "greeting.txt").write_text("ahoy")
+    deploy = azureml_local("deploy", project / "endpoint", "--model", folder, home=home)
+    assert deploy.returncode == 0, deploy.stderr
+    (project / "request.json").write_text('{"input_data": ["all"]}')
+    invoke = azureml_local("invoke", "greeter", "--request-file", project / "request.json", home=home)
+    assert json.loads(invoke.stdout) == ["ahoy all"]
+    (project / "request.json").write_text('{"inputs": []}')
+    invoke = azureml_local("invoke", "greeter", "--request-file", project / "request.json", home=home)
+    assert (invoke.returncode, invoke.stdout) == (2, "")
+    assert invoke.stderr.startswith('azureml-local: "greeter" answered with status 500: An unexpected error')
+
+
+def test_a_run_without_a_workspace_starts_one_fails_with_the_log_and_leaves_nothing_up(project: Path, tmp_path: Path):
+    run = azureml_local("run", project / "failing.yml", home=tmp_path / "home")
+    assert run.returncode == 1
+    assert "the reason" in run.stdout
+    assert "Failed" in run.stdout
+    logs = next(line for line in run.stdout.splitlines() if line.startswith("logs "))
+    assert (Path(logs.removeprefix("logs").strip()) / "std_log.txt").read_text() == "the reason\n"
+    assert Addresses.read(Home(tmp_path / "home")) is None
+
+
+def test_a_workspace_that_was_killed_is_recognised_and_started_again(tmp_path: Path):
+    home = Home(tmp_path / "home")
+    azureml_local("up", home=home.path)
+    os.kill(Addresses.read(home).pid, signal.SIGKILL)
+    assert home.state.exists()
+    status = azureml_local("status", home=home.path)
+    assert (status.returncode, status.stdout.strip()) == (1, f"No workspace is up at {home.path}.")
+    assert "is up" in azureml_local("up", home=home.path).stdout
+    assert "is down" in azureml_local("down", home=home.path).stdout
+    assert "was not up" in azureml_local("down", home=home.path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["env"], "No workspace is up at {home}; start it with `azureml-local up`."),
+        (["invoke", "greeter", "--text", "a"], "No workspace is up at {home}; start it with `azureml-local up`."),
+        (["run", "{home}/absent.yml"], "Cannot read {home}/absent.yml: No such file or directory."),
+        (["run", "{broken}"], "{broken}:2: not valid YAML: expected the node content, but found '<stream end>'."),
+        (["run", "{list}"], "{list} does not describe a job: it is not a mapping of fields."),
+        (["deploy", "{home}"], "Cannot read {home}/endpoint.yml: No such file or directory."),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_a_stack(
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    names = {"home": tmp_path / "home", "broken": tmp_path / "broken.yml", "list": tmp_path / "list.yml"}
+    names["broken"].write_text("jobs: [\n")
+    names["list"].write_text("- a\n- b\n")
+    status = cli.main([*(argument.format_map(names) for argument in arguments), "--home", str(names["home"])])
+    assert status == 2
+    assert capsys.readouterr().err == f"azureml-local: {expected.format_map(names)}\n"
+    assert not names["home"].exists()
+
+
+def test_answers_are_listed_only_where_each_belongs_to_a_text():
+    console = Console(width=60)
+    with console.capture() as shown:
+        console.print(listing('{"input_data": ["a [MASK].", "b"]}', '["word", {"score": 1}]'))
+    assert [line.rstrip() for line in shown.get().splitlines()] == ["a [MASK].  word", 'b          {"score": 1}']
+    for request, answer in [
+        ('{"input_data": ["a", "b"]}', '["word"]'),
+        ('{"input_data": ["a", "b"]}', '"ab"'),
+        ('{"input_data": {"columns": ["a"]}}', '["word"]'),
+        ('{"input_data": ["a"]}', "not JSON"),
+        ('["a"]', '["word"]'),
+    ]:
+        assert listing(request, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (httpx.Response(400, json={"error": "no text"}), "status 400: no text"),
+        (httpx.Response(404, json={"error": {"code": "NotFound", "message": "no one"}}), "status 404: no one"),
+        (httpx.Response(424, text="too large", headers={MODEL_STATUS: "413"}), "status 413: too large"),
+        (
+            httpx.Response(424, json={"message": "it broke"}, headers={MODEL_STATUS: "500"}),
+            "status 500: it broke\nIts log is in /home/deployments/greeter.",
+        ),
+    ],
+)
+def test_a_refused_request_is_told_in_the_words_of_who_refused_it(reply: httpx.Response, expected: str):
+    assert refusal("greeter", reply, Home(Path("/home"))) == f'"greeter" answered with {expected}'
+
+
+def test_overrides_are_those_of_az_ml():
+    settings = ["inputs.text=a=b", "jobs.greet.inputs.times=2", "experiment_name=x", "settings.force_rerun=true"]
+    assert overrides.parse_overrides(settings, PIPELINE) == [
+        {"inputs.text": "a=b"},
+        {"jobs.greet.inputs.times": "2"},
+        {"experiment_name": "x"},
+        {"settings.force_rerun": "true"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("inputs.txt=1", '--set inputs.txt: the file has no "txt" under "inputs"; did you mean "text"?'),
+        (
+            "jobs.gret.inputs.x=1",
+            '--set jobs.gret.inputs.x: the file has no "gret" under "jobs"; did you mean "greet"?',
+        ),
+        ("input.text=1", '--set input.text: a job has no "input"; did you mean "inputs"?'),
+        ("inputs.text.path=x", "--set inputs.text.path: \"text\" is 'hi' in the file and has no fields to set."),
+        ("inputs.text", "--set inputs.text: expected key=value, as in --set inputs.seed=1."),
+    ],
+)
+def test_an_override_without_a_place_is_refused(setting: str, expected: str):
+    with pytest.raises(InputError) as refusal:
+        overrides.parse_overrides([setting], PIPELINE)
+    assert str(refusal.value) == expected
+
+
+def test_the_sdks_messages_are_brought_down_to_what_matters():
+    findings = {"errors": [{"path": "jobs.a", "message": "Anonymous; ['No such file or directory: /x/a.yml']"}]}
+    assert sentence(ValueError(f"Validation failed:\n{json.dumps(findings)}\nVisit this link")) == (
+        "jobs.a: No such file or directory: /x/a.yml"
+    )
+    coloured = "\x1b[37m\n1) A file is missing.\nDetails:\n\x1b[31m(x) No such file: /x\x1b[39m\nResolutions:\n1) Check"
+    assert sentence(ValueError(coloured)) == "No such file: /x"
+    assert sentence(ValueError("Plain.\nThe easiest way to author ...")) == "Plain."
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (59.94, "59.9 s"), (61.5, "1 min 02 s")])
+def test_times_are_said_as_a_person_says_them(seconds: float | None, text: str):
+    assert duration(seconds) == text
