@@ -1,0 +1,94 @@
+"""The README tells the truth about the files and the commands."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from azureml_local.cli import _parser
+from conftest import ROOT
+
+# What is not Python or YAML and so has no sentence of its own.
+OTHERS = {
+    "Makefile": "install, run, test, check: each does the set-up that it needs",
+    "pyproject.toml": "the two packages, and each dependency with its reason",
+    "constraints.txt": "the versions that everything was tested with",
+    "CHANGELOG.md": "what a user notices",
+    "docs/data-flow.svg": "the figure above",
+    "endpoints/fill-mask/sample-request.json": "the two sentences of the published card",
+    "environments/training/conda.yml": "what the training jobs install",
+    "environments/inference/conda.yml": "what the endpoint installs",
+    "endpoints/fill-mask/deployment.yml": "the scoring script, its environment, its instance and its limits",
+    "sample_data/": "sentences of our own: generator, facts, corpus, vocabulary and GLUE-layout files",
+    "tests/": "the tests",
+}
+SECTIONS = ["", "components/", "pipelines/", "endpoints/", "environments/", "src/", "docs/", "sample_data/", "tests/"]
+
+
+def sentence(name: str) -> str:
+    """What a file is for, in its own words."""
+    path = ROOT / name
+    if name in OTHERS:
+        return OTHERS[name]
+    if path.suffix == ".py":
+        return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].replace("\n", " ").rstrip(".")
+    return yaml.safe_load(path.read_text())["description"].split(". ")[0].split(": ")[0].strip().rstrip(".;")
+
+
+def tree() -> str:
+    """One line a file; folders whose files are alike are one line."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    hidden = {"LICENSE", "README.md"}
+    names = [name for name in tracked if not Path(name).name.startswith(".") and name not in hidden]
+    names = [name for name in names if not name.startswith((".", "sample_data/", "tests/"))]
+    names += ["sample_data/", "tests/"]
+
+    def place(name: str) -> tuple[int, str]:
+        return max(i for i, section in enumerate(SECTIONS) if name.startswith(section)), name
+
+    return "\n".join(f"{name:<44} {sentence(name)}" for name in sorted(names, key=place))
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text()
+
+
+def test_the_tree_has_one_line_for_each_file(readme):
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the git checkout, to tell the repository's files from others")
+    assert tree() in readme
+
+
+def test_every_file_that_is_named_exists(readme):
+    named = set(re.findall(r"(?:components|pipelines|endpoints|environments|docs|sample_data)/[\w./-]+\.\w+", readme))
+    named |= set(re.findall(r"\]\((?!http|#)([^)]+)\)", readme))
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_every_command_of_azureml_local_and_of_make_that_is_named_exists(readme):
+    (subcommands,) = (action for action in _parser()._actions if hasattr(action, "choices") and action.choices)
+    assert set(re.findall(r"azureml-local ([a-z]+)", readme)) == set(subcommands.choices)
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"^make (\w+)", readme, flags=re.MULTILINE)) <= targets
+
+
+def test_every_override_that_is_shown_has_its_place_in_the_pipeline(readme):
+    pipeline = yaml.safe_load((ROOT / "pipelines/distilbert.yml").read_text())
+    overrides = re.findall(r"--set (\w+\.[\w.]+)=", readme)
+    assert overrides
+    for override in overrides:
+        kind, name, *rest = override.split(".")
+        assert name in pipeline[kind], override
+        if kind == "jobs":
+            component = yaml.safe_load((ROOT / "pipelines" / pipeline["jobs"][name]["component"]).read_text())
+            assert rest[1] in component["inputs"], override
+
+
+def test_ci_runs_the_command_of_the_readme(readme):
+    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1].removeprefix("exec ")
+    assert f"\n{command} " in readme
