@@ -25,7 +25,7 @@ run: install
 	$(LOCAL) invoke fill-mask --request-file endpoints/fill-mask/sample-request.json
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: install
 	$(BIN)/ruff format --check .

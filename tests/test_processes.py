@@ -103,5 +103,5 @@ time.sleep(60)
     assert workspace.stdout.readline() == "started\n"
     assert alive("sleep 982.125")
     os.kill(workspace.pid, signal.SIGKILL)
-    workspace.wait()
+    workspace.communicate()
     until(lambda: not alive("sleep 982.125"))

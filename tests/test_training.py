@@ -111,7 +111,7 @@ def test_checkpoints_are_pruned_and_those_of_another_run_are_refused(sequences, 
     checkpoints = tmp_path / "checkpoints"
     config = {"checkpoints": checkpoints, "checkpointing_steps": 2, "keep_checkpoints": 2, "max_train_steps": 8}
     distill(distill_config(sequences, teacher, tmp_path / "student", **config))
-    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000006", "step-00000008"]
+    assert sorted(path.name for path in checkpoints.glob("step-*")) == ["step-00000006", "step-00000008"]
     with pytest.raises(InputError, match=r"belongs to another run: temperature was 2\.0 and is now 3\.0"):
         distill(distill_config(sequences, teacher, tmp_path / "student", temperature=3.0, **config))
 

@@ -46,6 +46,8 @@ class Groups:
 
     def _tell(self, line: str) -> None:
         if self._guardian is None or self._guardian.poll() is not None:
+            if self._guardian and self._guardian.stdin:
+                self._guardian.stdin.close()
             self._guardian = _start_guardian()
             line = "".join(f"+{group}\n" for group in self._groups)
         assert self._guardian.stdin

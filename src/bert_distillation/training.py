@@ -88,7 +88,9 @@ def run_training(
     report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
     if accelerator.is_main_process:
         save_model(model, tokenizer, output)
-        write_step(output, step, config, {"sequences": config.sequences, "held_out": config.held_out} | inputs)
+        inputs = {"sequences": config.sequences, "held_out": config.held_out} | inputs
+        for folder in filter(None, (output, config.checkpoints)):
+            write_step(folder, step, config, inputs)
     accelerator.end_training()
 
 
