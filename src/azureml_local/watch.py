@@ -19,11 +19,13 @@ from azureml_local.assets import OUTPUT_PATH
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE
 from azureml_local.changes import FINAL
 from azureml_local.environment import Addresses
+from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret
 from azureml_local.jobs import ARTIFACT_PATH
 
 POLL_SECONDS = 0.5
+PATIENCE = 300.0  # seconds without an answer
 STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 
 
@@ -86,12 +88,26 @@ class Watcher:
             return self._follow(name, lambda state: live.update(node_table(state)))
 
     def _follow(self, name: str, show: Callable[[JobState], None]) -> JobState:
+        answered = time.monotonic()
         while True:
-            state = self.look(name)
-            show(state)
-            if state.is_final:
-                return state
+            try:
+                state = self.look(name)
+            except httpx.TransportError as error:
+                self._give_up_if_dead(error, silence=time.monotonic() - answered)
+            else:
+                answered = time.monotonic()
+                show(state)
+                if state.is_final:
+                    return state
             time.sleep(POLL_SECONDS)
+
+    def _give_up_if_dead(self, error: httpx.TransportError, silence: float) -> None:
+        """Under load a workspace answers late; one that has died does not answer at all."""
+        if not Addresses.read(self._home) or silence > PATIENCE:
+            raise InputError(
+                f"The workspace at {self._home.path} no longer answers ({type(error).__name__}); see "
+                f"{self._home.log}. `azureml-local up` starts it again, and it still knows its jobs."
+            ) from error
 
     def _get(self, path: str) -> dict[str, Any]:
         reply = self._http.get(path)
