@@ -5,6 +5,7 @@ import mlflow
 import pytest
 import yaml
 
+from bert_distillation.errors import InputError
 from bert_distillation.export import EXAMPLE, ExportConfig, export
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.student import student_from_teacher
@@ -55,3 +56,18 @@ def test_the_requirements_are_explicit_and_every_file_can_be_read_by_the_server(
     assert weights
     assert all(path.stat().st_mode & stat.S_IROTH for path in weights)
     assert not [path for path in exported.rglob("*") if path.suffix in (".bin", ".pkl", ".pt")]
+
+
+def test_what_is_in_the_folder_is_never_removed_unless_it_is_an_earlier_export(exported, student, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="holds other files; give an empty folder"):
+        export(ExportConfig(student=student, mlflow_model=tmp_path))
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    export(ExportConfig(student=student, base_model_name="again", mlflow_model=exported))
+    assert yaml.safe_load((exported / "MLmodel").read_text())["metadata"]["base_model_name"] == "again"
+
+
+def test_the_student_is_not_overwritten_by_its_export(student):
+    for folder in (student, student / "mlflow_model", student.parent):
+        with pytest.raises(InputError, match="overlap, so one would overwrite the other"):
+            ExportConfig(student=student, mlflow_model=folder)

@@ -138,7 +138,7 @@ def test_two_processes_share_the_batches_and_only_the_first_writes(student: Path
         processes.append(
             subprocess.Popen([*map(str, command)], env=os.environ | place | meeting, text=True, stdout=subprocess.PIPE)
         )
-    first, second = (process.communicate(timeout=120)[0] for process in processes)
+    first, second = (process.communicate(timeout=400)[0] for process in processes)
     assert [process.returncode for process in processes] == [0, 0]
     losses = [float(value) for value in re.findall(r"step \d/4 \| loss ([\d.]+)", first)]
     assert len(losses) == 4, "60 rows in steps of 2 x 8"

@@ -22,11 +22,56 @@ def test_a_name_carries_a_revision_and_our_defaults_are_pinned():
 
 def test_the_name_and_its_revision_reach_the_hub_library(monkeypatch):
     calls = []
-    monkeypatch.setattr(AutoModelForMaskedLM, "from_pretrained", lambda **arguments: calls.append(arguments))
+
+    def from_pretrained(**arguments):
+        calls.append(arguments)
+        return small_bert(), {"missing_keys": set(), "mismatched_keys": set()}
+
+    monkeypatch.setattr(AutoModelForMaskedLM, "from_pretrained", from_pretrained)
     hub.load_model(AutoModelForMaskedLM, None, hub.BERT, of="teacher")
-    assert calls == [
-        {"pretrained_model_name_or_path": hub.BERT, "revision": hub.REVISIONS[hub.BERT], "use_safetensors": True}
-    ]
+    (arguments,) = calls
+    assert arguments["pretrained_model_name_or_path"] == hub.BERT
+    assert arguments["revision"] == hub.REVISIONS[hub.BERT]
+    assert arguments["use_safetensors"] is True
+
+
+@pytest.fixture
+def broken(tokenizer, tmp_path):
+    """A model's folder, to be broken."""
+    return save(small_bert(), tokenizer, tmp_path / "model")
+
+
+def test_a_model_that_lacks_weights_is_refused_because_they_would_be_random(broken):
+    small_bert().bert.save_pretrained(broken)
+    with pytest.raises(InputError, match=r"lacks \d+ weights of a BertForMaskedLM, among them cls\."):
+        hub.load_model(AutoModelForMaskedLM, broken, "", of="teacher")
+    hub.load_model(AutoModelForMaskedLM, broken, "", of="teacher", new=("cls.",))
+
+
+def test_weights_that_are_cut_or_of_other_shapes_or_not_numbers_are_refused(broken, tokenizer):
+    def refusal(sentence):
+        with pytest.raises(InputError, match=sentence):
+            hub.load_model(AutoModelForMaskedLM, broken, "", of="teacher")
+
+    weights, config = broken / "model.safetensors", broken / "config.json"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    refusal("teacher: could not load")
+    weights.write_bytes(whole)
+    good = config.read_text()
+    config.write_text(good.replace('"hidden_size": 32', '"hidden_size": 64'))
+    refusal("teacher: ")
+    config.write_text(good)
+    model = small_bert()
+    model.cls.predictions.bias.data[0] = float("nan")
+    save(model, tokenizer, broken)
+    refusal("are not finite numbers")
+
+
+def test_a_folder_without_tokenizer_files_is_refused(broken):
+    (broken / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"holds no tokenizer\.json and no vocab\.txt"):
+        hub.load_tokenizer(broken, "", of="teacher")
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,8 @@ def test_the_scoring_script_answers_and_turns_mistakes_into_400_and_413(model_fo
 def test_a_deployment_without_a_model_says_so(tmp_path):
     with pytest.raises(InputError, match=r"There is no config\.json under"):
         score.model_folder(tmp_path)
+
+
+def test_half_a_surrogate_pair_is_no_reason_to_fail(model_folder):
+    predictor = FillMask.load(model_folder)
+    assert len(reply(predictor, '{"input_data": ["\\ud800 [MASK]", "\\u0000 [MASK] \\u202e"]}')) == 2

@@ -1,5 +1,6 @@
 """Distil a teacher into a student half as deep: soft targets, masked-LM loss and hidden-state cosine."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from transformers import AutoModelForMaskedLM, BertForMaskedLM, PreTrainedTokeni
 from bert_distillation import hub
 from bert_distillation.errors import InputError
 from bert_distillation.losses import Distillation
-from bert_distillation.options import check_at_least, check_share, option, required, run_step
-from bert_distillation.sequences import open_tokenizer, read_metadata
+from bert_distillation.options import check_at_least, check_outputs, check_share, option, required, run_step
+from bert_distillation.sequences import open_tokenizer
 from bert_distillation.student import student_from_teacher
 from bert_distillation.training import TrainingConfig, make_accelerator, run_training
 
@@ -36,14 +37,15 @@ class DistillConfig(TrainingConfig):
         super().__post_init__()
         check_at_least(self, 0, "num_layers", "alpha_ce", "alpha_mlm", "alpha_cos")
         check_share(self, "dropout")
-        if self.temperature <= 0:
-            raise InputError(f"temperature must be positive, got {self.temperature}.")
+        check_outputs(self, "student", "checkpoints")
+        if not 1e-3 <= self.temperature < math.inf:
+            raise InputError(f"temperature must be positive (at least 0.001), got {self.temperature}.")
         if not self.alpha_ce + self.alpha_mlm + self.alpha_cos > 0:
             raise InputError("alpha_ce, alpha_mlm and alpha_cos are all 0: nothing would be learnt.")
 
 
 def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> BertForMaskedLM:
-    """The frozen teacher, checked against the vocabulary and the length of the sequences."""
+    """The frozen teacher, checked against the vocabulary of the sequences."""
     where = (config.teacher, config.teacher_name)
     teacher = hub.load_model(AutoModelForMaskedLM, *where, of="teacher")
     if not isinstance(teacher, BertForMaskedLM):
@@ -53,12 +55,6 @@ def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> B
         raise InputError(
             f"The sequences have {len(tokenizer)} words and the teacher {teacher.config.vocab_size}. "
             "Run `preprocess` with the teacher's tokenizer, or choose another teacher."
-        )
-    longest, positions = read_metadata(config.sequences).max_seq_length, teacher.config.max_position_embeddings
-    if longest > positions:
-        raise InputError(
-            f"The sequences have up to {longest} tokens and the teacher has {positions} positions. "
-            f"Run `preprocess` with --max_seq_length {positions} or less."
         )
     return teacher.requires_grad_(False).eval()
 
@@ -84,7 +80,7 @@ def distill(config: DistillConfig) -> None:
         objective=Distillation(student, teacher, config.temperature, config.restrict_ce_to_mask),
         weights={"ce": config.alpha_ce, "mlm": config.alpha_mlm, "cos": config.alpha_cos},
         tokenizer=tokenizer,
-        output=config.student,
+        output="student",
         inputs={"teacher": config.teacher},
     )
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from transformers import AutoModelForMaskedLM
 
 from bert_distillation import hub
+from bert_distillation.errors import InputError
+from bert_distillation.fill_mask import FillMask
 from bert_distillation.masked_lm import require_masked_lm
-from bert_distillation.options import option, required, run_step
+from bert_distillation.options import check_outputs, make_folder, option, required, run_step
 from bert_distillation.tracking import log_parameters, write_step
 
 EXAMPLE = ["Paris is the [MASK] of France."]
@@ -31,6 +33,21 @@ class ExportConfig:
     base_model_name: str = option("bert-base-uncased", "Name of the teacher, for the model's metadata.")
     mlflow_model: Path = required("Folder for the MLflow model.")
 
+    def __post_init__(self) -> None:
+        """Refuse an output that would overwrite the input."""
+        check_outputs(self, "mlflow_model")
+
+
+def clear(folder: Path) -> None:
+    """Make way for the model: MLflow refuses a folder that is there, and a job's output always is.
+
+    Only an empty folder or an earlier export is removed.
+    """
+    make_folder("mlflow_model", folder)
+    if any(folder.iterdir()) and not (folder / "MLmodel").is_file():
+        raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
+    shutil.rmtree(folder)
+
 
 def export(config: ExportConfig) -> None:
     """Write the MLflow model."""
@@ -42,8 +59,8 @@ def export(config: ExportConfig) -> None:
     where = (config.student, config.student_name)
     model = require_masked_lm(hub.load_model(AutoModelForMaskedLM, *where, of="student"), "student")
     tokenizer = hub.load_tokenizer(*where, of="student")
-    if config.mlflow_model.exists():
-        shutil.rmtree(config.mlflow_model)  # save_model refuses a folder that is there; a job's output always is
+    FillMask(model, tokenizer)  # refuses a tokenizer that is not the model's
+    clear(config.mlflow_model)
     mlflow.transformers.save_model(
         {"model": model, "tokenizer": tokenizer},
         str(config.mlflow_model),

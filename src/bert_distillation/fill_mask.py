@@ -33,6 +33,11 @@ class FillMask:
     def __init__(self, model: MaskedLM, tokenizer: PreTrainedTokenizerFast):
         self.model, self.tokenizer = model.eval(), tokenizer
         self.max_length: int = model.config.max_position_embeddings
+        if len(tokenizer) > model.config.vocab_size:
+            raise InputError(
+                f"The tokenizer has {len(tokenizer)} words and the model {model.config.vocab_size}; "
+                "give the tokenizer that the model was trained with."
+            )
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "FillMask":
@@ -56,6 +61,7 @@ class FillMask:
 
     def _encode(self, index: int, text: str) -> list[int]:
         """Token ids with at least one mask; of too long a text the window round its first mask."""
+        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text that can be tokenised
         ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if self.tokenizer.mask_token_id not in ids:
             raise InputError(f"Text {index} has no {self.tokenizer.mask_token}: {text[:80]!r}.")

@@ -28,7 +28,17 @@ from bert_distillation.errors import InputError
 from bert_distillation.glue import TASK_NAMES, TASKS, Task, metric_of_split
 from bert_distillation.glue_data import TRAIN, Examples, load_task
 from bert_distillation.glue_metrics import task_metrics
-from bert_distillation.options import check_at_least, check_choice, check_share, option, required, run_step
+from bert_distillation.options import (
+    check_at_least,
+    check_choice,
+    check_outputs,
+    check_seed,
+    check_share,
+    make_folder,
+    option,
+    required,
+    run_step,
+)
 from bert_distillation.precision import PRECISIONS, resolve_precision
 from bert_distillation.quiet import make_quiet
 from bert_distillation.results import GLUE_METRICS
@@ -65,16 +75,21 @@ class FinetuneConfig:
         check_choice(self, "mixed_precision", PRECISIONS)
         check_at_least(self, 1, "per_device_train_batch_size", "per_device_eval_batch_size")
         check_at_least(self, 8, "max_seq_length")
-        check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay", "seed")
+        check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay")
         check_share(self, "warmup_ratio")
         if not self.num_train_epochs > 0:
             raise InputError(f"num_train_epochs must be above 0, got {self.num_train_epochs}.")
+        check_at_least(self, 0, "num_train_epochs")
+        check_seed(self)
+        check_outputs(self, "classifier", "metrics")
 
 
 def finetune(config: FinetuneConfig) -> None:
     """Train, predict the validation splits, and write the classifier and its metrics."""
     task = TASKS[config.task]
     make_quiet()  # a classifier always has new weights
+    for name in ("classifier", "metrics"):
+        make_folder(name, getattr(config, name))
     log_parameters(config)
     splits = load_task(task, config.glue, config.glue_name)
     model, tokenizer = load_classifier(config, task)
@@ -106,8 +121,8 @@ def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel
         config.model,
         config.model_name,
         of="model",
+        new=("classifier.", "pre_classifier.", "bert.pooler."),
         num_labels=len(task.labels) or 1,
-        ignore_mismatched_sizes=True,
         **head,
     )
     if task.labels:

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoConfig, AutoTokenizer, BertTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
@@ -46,16 +47,43 @@ def load_config(folder: Path | None, name: str, *, of: str) -> PretrainedConfig:
     return _load(AutoConfig, source(folder, name, of=of), of)
 
 
-def load_model(auto_class: Any, folder: Path | None, name: str, *, of: str, **settings: Any) -> Any:
-    """The model as `auto_class` (for example `AutoModelForMaskedLM`); weights from safetensors only."""
-    return _load(auto_class, source(folder, name, of=of), of, use_safetensors=True, **settings)
+def load_model(
+    auto_class: Any, folder: Path | None, name: str, *, of: str, new: tuple[str, ...] = (), **settings: Any
+) -> Any:
+    """The whole model as `auto_class` (for example `AutoModelForMaskedLM`); weights from safetensors only.
+
+    A checkpoint that lacks some of the model's weights is refused, because they would be random; only those whose names
+    begin with one of `new` may be missing or of another shape, and are drawn anew.
+    """
+    where = source(folder, name, of=of)
+    settings |= {"ignore_mismatched_sizes": bool(new), "output_loading_info": True}
+    model, loaded = _load(auto_class, where, of, use_safetensors=True, **settings)
+    mismatched = {key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"]}
+    random = sorted(key for key in {*loaded["missing_keys"], *mismatched} if not (new and key.startswith(new)))
+    if random:
+        raise InputError(
+            f"{of}: {where['pretrained_model_name_or_path']} lacks {len(random)} weights of a "
+            f"{type(model).__name__}, among them {random[0]}. Give a whole model of this kind."
+        )
+    check_finite(model, of)
+    return model
+
+
+def check_finite(model: torch.nn.Module, of: str) -> None:
+    """Refuse weights that are not numbers."""
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise InputError(f"{of}: the weights {name} are not finite numbers. Give a model whose training succeeded.")
 
 
 def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedTokenizerFast:
     """The fast WordPiece tokenizer; a folder that holds only `vocab.txt` (uncased BERT) will do."""
     if folder is not None:
         existing_folder(of, folder, "tokenizer files (vocab.txt or tokenizer.json)")
-        if (folder / "vocab.txt").is_file() and not (folder / "tokenizer.json").is_file():
+        if not (folder / "tokenizer.json").is_file():
+            # transformers would make up a tokenizer of five words.
+            if not (folder / "vocab.txt").is_file():
+                raise InputError(f"{of}: {folder} holds no tokenizer.json and no vocab.txt; add the tokenizer's files.")
             return bert_tokenizer(folder / "vocab.txt")
     tokenizer = _load(AutoTokenizer, source(folder, name, of=of), of)
     missing = [token for token in ("cls", "sep", "pad", "mask", "unk") if getattr(tokenizer, f"{token}_token") is None]
@@ -96,7 +124,7 @@ def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTra
 def _load(auto_class: Any, where: dict[str, Any], of: str, **settings: Any) -> Any:
     try:
         return auto_class.from_pretrained(**where, **settings)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever a broken file makes the library stumble over is the file's mistake
         place = where["pretrained_model_name_or_path"]
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(

@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 import difflib
 import logging
+import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,8 @@ def check_at_least(config: Any, minimum: float, *names: str) -> None:
         value = getattr(config, name)
         if not value >= minimum:
             raise InputError(f"{name} must be at least {minimum:g}, got {value}.")
+        if value == math.inf:
+            raise InputError(f"{name} must be a finite number, got {value}.")
 
 
 def check_share(config: Any, *names: str) -> None:
@@ -46,6 +50,39 @@ def check_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(config, name)
     if value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{suggestion(value, choices)}")
+
+
+def check_seed(config: Any) -> None:
+    """Refuse a seed that a random generator does not take."""
+    if not 0 <= config.seed < 2**32:
+        raise InputError(f"seed must be between 0 and {2**32 - 1}, got {config.seed}.")
+
+
+def check_outputs(config: Any, *outputs: str) -> None:
+    """Refuse an output that lies in or around an input or another output: one would overwrite the other.
+
+    outputs: the fields that are written; every other field that holds a path is an input.
+    """
+    folders = {name: value.resolve() for name, value in vars(config).items() if isinstance(value, Path)}
+    for output in outputs:
+        if output not in folders:
+            continue
+        for name, folder in folders.items():
+            if name != output and (folder.is_relative_to(folders[output]) or folders[output].is_relative_to(folder)):
+                raise InputError(
+                    f"{output} ({getattr(config, output)}) and {name} ({getattr(config, name)}) overlap, "
+                    "so one would overwrite the other; give separate folders."
+                )
+
+
+def make_folder(name: str, folder: Path) -> None:
+    """Make the folder of output `name`, if it is not there, and see that it can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{name}: cannot make the folder {folder}: {error.strerror}; give another one.") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{name}: {folder} cannot be written; give another folder.")
 
 
 def suggestion(word: str, choices: Any) -> str:
@@ -101,6 +138,10 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
         step(config)
     except InputError as error:
         stop(str(error), status=1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        stop(f"{error.filename}: {error.strerror}. Check the path, its permissions and the space left.", status=1)
 
 
 def stop(message: str, status: int) -> NoReturn:

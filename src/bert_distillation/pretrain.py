@@ -17,7 +17,15 @@ from bert_distillation import hub
 from bert_distillation.errors import InputError
 from bert_distillation.losses import MaskedLanguageModeling
 from bert_distillation.masked_lm import MaskedLM, require_masked_lm
-from bert_distillation.options import check_at_least, check_choice, check_share, option, required, run_step
+from bert_distillation.options import (
+    check_at_least,
+    check_choice,
+    check_outputs,
+    check_share,
+    option,
+    required,
+    run_step,
+)
 from bert_distillation.sequences import open_tokenizer, read_metadata
 from bert_distillation.training import TrainingConfig, make_accelerator, run_training
 
@@ -45,6 +53,9 @@ class PretrainConfig(TrainingConfig):
         check_choice(self, "architecture", ("bert", "distilbert"))
         check_at_least(self, 1, "num_layers", "hidden_size", "num_attention_heads", "intermediate_size")
         check_share(self, "dropout")
+        check_outputs(self, "model", "checkpoints")
+        if not 0 < self.initializer_range < 1:
+            raise InputError(f"initializer_range must be between 0 and 1, got {self.initializer_range}.")
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
                 f"hidden_size {self.hidden_size} must be a multiple of num_attention_heads {self.num_attention_heads}."
@@ -108,7 +119,7 @@ def pretrain(config: PretrainConfig) -> None:
         objective=MaskedLanguageModeling(model),
         weights={"mlm": 1.0},
         tokenizer=tokenizer,
-        output=config.model,
+        output="model",
         inputs={"initial_model": config.initial_model},
     )
 

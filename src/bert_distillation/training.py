@@ -13,15 +13,24 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup
 
+from bert_distillation import hub
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
 from bert_distillation.checkpoints import load_checkpoint, save_checkpoint, save_model
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import held_out_loss
 from bert_distillation.losses import Objective, token_counts
 from bert_distillation.masked_lm import MaskedLM
-from bert_distillation.options import check_at_least, check_choice, check_share, option, required
+from bert_distillation.options import (
+    check_at_least,
+    check_choice,
+    check_seed,
+    check_share,
+    make_folder,
+    option,
+    required,
+)
 from bert_distillation.progress import TrainingLog
-from bert_distillation.sequences import open_sequences, read_metadata
+from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata
 from bert_distillation.tracking import log_metrics, log_parameters, write_step
 
 
@@ -57,10 +66,15 @@ class TrainingConfig:
         """Refuse settings that cannot work, each by name and value."""
         positive = ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "logging_steps")
         check_at_least(self, 1, *positive, "checkpointing_steps", "keep_checkpoints")
-        check_at_least(self, 0, "max_train_steps", "learning_rate", "weight_decay", "dataloader_workers", "seed")
+        check_at_least(self, 0, "max_train_steps", "learning_rate", "weight_decay", "dataloader_workers")
+        check_seed(self)
         check_share(self, "warmup_ratio", "mlm_probability", "adam_beta1", "adam_beta2")
         if self.mlm_probability == 0:
             raise InputError("mlm_probability is 0: no token would be masked. Give a share such as 0.15.")
+        if not 0 < self.adam_epsilon < 1:
+            raise InputError(f"adam_epsilon must be between 0 and 1, got {self.adam_epsilon}.")
+        if max(self.adam_beta1, self.adam_beta2) >= 1:
+            raise InputError(f"adam_beta1 and adam_beta2 must be below 1, got {self.adam_beta1} and {self.adam_beta2}.")
         if not self.max_grad_norm > 0:
             raise InputError(f"max_grad_norm must be above 0, got {self.max_grad_norm}.")
         check_choice(self, "mixed_precision", ("auto", "no", "fp16", "bf16"))
@@ -77,21 +91,50 @@ def run_training(
     objective: Objective,
     weights: dict[str, float],
     tokenizer: PreTrainedTokenizerFast,
-    output: Path,
+    output: str,
     inputs: dict[str, Path | None],
 ) -> None:
-    """A whole training step: held-out loss, training, held-out loss, the model and what describes it in `output`."""
+    """A whole training step: held-out loss, training, held-out loss, and the model with what describes it.
+
+    output: the field that names the model's folder.
+    """
+    folder: Path = getattr(config, output)
+    check_before_training(config, objective.model, tokenizer, {output: folder, "checkpoints": config.checkpoints})
     model = objective.model.to(accelerator.device)
     log_parameters(config)
     report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
-    train(objective, weights, tokenizer, config, accelerator, TrainingLog(output, weights))
+    train(objective, weights, tokenizer, config, accelerator, TrainingLog(folder, weights))
     report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
+    hub.check_finite(model, "training")
     if accelerator.is_main_process:
-        save_model(model, tokenizer, output)
+        save_model(model, tokenizer, folder)
         inputs = {"sequences": config.sequences, "held_out": config.held_out} | inputs
-        for folder in filter(None, (output, config.checkpoints)):
-            write_step(folder, step, config, inputs)
+        for written in filter(None, (folder, config.checkpoints)):
+            write_step(written, step, config, inputs)
     accelerator.end_training()
+
+
+def check_before_training(
+    config: TrainingConfig, model: MaskedLM, tokenizer: PreTrainedTokenizerFast, outputs: dict[str, Path | None]
+) -> None:
+    """Find before the work what would spoil it: outputs that cannot be written, text that does not fit the model."""
+    for name, folder in outputs.items():
+        if folder is not None:
+            make_folder(name, folder)
+    if config.held_out is not None:
+        hub.require_same_vocabulary(open_tokenizer(config.held_out), tokenizer, of="held_out")
+    for sequences in filter(None, (config.sequences, config.held_out)):
+        check_positions(model, sequences)
+
+
+def check_positions(model: MaskedLM, sequences: Path) -> None:
+    """Refuse sequences that are longer than the model can read."""
+    longest, positions = read_metadata(sequences).max_seq_length, model.config.max_position_embeddings
+    if longest > positions:
+        raise InputError(
+            f"{sequences} has sequences of up to {longest} tokens and the model has {positions} positions. "
+            f"Run `preprocess` with --max_seq_length {positions} or less."
+        )
 
 
 def report_held_out_loss(
