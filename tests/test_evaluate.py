@@ -164,6 +164,41 @@ def test_a_row_that_cannot_be_read_is_named_with_file_and_line(line: bytes, reas
         read_cloze(path, "[MASK]")
 
 
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"input_string": ' + b"7" * 5000 + b"}"])
+def test_json_that_no_reader_takes_is_named_with_file_and_line(line: bytes, tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_bytes(line)
+    with pytest.raises(InputError, match=r"rows\.jsonl:1: not JSON that can be read"):
+        read_cloze(tmp_path, "[MASK]")
+
+
+def test_half_of_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text('{"input_string": "\\ud83d [MASK]", "title": "\\udc00"}')
+    (row,), _ = read_cloze(tmp_path, "[MASK]")
+    assert (row.input_string, row.title) == ("? [MASK]", "?")
+
+
+def test_a_folder_with_the_name_of_a_file_is_passed_over(tmp_path: Path):
+    (tmp_path / "a.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"holds no \.jsonl file"):
+        read_cloze(tmp_path, "[MASK]")
+    write_rows(tmp_path / "b.jsonl", ("[MASK]", "cat"))
+    assert len(read_cloze(tmp_path, "[MASK]")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 65537}, "batch_size must be at most 65536, got 65537"),
+        ({"batch_size": 0}, "batch_size must be a number of at least 1, got 0"),
+        ({"seed": -1}, "seed must be between 0 and 4294967295, got -1"),
+        ({"seed": 2**32}, "seed must be between 0 and 4294967295, got 4294967296"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, int], message: str, tmp_path: Path):
+    with pytest.raises(InputError, match=message):
+        EvaluateConfig(evaluation_result=tmp_path, **settings)
+
+
 def test_test_data_that_is_not_there_is_one_sentence(tmp_path: Path):
     with pytest.raises(InputError, match="there is no file or folder"):
         read_cloze(tmp_path / "nothing", "[MASK]")

@@ -246,3 +246,42 @@ def test_an_input_that_is_not_what_it_should_be_is_named(
         (folder / "metrics.json").write_text(content)
     with pytest.raises(InputError, match=f"student_cola: .*{reason}"):
         make_report(tmp_path / "report", **(inputs | {"student_cola": folder}))
+
+
+METRICS = "student_evaluation/evaluationResult/metrics.json"
+COLA = "student_cola/metrics.json"
+ANSWER = {"input_string": "[MASK]", "title": "a", "prediction": "a", "candidates": [{"token": "a", "score": 0.5}]}
+BROKEN_FILES = [
+    (METRICS, "{}", "has no num_parameters"),
+    (METRICS, '{"num_parameters": "6"}', 'num_parameters is "6" instead of a finite number'),
+    (METRICS, '{"num_parameters": null}', "num_parameters is null instead of a finite number"),
+    (METRICS, '{"num_parameters": 6, "mlm_loss": NaN}', "mlm_loss is NaN instead of a finite number"),
+    (METRICS, '{"num_parameters": 6, "top_k": {"a": 1}}', 'top_k is {"a": 1} instead of a finite number'),
+    (METRICS, f'{{"num_parameters": 1{"0" * 400}}}', r"num_parameters is 10+\.\.\. instead of a finite number"),
+    (METRICS, "[" * 100_000, "is not JSON"),
+    (COLA, '{"task": "cola"}', "metrics is null instead of an object"),
+    (COLA, '{"task": "cola", "metrics": [1]}', r"metrics is \[1\] instead of an object"),
+    (COLA, '{"task": "cola", "metrics": {"accuracy": 1}}', "has no matthews_correlation"),
+    (COLA, '{"task": "cola", "metrics": {"matthews_correlation": true}}', "is true instead of a finite number"),
+    ("student_evaluation/predictions.jsonl", "{", ":1 is not JSON"),
+    ("student_evaluation/predictions.jsonl", "[]", ":1 holds no JSON object"),
+    ("student_evaluation/predictions.jsonl", '{"title": "a"}', ":1 is not a row that `evaluate` writes"),
+    ("student_evaluation/predictions.jsonl", json.dumps(ANSWER | {"candidates": ["a"]}), ":1 is not a row"),
+    ("student_evaluation/predictions.jsonl", json.dumps(ANSWER | {"title": "\ud800"}), ":1 is not JSON"),
+    ("student/training_log.jsonl", '{"step": 1, "loss": 2}\n{"step": 2', ":2 is not JSON"),
+    ("student/training_log.jsonl", '{"step": 1, "loss": "low"}', ":1 is not a row that `distill` writes"),
+    ("student/training_log.jsonl", '{"step": 1, "loss": 2, "loss_ce": 1}\n{"step": 2, "loss": 2}', "2 has no loss_ce"),
+    ("student/step.json", "[]", "holds no JSON object"),
+    ("student/step.json", '{"configuration": [], "versions": {}}', r"configuration is \[\] instead of an object"),
+    ("student/step.json", '{"configuration": {}}', "versions is null instead of an object"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "reason"), BROKEN_FILES, ids=[row[2] for row in BROKEN_FILES])
+def test_a_result_file_that_no_step_writes_is_named_with_what_is_wrong(
+    name: str, content: str, reason: str, inputs: dict[str, Path], tmp_path: Path
+):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=f"{name.split('/')[0]}: .*{Path(name).name}.*{reason}.*; run `.*` again"):
+        make_report(tmp_path / "report", **inputs)
+    assert not (tmp_path / "report").exists()

@@ -15,6 +15,7 @@ from bert_distillation.sequences import (
     sequence_schema,
     write_metadata,
 )
+from small_models import small_tokenizer
 
 ROWS = [[2, *range(10, 10 + n), 3, 7, 8, 3] for n in range(1, 21)]
 
@@ -177,7 +178,33 @@ def test_a_missing_folder_is_named(tmp_path):
         read_metadata(tmp_path / "nowhere")
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="cannot be made a folder: File exists"):
-        SequenceWriter(tmp_path / "file", sequence_schema(100))
+def test_a_folder_of_something_else_is_not_called_half_written(tmp_path):
+    (tmp_path / "book.txt").write_text("The cat sleeps.")
+    for read in (read_metadata, open_sequences, open_tokenizer):
+        with pytest.raises(InputError, match="was not written by `preprocess`"):
+            read(tmp_path)
+
+
+def test_a_tokenizer_that_did_not_make_the_sequences_is_refused(folder, tokenizer, tmp_path):
+    other = small_tokenizer(tmp_path / "other")
+    other.add_tokens(["elsewhere"])
+    other.save_pretrained(folder / "tokenizer")
+    with pytest.raises(InputError, match="sequences is not the one that made its sequences; run `preprocess` again"):
+        open_tokenizer(folder)
+
+
+@pytest.mark.parametrize("value", ["32", 32.5, None, True, [32]])
+def test_metadata_of_another_type_are_refused(folder, value):
+    content = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps(content | {"max_seq_length": value}))
+    with pytest.raises(InputError, match=r"metadata\.json is not what `preprocess` writes"):
+        read_metadata(folder)
+
+
+@pytest.mark.parametrize("change", [{"name": "../secret"}, {"name": 7}, {"bytes": "7"}])
+def test_a_shard_that_no_run_writes_is_refused(folder, change):
+    content = json.loads((folder / "metadata.json").read_text())
+    content["shards"][0] |= change
+    (folder / "metadata.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"metadata\.json is not what `preprocess` writes"):
+        read_metadata(folder)

@@ -35,7 +35,7 @@ def jsonl_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"test_data: there is no file or folder {path}; give a jsonl file of input_string and title.")
-    files = sorted(path.glob("*.jsonl"))
+    files = sorted(file for file in path.glob("*.jsonl") if file.is_file())
     if not files:
         raise InputError(f"test_data: the folder {path} holds no .jsonl file; give rows of input_string and title.")
     return files
@@ -58,10 +58,17 @@ def parse_row(line: bytes, place: str) -> ClozeRow:
         raise InputError(f"{place}: not UTF-8 text (byte {error.start + 1} of the line).") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{place}: not JSON ({error.msg} at character {error.pos + 1}).") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or nested as deep
+        raise InputError(f"{place}: not JSON that can be read ({error}).") from None
     if not isinstance(row, dict):
         raise InputError(f"{place}: a row is an object with input_string and title, not {type(row).__name__}.")
     for name in ("input_string", "title"):
         if not isinstance(row.get(name), str):
             there = ", ".join(row) or "nothing"
             raise InputError(f'{place}: no text in column "{name}"; the row has: {there}.')
-    return ClozeRow(row["input_string"], row["title"])
+    return ClozeRow(*(_printable(row[name]) for name in ("input_string", "title")))
+
+
+def _printable(text: str) -> str:
+    """The text; half of a surrogate pair, which JSON can spell and UTF-8 cannot, becomes '?'."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -19,7 +19,16 @@ from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import Candidate, FillMask
 from bert_distillation.masked_lm import last_hidden_states, require_masked_lm, vocabulary_logits
 from bert_distillation.masking import IGNORE_INDEX
-from bert_distillation.options import check_at_least, check_choice, existing_folder, option, required, run_step
+from bert_distillation.options import (
+    check_at_least,
+    check_choice,
+    check_seed,
+    existing_folder,
+    make_folder,
+    option,
+    required,
+    run_step,
+)
 from bert_distillation.quiet import make_quiet
 from bert_distillation.results import EVALUATION_METRICS, PREDICTIONS
 from bert_distillation.sequences import open_sequences, read_metadata
@@ -27,6 +36,7 @@ from bert_distillation.tracking import log_metrics, log_parameters, write_json, 
 
 EXAMPLE = "Paris is the [MASK] of France."
 MLM_PROBABILITY = 0.15
+MAX_BATCH_SIZE = 65536
 SPEED_LENGTH, SPEED_RUNS, LATENCY_RUNS = 128, 5, 20
 
 
@@ -49,13 +59,17 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Refuse settings that cannot work, each by name and value."""
         check_at_least(self, 1, "batch_size", "top_k")
-        check_at_least(self, 0, "max_samples", "seed")
+        check_at_least(self, 0, "max_samples")
+        check_seed(self)
+        if self.batch_size > MAX_BATCH_SIZE:
+            raise InputError(f"batch_size must be at most {MAX_BATCH_SIZE}, got {self.batch_size}.")
         check_choice(self, "device", ("auto", "cpu", "gpu"))
 
 
 def evaluate(config: EvaluateConfig) -> None:
     """Measure, print, log and write the metrics."""
     make_quiet()
+    make_folder("evaluation_result", config.evaluation_result)
     log_parameters(config)
     predictor = load_predictor(config)
     metrics = size(predictor)

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
@@ -23,24 +24,32 @@ from bert_distillation import hub
 from bert_distillation.blocks import Block, BlockMaker, MadeBlock, Recipe, make_blocks
 from bert_distillation.corpus import read_corpus
 from bert_distillation.errors import InputError
-from bert_distillation.options import check_at_least, option, required, run_step
+from bert_distillation.options import (
+    check_at_least,
+    check_outputs,
+    check_seed,
+    make_folder,
+    option,
+    required,
+    run_step,
+)
 from bert_distillation.sequences import (
     TOKENIZER_FOLDER,
     Metadata,
     SequenceWriter,
-    make_folder,
     open_sequences,
     sequence_schema,
     write_metadata,
 )
 from bert_distillation.tracking import STEP_FILE, log_metrics, log_parameters, write_step
 
+OUTPUTS = ("sequences", "held_out", "test_data")
 TEST_FILE = "test_data.jsonl"
 BERT_POSITIONS = 512  # the limit where a tokenizer does not state its model's
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal
 BLOCKS_WORTH_PROCESSES = 16  # starting a process takes as long as making about as many blocks
 # Settings that say where and how, not what.
-NOT_SHAPING = {"corpus", "tokenizer", "tokenizer_name", "sequences", "held_out", "test_data", "num_workers"}
+NOT_SHAPING = {"corpus", "tokenizer", "tokenizer_name", *OUTPUTS, "num_workers"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +79,14 @@ class PreprocessConfig:
         check_at_least(self, 0, "num_workers")
         if not 0 <= self.held_out_fraction < 1:
             raise InputError(f"held_out_fraction must be at least 0 and below 1, got {self.held_out_fraction}.")
-        outputs = {name: getattr(self, name).resolve() for name in ("sequences", "held_out", "test_data")}
-        if len(set(outputs.values())) < len(outputs):
-            raise InputError("sequences, held_out and test_data must be three different folders.")
-        for name, folder in outputs.items():
-            if self.corpus and folder.is_relative_to(self.corpus.resolve()):
-                raise InputError(f"{name}: {folder} lies in the corpus folder; give a folder outside {self.corpus}.")
+        check_seed(self)
+        check_outputs(self, *OUTPUTS)
 
 
 def preprocess(config: PreprocessConfig) -> None:
     """Read the corpus once and write sequences, held-out sequences and test data."""
+    for name in OUTPUTS:
+        make_folder(name, getattr(config, name))
     tokenizer = hub.load_tokenizer(config.tokenizer, config.tokenizer_name, of="tokenizer")
     check_max_seq_length(config.max_seq_length, tokenizer)
     log_parameters(config)
@@ -169,17 +176,14 @@ class Counts:
 
 
 class Output:
-    """The three folders of the step."""
+    """The three folders of the step; what an earlier run left in them goes when there are sequences to replace it."""
 
     def __init__(self, config: PreprocessConfig, tokenizer: PreTrainedTokenizerFast):
         self.config, self.tokenizer = config, tokenizer
-        schema = sequence_schema(len(tokenizer))
         self.folders = {False: config.sequences, True: config.held_out}
-        self.writers = {held_out: SequenceWriter(folder, schema) for held_out, folder in self.folders.items()}
+        self.writers: dict[bool, SequenceWriter] = {}
         self.counts = {False: Counts(), True: Counts()}
-        make_folder(config.test_data)
-        (config.test_data / STEP_FILE).unlink(missing_ok=True)
-        self.test_file = (config.test_data / TEST_FILE).open("w", encoding="utf-8")
+        self.test_file: TextIO | None = None
 
     def __enter__(self) -> "Output":
         return self
@@ -189,13 +193,18 @@ class Output:
 
     def add(self, made: MadeBlock) -> None:
         """Write what a block became."""
-        self.writers[made.held_out].write(made.sequences)
         self.counts[made.held_out].add(made)
+        if not made.sequences.num_rows:
+            return
+        if self.test_file is None:
+            self.test_file = self._begin()
+        self.writers[made.held_out].write(made.sequences)
         self.test_file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made.test_rows)
 
     def close(self) -> None:
         """Close the files; the folders stay half-written until `complete`."""
-        self.test_file.close()
+        if self.test_file is not None:
+            self.test_file.close()
         for writer in self.writers.values():
             writer.close()
 
@@ -210,6 +219,13 @@ class Output:
         for held_out, folder in self.folders.items():
             self.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
             write_metadata(folder, self._metadata(held_out))
+
+    def _begin(self) -> TextIO:
+        """Clear the folders and open their files; of these the one for test data."""
+        schema = sequence_schema(len(self.tokenizer))
+        self.writers = {held_out: SequenceWriter(folder, schema) for held_out, folder in self.folders.items()}
+        (self.config.test_data / STEP_FILE).unlink(missing_ok=True)
+        return (self.config.test_data / TEST_FILE).open("w", encoding="utf-8")
 
     def _check(self) -> None:
         if not self.counts[False].sequences:

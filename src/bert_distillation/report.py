@@ -1,18 +1,15 @@
 """Put the results of a run beside the published ones: an HTML page, metrics.json and a model card."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from bert_distillation.glue import TASKS
 from bert_distillation.model_card import model_card
-from bert_distillation.options import existing_folder, option, required, run_step
+from bert_distillation.options import make_folder, option, required, run_step
 from bert_distillation.report_page import report_page
-from bert_distillation.results import read_evaluation, read_glue, read_json, read_predictions
+from bert_distillation.results import read_evaluation, read_glue, read_predictions, read_training, read_training_log
 from bert_distillation.summary import Score, Summary, flat_metrics, score_of, summary_record
-from bert_distillation.tracking import STEP_FILE, log_metrics, log_parameters, write_json, write_step
-
-TRAINING_LOG = "training_log.jsonl"
+from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ def report(config: ReportConfig) -> None:
     """Read the results and write the report."""
     log_parameters(config)
     summary = gather(config)
-    config.report.mkdir(parents=True, exist_ok=True)
+    make_folder("report", config.report)
     (config.report / "report.html").write_text(report_page(summary), encoding="utf-8")
     (config.report / "model_card.md").write_text(model_card(summary), encoding="utf-8")
     write_json(config.report / "metrics.json", summary_record(summary))
@@ -68,8 +65,8 @@ def gather(config: ReportConfig) -> Summary:
         student=read_evaluation("student_evaluation", config.student_evaluation),
         teacher=read_evaluation("teacher_evaluation", teacher) if teacher is not None else None,
         training_log=read_training_log(student) if student is not None else (),
-        training=read_json("student", student / STEP_FILE, "`distill`") if student is not None else None,
-        predictions=tuple(read_predictions(config.student_evaluation)),
+        training=read_training(student) if student is not None else None,
+        predictions=tuple(read_predictions("student_evaluation", config.student_evaluation)),
     )
 
 
@@ -80,13 +77,6 @@ def score(config: ReportConfig, task_name: str) -> Score:
     task = TASKS[task_name]
     records = [folder and read_glue(name, folder, task) for name, folder in zip(names, folders, strict=True)]
     return score_of(task, *records)
-
-
-def read_training_log(student: Path) -> tuple[dict[str, float], ...]:
-    """The rows of the training log in the student's folder, oldest first; none where it has no log."""
-    existing_folder("student", student, "the model and log written by `distill`")
-    file = student / TRAINING_LOG
-    return tuple(json.loads(line) for line in file.read_bytes().splitlines()) if file.is_file() else ()
 
 
 if __name__ == "__main__":

@@ -1,47 +1,141 @@
-"""The result files that `finetune`, `evaluate` and the training steps write and `report` reads."""
+"""The result files that `finetune`, `evaluate` and the training steps write and `report` reads.
+
+Each reader takes the name of the input, for errors, and returns only what has the shape that the report relies on.
+"""
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bert_distillation.errors import InputError
 from bert_distillation.glue import Task
 from bert_distillation.options import existing_folder
+from bert_distillation.tracking import STEP_FILE
 
 EVALUATION_METRICS = Path("evaluationResult") / "metrics.json"  # where Azure's evaluation component puts them
 PREDICTIONS = "predictions.jsonl"
 GLUE_METRICS = "metrics.json"
+TRAINING_LOG = "training_log.jsonl"
 
 
 def read_evaluation(name: str, folder: Path) -> dict[str, float]:
-    """The metrics of `evaluate`; `name` is the input, for errors."""
+    """The metrics of `evaluate`: finite numbers, the number of parameters among them."""
     existing_folder(name, folder, "the evaluation_result of `evaluate`")
-    return read_json(name, folder / EVALUATION_METRICS, "`evaluate`")
+    file = folder / EVALUATION_METRICS
+    metrics = read_json(name, file, "`evaluate`")
+    for metric in dict.fromkeys(("num_parameters", *metrics)):
+        require_number(metrics, metric, f"{name}: {file}", "`evaluate`")
+    return metrics
 
 
-def read_predictions(folder: Path) -> list[dict[str, Any]]:
+def read_predictions(name: str, folder: Path) -> list[dict[str, Any]]:
     """The rows that `evaluate` predicted; none where it had no test data."""
-    file = folder / PREDICTIONS
-    return [json.loads(line) for line in file.read_bytes().splitlines()] if file.is_file() else []
+    return read_rows(name, folder / PREDICTIONS, "`evaluate`", is_prediction)
 
 
 def read_glue(name: str, folder: Path, task: Task) -> dict[str, Any]:
-    """metrics.json of `finetune`, checked to be of the task."""
-    existing_folder(name, folder, f"the metrics of `finetune --task {task.name}`")
-    record = read_json(name, folder / GLUE_METRICS, f"`finetune --task {task.name}`")
+    """metrics.json of `finetune`, checked to be of the task and to have its headline."""
+    step = f"`finetune --task {task.name}`"
+    existing_folder(name, folder, f"the metrics of {step}")
+    file = folder / GLUE_METRICS
+    record = read_json(name, file, step)
     if record.get("task") != task.name:
         raise InputError(f"{name}: {folder} holds metrics of {record.get('task')}; give those of {task.name}.")
+    require_number(require_object(record, "metrics", f"{name}: {file}", step), task.headline, f"{name}: {file}", step)
     return record
+
+
+def read_training(student: Path) -> dict[str, Any]:
+    """step.json of the student's training."""
+    existing_folder("student", student, "the model and log written by `distill`")
+    record = read_json("student", student / STEP_FILE, "`distill`")
+    for key in ("configuration", "versions"):
+        require_object(record, key, f"student: {student / STEP_FILE}", "`distill`")
+    return record
+
+
+def read_training_log(student: Path) -> tuple[dict[str, float], ...]:
+    """The rows of the training log in the student's folder, oldest first; none where it has no log.
+
+    Every row has the step, the loss and the parts of the loss that the first row has.
+    """
+    rows = read_rows("student", student / TRAINING_LOG, "`distill`", is_log_row)
+    parts = [name for name in rows[0] if name.startswith("loss_")] if rows else []
+    for row in rows:
+        for part in parts:
+            require_number(row, part, f"student: {student / TRAINING_LOG}, step {row['step']:g}", "`distill`")
+    return tuple(rows)
 
 
 def read_json(name: str, file: Path, step: str) -> dict[str, Any]:
     """A JSON object that a step wrote."""
     if not file.is_file():
         raise InputError(f"{name}: there is no {file}; give a folder that {step} wrote.")
+    return parse_object(file.read_bytes(), f"{name}: {file}", step)
+
+
+def read_rows(name: str, file: Path, step: str, is_row: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """The JSON objects that a step wrote, one a line; none where there is no file."""
+    rows = []
+    for number, line in enumerate(file.read_bytes().splitlines() if file.is_file() else (), start=1):
+        row = parse_object(line, f"{name}: {file}:{number}", step)
+        if not is_row(row):
+            raise InputError(f"{name}: {file}:{number} is not a row that {step} writes; run {step} again.")
+        rows.append(row)
+    return rows
+
+
+def parse_object(text: bytes, place: str, step: str) -> dict[str, Any]:
+    """A JSON object; an error names its place."""
     try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{name}: {file} is not JSON ({error}); run {step} again.") from None
+        content = json.loads(text)
+        json.dumps(content, ensure_ascii=False).encode()  # JSON can spell half a character, which no page can hold
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place} is not JSON ({error}); run {step} again.") from None
     if not isinstance(content, dict):
-        raise InputError(f"{name}: {file} holds no JSON object; run {step} again.")
+        raise InputError(f"{place} holds no JSON object; run {step} again.")
     return content
+
+
+def require_number(record: dict[str, Any], key: str, place: str, step: str) -> None:
+    """Refuse a record whose value is missing or not a finite number."""
+    if key not in record:
+        raise InputError(f"{place} has no {key}; run {step} again.")
+    if not is_number(record[key]):
+        raise InputError(f"{place}: {key} is {shown(record[key])} instead of a finite number; run {step} again.")
+
+
+def require_object(record: dict[str, Any], key: str, place: str, step: str) -> dict[str, Any]:
+    """The object under a key of the record."""
+    if not isinstance(record.get(key), dict):
+        raise InputError(f"{place}: {key} is {shown(record.get(key))} instead of an object; run {step} again.")
+    return record[key]
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value, as JSON."""
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is a number that the report can write."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def is_log_row(row: dict[str, Any]) -> bool:
+    """Whether a row of the training log can be drawn."""
+    return is_number(row.get("step")) and is_number(row.get("loss"))
+
+
+def is_prediction(row: dict[str, Any]) -> bool:
+    """Whether a row of the predictions has its texts and the candidates with their scores."""
+    candidates = row.get("candidates")
+    return (
+        all(isinstance(row.get(key), str) for key in ("input_string", "title", "prediction"))
+        and isinstance(candidates, list)
+        and all(isinstance(word, dict) for word in candidates)
+        and all(isinstance(word.get("token"), str) and is_number(word.get("score")) for word in candidates)
+    )

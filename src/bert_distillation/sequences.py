@@ -21,7 +21,7 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
-from bert_distillation.hub import load_tokenizer
+from bert_distillation.hub import fingerprint, load_tokenizer
 from bert_distillation.options import existing_folder
 from bert_distillation.tracking import STEP_FILE, write_json
 
@@ -107,14 +107,6 @@ class SequenceWriter:
         self.stream = self.file = None
 
 
-def make_folder(folder: Path) -> None:
-    """Make the output folder, or say why it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made a folder: {error.strerror}; give another one.") from error
-
-
 def write_metadata(folder: Path, metadata: Metadata) -> None:
     """Write `metadata.json`, the last file of a complete folder."""
     write_json(folder / METADATA_FILE, dataclasses.asdict(metadata))
@@ -123,14 +115,13 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
 def read_metadata(folder: Path) -> Metadata:
     """What the folder holds, after a look that all of it is there."""
     existing_folder("sequences", folder, "token sequences written by `preprocess`")
-    path = folder / METADATA_FILE
-    if not path.is_file():
+    if not (folder / METADATA_FILE).is_file():
+        if not (folder / STEP_FILE).exists() and not any(SHARD_NAME.fullmatch(path.name) for path in folder.iterdir()):
+            raise InputError(f"{folder} was not written by `preprocess`; give a folder of its sequences.")
         raise _half_written(folder, f"{METADATA_FILE} is missing")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        shards = tuple(Shard(**shard) for shard in content.pop("shards"))
-        metadata = Metadata(**content, shards=shards)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        metadata = _parse_metadata((folder / METADATA_FILE).read_bytes())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _half_written(folder, f"{METADATA_FILE} is not what `preprocess` writes") from None
     for shard in metadata.shards:
         file = folder / shard.name
@@ -158,13 +149,30 @@ def open_sequences(folder: Path) -> datasets.Dataset:
 
 def open_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer that made the sequences."""
-    read_metadata(folder)
-    return load_tokenizer(folder / TOKENIZER_FOLDER, "", of="sequences")
+    metadata = read_metadata(folder)
+    tokenizer = load_tokenizer(folder / TOKENIZER_FOLDER, "", of="sequences")
+    if fingerprint(tokenizer) != metadata.tokenizer_fingerprint:
+        raise InputError(f"the tokenizer in {folder} is not the one that made its sequences; run `preprocess` again.")
+    return tokenizer
+
+
+def _parse_metadata(text: bytes) -> Metadata:
+    """The metadata; an error of whatever kind where the text is not what `write_metadata` writes."""
+    content = json.loads(text)
+    shards = tuple(Shard(**shard) for shard in content.pop("shards"))
+    metadata = Metadata(**content, shards=shards)
+    for record in (metadata, *shards):
+        for name, value in vars(record).items():
+            if name != "shards" and type(value) is not type(record).__annotations__[name]:
+                raise TypeError(name)
+    if not all(SHARD_NAME.fullmatch(shard.name) for shard in shards):
+        raise ValueError("shards")
+    return metadata
 
 
 def _remove_earlier_run(folder: Path) -> None:
     """Remove what `preprocess` wrote here before, `metadata.json` first."""
-    make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / METADATA_FILE).unlink(missing_ok=True)
     (folder / STEP_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
