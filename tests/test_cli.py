@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from azureml_local import cli, overrides
+from azureml_local.client import sdk_call
 from azureml_local.environment import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
@@ -145,19 +146,50 @@ def test_a_workspace_that_was_killed_is_recognised_and_started_again(tmp_path: P
         (["run", "{home}/absent.yml"], "Cannot read {home}/absent.yml: No such file or directory."),
         (["run", "{broken}"], "{broken}:2: not valid YAML: expected the node content, but found '<stream end>'."),
         (["run", "{list}"], "{list} does not describe a job: it is not a mapping of fields."),
+        (["run", "{null}"], '{null}: "jobs" is not a mapping of names, it is empty.'),
+        (["run", "{three}"], '{three}: "jobs.a" is not a mapping of fields, it is 3.'),
+        (["run", "{deep}"], "{deep} is nested too deeply."),
+        (["invoke", "greeter", "--request-file", "{deep}"], "{deep} is nested too deeply."),
+        (
+            ["run", "{named}", "--register", "model=bad name/.."],
+            '--register model=bad name/..: "bad name/.." cannot be a model\'s name: it takes up to 255 letters, '
+            'digits, "-", "_" and ".", and begins with a letter or a digit.',
+        ),
         (["deploy", "{home}"], "Cannot read {home}/endpoint.yml: No such file or directory."),
     ],
 )
 def test_a_mistake_is_one_sentence_without_a_stack(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    names = {"home": tmp_path / "home", "broken": tmp_path / "broken.yml", "list": tmp_path / "list.yml"}
-    names["broken"].write_text("jobs: [\n")
-    names["list"].write_text("- a\n- b\n")
+    files = {
+        "broken": "jobs: [\n",
+        "list": "- a\n- b\n",
+        "null": "jobs:\n",
+        "three": "jobs: {a: 3}\n",
+        "deep": "[" * 100_000 + "]" * 100_000,
+        "named": "outputs: {model: {type: custom_model}}\n",
+    }
+    names = {"home": tmp_path / "home"} | {name: tmp_path / f"{name}.yml" for name in files}
+    for name, text in files.items():
+        names[name].write_text(text)
     status = cli.main([*(argument.format_map(names) for argument in arguments), "--home", str(names["home"])])
     assert status == 2
     assert capsys.readouterr().err == f"azureml-local: {expected.format_map(names)}\n"
     assert not names["home"].exists()
+
+
+def test_an_empty_home_is_refused(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["status", "--home", ""])
+    assert end.value.code == 2
+    assert "argument --home: expected a folder, got an empty text" in capsys.readouterr().err
+
+
+def test_any_failure_of_the_sdk_is_one_line():
+    with pytest.raises(InputError) as failure, sdk_call("load job.yml"):
+        raise AttributeError("'int' object\nhas no attribute 'get'")
+    expected = "the SDK failed with AttributeError: 'int' object has no attribute 'get'"
+    assert str(failure.value) == f"Could not load job.yml: {expected}"
 
 
 def test_answers_are_listed_only_where_each_belongs_to_a_text():
@@ -191,9 +223,9 @@ def test_a_refused_request_is_told_in_the_words_of_who_refused_it(reply: httpx.R
     assert refusal("greeter", reply, Home(Path("/home"))) == f'"greeter" answered with {expected}'
 
 
-def test_overrides_are_those_of_az_ml():
+def test_overrides_are_those_of_az_ml(project: Path):
     settings = ["inputs.text=a=b", "jobs.greet.inputs.times=2", "experiment_name=x", "settings.force_rerun=true"]
-    assert overrides.parse_overrides(settings, PIPELINE) == [
+    assert overrides.parse_overrides(settings, PIPELINE, project) == [
         {"inputs.text": "a=b"},
         {"jobs.greet.inputs.times": "2"},
         {"experiment_name": "x"},
@@ -211,12 +243,18 @@ def test_overrides_are_those_of_az_ml():
         ),
         ("input.text=1", '--set input.text: a job has no "input"; did you mean "inputs"?'),
         ("inputs.text.path=x", "--set inputs.text.path: \"text\" is 'hi' in the file and has no fields to set."),
+        (
+            "jobs.greet.inputs.tims.path=1",
+            '--set jobs.greet.inputs.tims.path: the component of "greet" has no input "tims"; did you mean "times"?',
+        ),
+        ("jobs.greet.comput=x", '--set jobs.greet.comput: a node has no "comput"; did you mean "compute"?'),
+        ("jobs.greet.nope=x", '--set jobs.greet.nope: a node has no "nope".'),
         ("inputs.text", "--set inputs.text: expected key=value, as in --set inputs.seed=1."),
     ],
 )
-def test_an_override_without_a_place_is_refused(setting: str, expected: str):
+def test_an_override_without_a_place_is_refused(setting: str, expected: str, project: Path):
     with pytest.raises(InputError) as refusal:
-        overrides.parse_overrides([setting], PIPELINE)
+        overrides.parse_overrides([setting], PIPELINE, project)
     assert str(refusal.value) == expected
 
 
@@ -225,6 +263,19 @@ def test_the_sdks_messages_are_brought_down_to_what_matters():
     assert sentence(ValueError(f"Validation failed:\n{json.dumps(findings)}\nVisit this link")) == (
         "jobs.a: No such file or directory: /x/a.yml"
     )
+    inner = {"command": ["Not a valid string."], "distribution": [{"type": ["not in set"]}, {"type": ["not in set"]}]}
+    message = f"Validation for CommandJobSchema failed:\n\n {json.dumps(inner, indent=2)} \n\nVisit this link"
+    nested = {"errors": [{"path": "*", "message": message}] * 2}
+    assert sentence(ValueError(f"Validation for CommandSchema failed:\n\n {json.dumps(nested)}\nThe easiest way")) == (
+        "command: Not a valid string; distribution.type: not in set"
+    )
+    tried = "Invalid input type.; Invalid input type.; {None: [{'_schema': ['Not a valid integer.']}]}"
+    findings = {"errors": [{"path": "jobs.a.inputs.b", "message": tried}]}
+    assert sentence(ValueError(f"Validation failed: {json.dumps(findings)}")) == (
+        "jobs.a.inputs.b: Invalid input type. Not a valid integer"
+    )
+    log = 'deployment "blue" ended; its log ends with:\n{"errors": []}\nthe reason'
+    assert sentence(ValueError(log)) == log
     coloured = "\x1b[37m\n1) A file is missing.\nDetails:\n\x1b[31m(x) No such file: /x\x1b[39m\nResolutions:\n1) Check"
     assert sentence(ValueError(coloured)) == "No such file: /x"
     assert sentence(ValueError("Plain.\nThe easiest way to author ...")) == "Plain."

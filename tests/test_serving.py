@@ -73,14 +73,14 @@ def listeners(port: str) -> set[str]:
     }
 
 
-def test_a_deployment_answers_on_loopback_only_is_replaced_and_stops(
+def test_a_deployment_answers_on_loopback_only_is_replaced_by_one_that_starts_and_stops(
     deployments: Deployments, code: Path, model: Path
 ) -> None:
     deployments.start("greeter", spec(code, model))
     address = deployments.address("greeter", "blue")
     assert ask(address, "Ada", "Alan") == ["Hello Ada !", "Hello Alan !"]
     assert listeners(address.rpartition(":")[2]) == {"0100007F"}
-    laid_out = deployments._home / "deployments/greeter/blue/model/polite"
+    laid_out = deployments._home / "deployments/greeter/blue/a/model/polite"
     assert (laid_out / "words/greeting.txt").samefile(model / "hello.txt")  # linked, not copied: models are large
     assert "Users's init has completed successfully" in deployments.log("greeter", "blue")
 
@@ -88,6 +88,14 @@ def test_a_deployment_answers_on_loopback_only_is_replaced_and_stops(
     assert ask(deployments.address("greeter", "blue"), "Ada") == ["Hello Ada ?"]
     with pytest.raises(urllib.error.URLError):
         ask(address, "Ada")
+
+    address = deployments.address("greeter", "blue")
+    (code / "helper.py").write_text("raise RuntimeError('the new one is broken')")
+    with pytest.raises(ServingError, match="the new one is broken"):
+        deployments.start("greeter", spec(code, model))
+    assert deployments.address("greeter", "blue") == address
+    assert ask(address, "Ada") == ["Hello Ada ?"]
+    assert "the new one is broken" in deployments.log("greeter", "blue")
 
     deployments.stop("greeter", "blue")
     with pytest.raises(KeyError):

@@ -69,6 +69,12 @@ def env(options: argparse.Namespace) -> int:
     return 0
 
 
+def _home(text: str) -> Path:
+    if not text.strip():  # an unset shell variable, most likely; the current folder is not what was meant
+        raise argparse.ArgumentTypeError("expected a folder, got an empty text")
+    return Path(text)
+
+
 def _home_option(options: argparse.Namespace) -> str:
     return f" --home {options.home}" if options.home else ""
 
@@ -83,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help)
         added.add_argument(
             "--home",
-            type=Path,
+            type=_home,
             metavar="DIR",
             help=f"the workspace's folder (default: ${HOME_VARIABLE}, else ~/.azureml-local)",
         )

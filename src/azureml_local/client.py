@@ -4,7 +4,6 @@ import contextlib
 import io
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -57,8 +56,10 @@ def sdk_call(doing: str) -> Iterator[None]:
     try:
         with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
             yield
+    except InputError:
+        raise
     except (MlException, AzureError, ValidationError, OSError) as error:
         raise InputError(f"Could not {doing}: {sentence(error)}") from error
-    except Exception:
-        sys.stderr.write(noise.getvalue())
-        raise
+    except Exception as error:  # of the SDK, which meets files that it does not expect with any exception
+        said = " ".join(sentence(error).split())
+        raise InputError(f"Could not {doing}: the SDK failed with {type(error).__name__}: {said}") from error

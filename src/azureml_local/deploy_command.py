@@ -8,7 +8,7 @@ from azureml_local import launcher
 from azureml_local.client import connect, sdk_call
 from azureml_local.errors import InputError
 from azureml_local.home import Home
-from azureml_local.overrides import read_yaml
+from azureml_local.job_file import read_yaml
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -68,7 +68,8 @@ def _traffic(client: "MLClient", endpoint: str) -> dict[str, int]:
     """The traffic of an endpoint that is there already: it stays until the new deployment answers."""
     from azure.core.exceptions import ResourceNotFoundError
 
-    try:
-        return dict(client.online_endpoints.get(endpoint).traffic)
-    except ResourceNotFoundError:
-        return {}
+    with sdk_call(f'look up the endpoint "{endpoint}"'):
+        try:
+            return dict(client.online_endpoints.get(endpoint).traffic)
+        except ResourceNotFoundError:
+            return {}

@@ -56,6 +56,8 @@ def _request(options: argparse.Namespace) -> str:
         raise InputError(f"Cannot read {options.request_file}: {error.strerror}.") from error
     except ValueError as error:
         raise InputError(f"{options.request_file} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{options.request_file} is nested too deeply.") from error
     return str(text)
 
 

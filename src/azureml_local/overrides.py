@@ -4,9 +4,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from azureml_local.errors import InputError
+from azureml_local.job_file import read_yaml
 
 # Sections in which a key that the file does not have is a slip of the pen.
 CLOSED_SECTIONS = ("inputs", "outputs", "jobs")
@@ -16,28 +15,18 @@ TOP_LEVEL = {
     *("command", "code", "environment", "environment_variables", "distribution", "resources", "limits"),
     *("queue_settings", "job_tier", "priority"),
 }
+NODE = {
+    *("type", "component", "inputs", "outputs", "name", "display_name", "description", "tags", "properties", "comment"),
+    *("compute", "environment", "environment_variables", "distribution", "resources", "limits", "identity", "services"),
+    *("command", "code", "experiment_name", "queue_settings", "settings", "jobs"),
+}
+KNOWN_NODES = ("command", "pipeline")  # the other types have fields of their own, which the SDK checks
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises InputError for a file that is not there or is not one."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}.") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path} does not describe a job: it is not a mapping of fields.")
-    return document
-
-
-def parse_overrides(settings: list[str], document: dict[str, Any]) -> list[dict[str, str]]:
+def parse_overrides(settings: list[str], document: dict[str, Any], folder: Path) -> list[dict[str, str]]:
     """`key=value` texts as the SDK's `params_override`.
 
+    folder: where the job file lies; the paths of its components are relative to it.
     Raises InputError for a text without `=` and for a key that the document has no place for.
     """
     overrides = []
@@ -46,6 +35,7 @@ def parse_overrides(settings: list[str], document: dict[str, Any]) -> list[dict[
         if not equals or not key:
             raise InputError(f"--set {setting}: expected key=value, as in --set inputs.seed=1.")
         _check(key, document)
+        _check_node(key, document, folder)
         overrides.append({key: value})
     return overrides
 
@@ -57,6 +47,8 @@ def _check(key: str, document: dict[str, Any]) -> None:
     section = document.get(first)
     if first in CLOSED_SECTIONS and rest and isinstance(section, dict) and rest[0] not in section:
         raise InputError(f'--set {key}: the file has no "{rest[0]}" under "{first}"{_did_you_mean(rest[0], section)}')
+    if first == "jobs" and first not in document and rest:
+        raise InputError(f"--set {key}: the file is not a pipeline and has no jobs.")
     level: Any = document
     for part in key.split(".")[:-1]:
         level = level.get(part)
@@ -64,6 +56,31 @@ def _check(key: str, document: dict[str, Any]) -> None:
             return
         if not isinstance(level, dict):
             raise InputError(f'--set {key}: "{part}" is {level!r} in the file and has no fields to set.')
+
+
+def _check_node(key: str, document: dict[str, Any], folder: Path) -> None:
+    """Refuse a field that no node has, and an input that the node's component has not: the SDK ignores both."""
+    match key.split("."):
+        case ["jobs", name, field, *rest] if document["jobs"][name].get("type", "command") in KNOWN_NODES:
+            node = document["jobs"][name]
+        case _:
+            return
+    if field not in NODE and field not in node:
+        raise InputError(f'--set {key}: a node has no "{field}"{_did_you_mean(field, NODE)}')
+    known = _component_inputs(node, folder) if field == "inputs" and rest else None
+    if known is not None and rest[0] not in known:
+        raise InputError(
+            f'--set {key}: the component of "{name}" has no input "{rest[0]}"{_did_you_mean(rest[0], known)}'
+        )
+
+
+def _component_inputs(node: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """The inputs of a node's component; None where it is not a file beside the job, but a registered one."""
+    component = node.get("component", node)
+    if isinstance(component, str):
+        path = folder / component.removeprefix("file:")
+        component = read_yaml(path) if path.is_file() else None
+    return component.get("inputs") or {} if isinstance(component, dict) else None
 
 
 def _did_you_mean(word: str, known: Any) -> str:

@@ -1,6 +1,7 @@
 """`azureml-local run`: a job file through the SDK, followed to its end."""
 
 import argparse
+import re
 import signal
 import sys
 from pathlib import Path
@@ -13,20 +14,22 @@ from azureml_local import launcher
 from azureml_local.client import connect, sdk_call
 from azureml_local.errors import InputError
 from azureml_local.home import Home
-from azureml_local.overrides import parse_overrides, read_yaml
+from azureml_local.job_file import read_job
+from azureml_local.overrides import parse_overrides
 from azureml_local.watch import JobState, Watcher, duration, node_table
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # what Azure takes as a model's name
 INTERRUPTED = 130  # the status that shells give a program ended by Ctrl-C
 
 
 def run(options: argparse.Namespace) -> int:
     """Run a job file; the exit status is 0 when it completed."""
     home = Home.choose(options.home)
-    document = read_yaml(options.file)
-    overrides = parse_overrides(options.set, document)
+    document = read_job(options.file)
+    overrides = parse_overrides(options.set, document, options.file.parent)
     registrations = _registrations(options.register, document)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job is cancelled then, too
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -73,6 +76,11 @@ def _registrations(texts: list[str], document: dict[str, object]) -> dict[str, s
         if output not in known:
             raise InputError(
                 f'--register {text}: the job has no output "{output}"; it has {", ".join(known) or "none"}.'
+            )
+        if not MODEL_NAME.fullmatch(model):
+            raise InputError(
+                f'--register {text}: "{model}" cannot be a model\'s name: it takes up to 255 letters, digits, "-", "_" '
+                'and ".", and begins with a letter or a digit.'
             )
         registrations[output] = model
     return registrations

@@ -14,6 +14,7 @@ from pathlib import Path
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
 
 PROBE_SECONDS = 2.0
+LOG = "server.log"  # in the folder of a server
 
 # The server binds every interface by itself. Handed a socket that listens already, the way systemd hands it over
 # (number 3, for the process that LISTEN_PID names), it takes that one and binds nothing.
@@ -39,6 +40,7 @@ class DeploymentSpec:
 class _Server:
     process: ProcessGroup
     port: int
+    folder: Path  # its code, its model and its log
 
 
 class Deployments:
@@ -51,32 +53,34 @@ class Deployments:
         self._groups = Groups()
         self._lock = threading.Lock()
         self._servers: dict[tuple[str, str], _Server] = {}
-        self._starting: set[tuple[str, str]] = set()
+        self._starting: dict[tuple[str, str], _Server | None] = {}  # None: not launched yet, or stopped again
+        self._latest: dict[tuple[str, str], Path] = {}  # the folders of what was started last, also if it failed
 
     def start(self, endpoint: str, deployment: DeploymentSpec) -> None:
         """Serve a deployment, in place of one of the same name, and return when its server answers.
 
-        Raises ServingError when it cannot be served or does not come up.
+        Raises ServingError when it cannot be served or does not come up; what ran before then goes on serving.
         """
         script = _scoring_script(deployment)
         key = (endpoint, deployment.name)
         with self._lock:
             if key in self._starting:
                 raise ServingError(f'deployment "{deployment.name}" is being started already')
-            self._starting.add(key)
+            self._starting[key] = None
         try:
-            self.stop(*key)
             self._serve(key, deployment, script)
         finally:
             with self._lock:
-                self._starting.discard(key)
+                del self._starting[key]
 
     def stop(self, endpoint: str, deployment: str) -> None:
-        """End a deployment's server; one that is not there is left alone."""
+        """End a deployment's server, also one that is starting; one that is not there is left alone."""
+        key = (endpoint, deployment)
         with self._lock:
-            server = self._servers.pop((endpoint, deployment), None)
-        if server:
-            end([server.process])
+            servers = [self._servers.pop(key, None), self._starting.get(key)]
+            if key in self._starting:
+                self._starting[key] = None
+        end(server.process for server in servers if server)
 
     def address(self, endpoint: str, deployment: str) -> str:
         """The server's base URL, `http://127.0.0.1:<port>`; `/score` takes requests, `/` answers when it is healthy.
@@ -88,35 +92,51 @@ class Deployments:
 
     def log(self, endpoint: str, deployment: str) -> str:
         """All that the server has written so far, also after it was stopped or failed to start; empty when unknown."""
-        log = self._log_file(endpoint, deployment)
-        return log.read_text(errors="replace") if log.is_file() else ""
+        with self._lock:
+            folder = self._latest.get((endpoint, deployment))
+        log = folder / LOG if folder else None
+        return log.read_text(errors="replace") if log and log.is_file() else ""
 
     def close(self) -> None:
         """End every server."""
         with self._lock:
-            servers = list(self._servers.values())
+            servers = [*self._servers.values(), *self._starting.values()]
             self._servers.clear()
-        end(server.process for server in servers)
+            self._starting = dict.fromkeys(self._starting)
+        end(server.process for server in servers if server)
         self._groups.close()
 
-    def _folder(self, endpoint: str, deployment: str) -> Path:
-        return self._home / "deployments" / endpoint / deployment
-
-    def _log_file(self, endpoint: str, deployment: str) -> Path:
-        return self._folder(endpoint, deployment) / "server.log"
+    def _new_folder(self, key: tuple[str, str]) -> Path:
+        """An empty one of the deployment's two folders: the one that no running server uses."""
+        with self._lock:
+            running = self._servers.get(key)
+            first, second = (self._home.joinpath("deployments", *key, name) for name in ("a", "b"))
+            folder = self._latest[key] = second if running and running.folder == first else first
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
 
     def _serve(self, key: tuple[str, str], deployment: DeploymentSpec, script: str) -> None:
-        folder = self._folder(*key)
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = self._new_folder(key)
         _lay_out(folder, deployment)
         server = self._start_server(folder, deployment, script)
         with self._lock:
-            self._servers[key] = server
-        problem = self._wait_until_healthy(server)
+            self._starting[key] = server
+        problem = self._wait_until_healthy(server) or self._switch(key, server)
         if problem:
-            self.stop(*key)
-            lines = last_lines(self._log_file(*key))
+            end([server.process])
+            lines = last_lines(folder / LOG)
             raise ServingError(f'deployment "{deployment.name}" {problem}; its log ends with:\n{lines}')
+
+    def _switch(self, key: tuple[str, str], server: _Server) -> str:
+        """Let a server answer for its deployment, and end the one that did so; what went wrong, or nothing."""
+        with self._lock:
+            if self._starting[key] is not server:
+                return "was stopped while it started"
+            replaced = self._servers.get(key)
+            self._servers[key] = server
+        if replaced:
+            end([replaced.process])
+        return ""
 
     def _start_server(self, folder: Path, deployment: DeploymentSpec, script: str) -> _Server:
         variables = inherited_variables(self._home) | deployment.environment_variables
@@ -130,10 +150,10 @@ class Deployments:
                 groups=self._groups,
                 folder=folder / "code",
                 variables=variables,
-                log=folder / "server.log",
+                log=folder / LOG,
                 pass_fds=[listener.fileno()],
             )
-        return _Server(process, port)
+        return _Server(process, port, folder)
 
     def _wait_until_healthy(self, server: _Server) -> str:
         """Ask until the server answers; what went wrong, or nothing."""
