@@ -29,6 +29,7 @@ from bert_distillation.options import (
     option,
     required,
 )
+from bert_distillation.precision import PRECISIONS, resolve_precision
 from bert_distillation.progress import TrainingLog
 from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata
 from bert_distillation.tracking import log_metrics, log_parameters, write_step
@@ -77,7 +78,7 @@ class TrainingConfig:
             raise InputError(f"adam_beta1 and adam_beta2 must be below 1, got {self.adam_beta1} and {self.adam_beta2}.")
         if not self.max_grad_norm > 0:
             raise InputError(f"max_grad_norm must be above 0, got {self.max_grad_norm}.")
-        check_choice(self, "mixed_precision", ("auto", "no", "fp16", "bf16"))
+        check_choice(self, "mixed_precision", PRECISIONS)
 
 
 NOT_SHAPING = {"logging_steps", "checkpointing_steps", "keep_checkpoints", "dataloader_workers"}
@@ -149,14 +150,9 @@ def report_held_out_loss(
 
 def make_accelerator(mixed_precision: str) -> Accelerator:
     """The devices and processes of this run, in the precision that the hardware has."""
-    if mixed_precision == "auto":
-        mixed_precision = "no"
-        if torch.cuda.is_available():
-            mixed_precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
-    if mixed_precision == "fp16" and not torch.cuda.is_available():
-        raise InputError("mixed_precision fp16 needs a GPU; give bf16 or no on a CPU.")
+    precision = resolve_precision(mixed_precision)
     # Without `cpu`, accelerate looks for no other processes on a machine that has no accelerator.
-    return Accelerator(mixed_precision=mixed_precision, cpu=not torch.accelerator.is_available())
+    return Accelerator(mixed_precision=precision, cpu=not torch.accelerator.is_available())
 
 
 def train(
