@@ -1,5 +1,6 @@
 """Fine-tune a model on one GLUE task, score it with the task's official metrics and keep its predictions."""
 
+import gc
 import inspect
 import sys
 import time
@@ -107,6 +108,12 @@ def finetune(config: FinetuneConfig) -> None:
         save_classifier(config, model, tokenizer)
         write_metrics(config, splits, results, len(train_set), train_seconds)
     if torch.distributed.is_initialized():
+        # The wrapped model must go before its process group: freed after it, gloo's threads at times never end.
+        trainer.accelerator.free_memory()
+        trainer.model_wrapped = model
+        del trainer
+        gc.collect()
+        torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
 
