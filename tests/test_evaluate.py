@@ -189,7 +189,7 @@ def test_a_folder_with_the_name_of_a_file_is_passed_over(tmp_path: Path):
     ("settings", "message"),
     [
         ({"batch_size": 65537}, "batch_size must be at most 65536, got 65537"),
-        ({"batch_size": 0}, "batch_size must be a number of at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"seed": -1}, "seed must be between 0 and 4294967295, got -1"),
         ({"seed": 2**32}, "seed must be between 0 and 4294967295, got 4294967296"),
     ],

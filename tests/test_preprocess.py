@@ -248,12 +248,12 @@ def test_a_corpus_of_headings_alone_is_refused(inputs, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_seq_length": 7}, "max_seq_length must be a number of at least 8, got 7"),
+        ({"max_seq_length": 7}, "max_seq_length must be at least 8, got 7"),
         ({"max_seq_length": 513}, "max_seq_length must be at most 512, the most that the model reads, got 513"),
         ({"held_out_fraction": 1.0}, "held_out_fraction must be at least 0 and below 1, got 1.0"),
         ({"held_out_fraction": float("nan")}, "held_out_fraction must be at least 0 and below 1, got nan"),
-        ({"num_workers": -1}, "num_workers must be a number of at least 0, got -1"),
-        ({"sentences_per_document": 0}, "sentences_per_document must be a number of at least 1, got 0"),
+        ({"num_workers": -1}, "num_workers must be at least 0, got -1"),
+        ({"sentences_per_document": 0}, "sentences_per_document must be at least 1, got 0"),
         ({"seed": 2**32}, "seed must be between 0 and 4294967295, got 4294967296"),
         ({"held_out": Path("sequences")}, r"sequences \(sequences\) and held_out \(sequences\) overlap"),
         ({"test_data": Path("sequences/test")}, r"sequences \(sequences\) and test_data \(sequences/test\) overlap"),

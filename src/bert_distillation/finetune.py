@@ -76,11 +76,10 @@ class FinetuneConfig:
         check_choice(self, "mixed_precision", PRECISIONS)
         check_at_least(self, 1, "per_device_train_batch_size", "per_device_eval_batch_size")
         check_at_least(self, 8, "max_seq_length")
-        check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay")
+        check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay", "num_train_epochs")
         check_share(self, "warmup_ratio")
         if not self.num_train_epochs > 0:
             raise InputError(f"num_train_epochs must be above 0, got {self.num_train_epochs}.")
-        check_at_least(self, 0, "num_train_epochs")
         check_seed(self)
         check_outputs(self, "classifier", "metrics")
 
