@@ -45,7 +45,6 @@ def component(command: str, *inputs: Port, outputs: tuple[Port, ...] = (), code:
         version="1",
         command=command,
         code=code,
-        environment="none",
         inputs={one.name: one for one in inputs},
         outputs={one.name: one for one in outputs},
     )

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from azureml_local import cli, overrides
 from azureml_local.client import sdk_call
-from azureml_local.environment import CLIENT_VARIABLES, Addresses
+from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.invoke_command import MODEL_STATUS, listing, refusal

@@ -10,7 +10,7 @@ import pytest
 
 from azureml_local.engine import Engine, JobChange
 from azureml_local.runs import Runs
-from azureml_local.spec import Data, Distribution, Node, Pipeline, Port, SpecError
+from azureml_local.spec import Data, Distribution, Node, Output, Pipeline, Port, SpecError
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline, until
 
 
@@ -99,8 +99,12 @@ def test_python_is_the_interpreter_of_the_workspace(run: Callable, heard: Heard)
 def test_a_file_output_is_a_file_and_a_folder_output_a_folder(run: Callable, heard: Heard) -> None:
     outputs = (FOLDER, Port(name="table", type="uri_file"))
     made = component("test -d ${{outputs.out}} && echo 1 > ${{outputs.table}}", outputs=outputs)
-    node = Node(name="n", job_name="kinds-n", component=made, outputs={"table": "${{parent.outputs.table}}"})
-    whole = Pipeline(name="kinds", experiment_name="trials", nodes={"n": node}, outputs={"table": outputs[1]})
+    node = Node(
+        name="n", job_name="kinds-n", component=made, outputs={"table": Output(target="${{parent.outputs.table}}")}
+    )
+    whole = Pipeline(
+        name="kinds", experiment_name="trials", nodes={"n": node}, outputs={"table": Output(type="uri_file")}
+    )
     change = run(whole)
     assert change.outputs["table"].read_text() == "1\n"
     assert heard.last("kinds-n").outputs["out"].is_dir()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from azureml_local.expressions import command_line, references, substitute, whole_reference
 from azureml_local.plan import plan
-from azureml_local.spec import Component, Data, Distribution, Node, Pipeline, Port, SpecError
+from azureml_local.spec import Component, Data, Distribution, Node, Output, Pipeline, Port, SpecError
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_characters="${}[]", exclude_categories=["Cs"]), max_size=20)
@@ -25,7 +25,6 @@ def component(command: str, *inputs: Port, outputs: tuple[Port, ...] = ()) -> Co
         version="1",
         command=command,
         code=None,
-        environment="none",
         inputs={one.name: one for one in inputs},
         outputs={one.name: one for one in outputs},
     )
@@ -174,8 +173,8 @@ def test_outputs_lie_in_the_folder_of_their_job_and_are_what_the_next_node_reads
 
 def test_pipeline_outputs_are_the_outputs_of_the_nodes_bound_to_them() -> None:
     made = component("write ${{outputs.out}}", outputs=(port("out", "uri_folder"),))
-    first = replace(node("first", made), outputs={"out": "${{parent.outputs.model}}"})
-    whole = replace(pipeline(first), outputs={"model": port("model", "uri_folder")})
+    first = replace(node("first", made), outputs={"out": Output(target="${{parent.outputs.model}}")})
+    whole = replace(pipeline(first), outputs={"model": Output(type="uri_folder")})
     assert plan(whole, Path("/jobs")).outputs == {"model": Path("/jobs/job-first/outputs/out")}
     with pytest.raises(SpecError, match=r'output "out" is bound to .*which the pipeline does not have'):
         plan(pipeline(first), Path("/jobs"))

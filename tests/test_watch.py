@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from azureml_local import watch
-from azureml_local.environment import Addresses
+from azureml_local.connection import Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.watch import JobState, NodeState, Watcher, duration

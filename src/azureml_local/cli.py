@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from azureml_local import deploy_command, invoke_command, launcher, run_command
-from azureml_local.environment import Addresses, client_environment, shell_exports
+from azureml_local.connection import Addresses, client_environment, shell_exports
 from azureml_local.errors import InputError
 from azureml_local.home import HOME_VARIABLE, Home
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE

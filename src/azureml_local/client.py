@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from azureml_local.environment import Addresses, client_environment
+from azureml_local.connection import Addresses, client_environment
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.sdk_messages import sentence

@@ -40,12 +40,12 @@ class Command:
     def prepare(self) -> None:
         """Make the job's folders: a copy of the code of its own, the outputs and the logs."""
         task, work = self._task, self._task.folder / "work"
-        if task.node.component.code:
-            shutil.copytree(task.node.component.code, work, dirs_exist_ok=True)
+        if task.component.code:
+            shutil.copytree(task.component.code, work, dirs_exist_ok=True)
         for folder in (work / "outputs", work / "logs", task.folder / "outputs", task.log_folder / "user_logs"):
             folder.mkdir(parents=True, exist_ok=True)
         for name, path in task.outputs.items():
-            if task.node.component.outputs[name].type != "uri_file":
+            if task.component.outputs[name].type != "uri_file":
                 path.mkdir(exist_ok=True)
         self._describe()
 
@@ -116,10 +116,10 @@ class Command:
         return f'node "{self._task.node.name}" failed: {process} {how}{wrote}'
 
     def _describe(self) -> None:
-        component = self._task.node.component
+        component = self._task.component
         lines = [
             f"component:    {component.name}:{component.version}",
-            f"environment:  {component.environment} (run by {sys.executable})",
+            f"environment:  {component.environment.name} (run by {sys.executable})",
             f"processes:    {self._task.process_count}",
             f"command:      {self._task.command}",
         ]
@@ -153,7 +153,7 @@ def job_variables(task: Task, pipeline: Pipeline, home: Path, tracking_uri: str,
         "MLFLOW_RUN_ID": task.node.job_name,
         "MLFLOW_EXPERIMENT_NAME": pipeline.experiment_name,
     }
-    asked = task.node.component.environment_variables | task.node.environment_variables
+    asked = task.component.environment_variables | task.node.environment_variables
     speed = SPEED | {"OMP_NUM_THREADS": str(threads)}
     return speed | inherited_variables(home) | asked | identity | machine | tracking
 

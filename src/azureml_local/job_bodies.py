@@ -6,7 +6,18 @@ from uuid import uuid4
 
 from azureml_local.arm_ids import short_name
 from azureml_local.assets import Assets
-from azureml_local.spec import Component, Data, Distribution, Node, Pipeline, Port, SpecError, Value
+from azureml_local.spec import (
+    Component,
+    Data,
+    Distribution,
+    Environment,
+    Node,
+    Output,
+    Pipeline,
+    Port,
+    SpecError,
+    Value,
+)
 
 Json = dict[str, Any]
 
@@ -38,7 +49,7 @@ def _pipeline(name: str, properties: Json, assets: Assets) -> Pipeline:
         experiment_name=properties.get("experimentName") or "Default",
         display_name=properties.get("displayName") or name,
         inputs=_inputs(properties.get("inputs"), "", assets),
-        outputs=_outputs(properties.get("outputs")),
+        outputs={name: Output(type=port.type) for name, port in _outputs(properties.get("outputs")).items()},
         nodes={node: _node(node, body, assets) for node, body in nodes.items()},
         continue_on_step_failure=bool(settings.get("continue_on_step_failure")),
     )
@@ -52,7 +63,11 @@ def _node(name: str, body: Json, assets: Assets) -> Node:
         job_name=str(uuid4()),
         component=_component(f'node "{name}"', str(body.get("componentId")), assets),
         inputs={key: value for key, value in _inputs(body.get("inputs"), name, assets).items() if value is not None},
-        outputs={key: output["value"] for key, output in (body.get("outputs") or {}).items() if "value" in output},
+        outputs={
+            key: Output(target=output["value"])
+            for key, output in (body.get("outputs") or {}).items()
+            if "value" in output
+        },
         distribution=_distribution(body.get("distribution")),
         environment_variables=_texts(body.get("environment_variables")),
         display_name=body.get("display_name") or name,
@@ -69,7 +84,7 @@ def _command_job(name: str, properties: Json, assets: Assets) -> Pipeline:
         version="1",
         command=properties["command"],
         code=_code(properties.get("codeId"), assets),
-        environment=short_name(properties.get("environmentId") or ""),
+        environment=Environment(name=short_name(properties.get("environmentId") or "")),
         inputs={key: port for key, port in ports.items() if key in inputs},
         outputs=_outputs(properties.get("outputs")),
     )
@@ -99,7 +114,7 @@ def _component(where: str, reference: str, assets: Assets) -> Component:
         version=found.version,
         command=body["command"],
         code=_code(body.get("code"), assets),
-        environment=short_name(body.get("environment") or ""),
+        environment=Environment(name=short_name(body.get("environment") or "")),
         inputs={name: _port(name, port) for name, port in (body.get("inputs") or {}).items()},
         outputs={name: _port(name, port) for name, port in (body.get("outputs") or {}).items()},
         distribution=_distribution(body.get("distribution")),

@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from azureml_local.environment import CLIENT_VARIABLES, Addresses, is_held, metadata_url
+from azureml_local.connection import CLIENT_VARIABLES, Addresses, is_held, metadata_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 

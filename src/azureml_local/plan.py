@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from azureml_local.expressions import command_line, did_you_mean, key_for, references, substitute, whole_reference
-from azureml_local.spec import Data, Distribution, Node, Pipeline, Port, SpecError, Value
+from azureml_local.spec import Component, Data, Distribution, Node, Pipeline, Port, SpecError, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,7 @@ class Task:
     """A node with nothing left to look up."""
 
     node: Node
+    component: Component
     folder: Path  # the job's own
     needs: frozenset[str]  # the nodes whose outputs it reads
     command: str
@@ -69,17 +70,20 @@ class _Binder:
 
     def task(self, node: Node) -> Task:
         self._check_names(node)
+        component = node.component
+        assert isinstance(component, Component)
         outputs = {name: self._output(node, name) for name in node.component.outputs}
         values: dict[str, str | None] = {f"outputs.{name}": str(path) for name, path in outputs.items()}
         for port in node.component.inputs.values():
             values[f"inputs.{port.name}"] = self._input(node, port)
         try:
-            command = command_line(node.component.command, values)
+            command = command_line(component.command, values)
         except SpecError as error:
             raise SpecError(f'node "{node.name}", command: {error}') from None
-        distribution = node.distribution or node.component.distribution
+        distribution = node.distribution or component.distribution
         return Task(
             node=node,
+            component=component,
             folder=self._jobs / node.job_name,
             needs=self._needs(node),
             command=command,
@@ -92,7 +96,9 @@ class _Binder:
         """Pipeline output -> the path that the node bound to it writes."""
         bound: dict[str, Path] = {}
         for node in self._pipeline.nodes.values():
-            for name, target in node.outputs.items():
+            for name, bound_to in node.outputs.items():
+                if not (target := bound_to.target):
+                    continue
                 where = f'node "{node.name}", output "{name}"'
                 output = self._pipeline_output(target, where)
                 if output in bound:

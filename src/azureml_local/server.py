@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from azureml_local.certificates import server_certificate
-from azureml_local.environment import Addresses, held
+from azureml_local.connection import Addresses, held
 from azureml_local.home import Home
 from azureml_local.identity import identity_app
 from azureml_local.rest.app import create_app

@@ -1,9 +1,10 @@
-"""The one model of a job, between the REST bodies that describe it and the engine that runs it.
+"""The one model of a job, between what describes it (REST bodies, YAML files) and the engine that runs it.
 
 Values are the text that goes into a command line; data are paths. `${{...}}` stays in the text until the engine binds
 it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ RESOURCE_GROUP = "local"
 WORKSPACE = "local"
 
 DATA_TYPES = frozenset({"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"})
+FILE_TYPES = frozenset({"uri_file"})
 
 
 class SpecError(ValueError):
@@ -26,11 +28,25 @@ class Port:
     type: str  # "string", "integer", "number", "boolean", or one of DATA_TYPES
     optional: bool = False
     default: str | None = None
+    minimum: str | None = None  # of an integer or a number
+    maximum: str | None = None
+    choices: tuple[str, ...] = ()  # what a string may be; empty for any
 
     @property
     def is_data(self) -> bool:
         """Whether a path is bound to it, and not a literal."""
         return self.type in DATA_TYPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a job says of one of its outputs: whose it is, where it lies, and as what it is registered."""
+
+    target: str = ""  # `${{parent.outputs.x}}` where it is an output of the pipeline around it
+    type: str = ""  # one of DATA_TYPES, where the job gives one
+    path: str = ""  # the address asked for, with Azure's `${{name}}` in it; empty for the default place
+    asset_name: str = ""  # the data asset that it becomes when the job has completed
+    asset_version: str = ""  # empty: the next one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +58,22 @@ class Distribution:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a job asks to run in."""
+
+    name: str = ""  # name:version, or an address in a registry
+    image: str = ""  # a container image
+    conda: str = ""  # the text of its conda file, YAML or JSON; empty where it has none
+    dockerfile: str = ""  # where its image is built from one: the file's name in the build context
+    build_context: Path | None = None  # the folder of the Dockerfile, where it is on this machine
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it belongs to a registry, and nothing is known of it here."""
+        return "/registries/" in self.name or self.name.startswith("azureml://registries/")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Component:
     """One command with its interface and its code."""
 
@@ -49,13 +81,40 @@ class Component:
     version: str
     command: str
     code: Path | None  # the snapshot's folder
-    environment: str  # the environment's id or name, for the log
+    environment: Environment = Environment()
     inputs: dict[str, Port] = field(default_factory=dict)
     outputs: dict[str, Port] = field(default_factory=dict)
     distribution: Distribution | None = None
     environment_variables: dict[str, str] = field(default_factory=dict)
     is_deterministic: bool = True
     display_name: str = ""
+    digest: str = ""  # of all that was sent as its definition, its code's content included
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """A pipeline component: nodes behind an interface of their own."""
+
+    name: str
+    version: str
+    inputs: dict[str, Port] = field(default_factory=dict)
+    outputs: dict[str, Port] = field(default_factory=dict)
+    nodes: "dict[str, Node]" = field(default_factory=dict)
+    display_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Many trials of one command; the best of them gives the node its outputs."""
+
+    search_space: dict[str, tuple[str, tuple[str, ...]]]  # input -> kind of distribution, its numbers or choices
+    sampling: str  # random or grid
+    seed: int | None
+    primary_metric: str
+    maximize: bool
+    max_trials: int
+    max_concurrent: int
+    trial_timeout: float | None = None  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +133,13 @@ class Node:
 
     name: str
     job_name: str
-    component: Component
+    component: Component | Graph
     inputs: dict[str, Value] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)  # output name -> "${{parent.outputs.x}}" where bound
+    outputs: dict[str, Output] = field(default_factory=dict)
     distribution: Distribution | None = None  # overrides the component's
     environment_variables: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None  # seconds
+    sweep: Sweep | None = None
     display_name: str = ""
 
 
@@ -89,7 +150,18 @@ class Pipeline:
     name: str
     experiment_name: str
     inputs: dict[str, Value | None] = field(default_factory=dict)  # None: declared, optional and not given
-    outputs: dict[str, Port] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     display_name: str = ""
     continue_on_step_failure: bool = False
+    force_rerun: bool = False
+    timeout: float | None = None  # seconds
+
+
+def all_nodes(nodes: dict[str, Node], around: str = "") -> Iterator[tuple[str, Node]]:
+    """Every node with its full name, as in `train.fit`; a graph comes before the nodes in it."""
+    for name, node in nodes.items():
+        full_name = f"{around}{name}"
+        yield full_name, node
+        if isinstance(node.component, Graph):
+            yield from all_nodes(node.component.nodes, f"{full_name}.")

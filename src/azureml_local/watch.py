@@ -18,7 +18,7 @@ from azureml_local.arm_ids import WORKSPACE_ID
 from azureml_local.assets import OUTPUT_PATH
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE
 from azureml_local.changes import FINAL
-from azureml_local.environment import Addresses
+from azureml_local.connection import Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret

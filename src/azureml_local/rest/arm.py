@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from azureml_local.arm_ids import CLOUD, LOCATION, PROVIDER, WORKSPACE_ID, resource_id
 from azureml_local.blobs import DATASTORES
-from azureml_local.environment import METADATA_PATH
+from azureml_local.connection import METADATA_PATH
 from azureml_local.identity import TENANT
 from azureml_local.rest.bodies import Json, page
 from azureml_local.rest.context import Base, Here, signed
