@@ -167,7 +167,7 @@ def test_cores_are_shared_by_the_processes_that_run_together(
     run: Callable, heard: Heard, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("azureml_local.pipeline_run.cores", lambda: 6)
+    monkeypatch.setattr("azureml_local.shop.cores", lambda: 6)
     show = "echo $OMP_NUM_THREADS; until [ -e {}/jobs/sharing-{}/logs/user_logs/{} ]; do sleep 0.02; done"
     a = component(show.format(home, "b", "std_log.txt"), outputs=(FOLDER,))
     b = component(show.format(home, "a", "std_log_process_0.txt"), outputs=(FOLDER,))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azureml_local.binding import plan
 from azureml_local.expressions import command_line, references, substitute, whole_reference
-from azureml_local.plan import plan
 from azureml_local.spec import Component, Data, Distribution, Node, Output, Pipeline, Port, SpecError
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)

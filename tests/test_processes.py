@@ -44,6 +44,14 @@ def test_children_end_with_the_command(groups: Groups, tmp_path: Path) -> None:
     assert not alive("sleep 980.125")
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not show environments")
+def test_a_process_that_left_for_a_session_of_its_own_ends_as_well(groups: Groups, tmp_path: Path) -> None:
+    process = start("setsid sleep 978.125 & setsid nohup bash -c 'sleep 978.25 & exit 0'; wait", groups, tmp_path)
+    until(lambda: alive("sleep 978.125") and alive("sleep 978.25"))
+    end([process])
+    assert not alive("sleep 978.")
+
+
 def test_a_command_may_use_its_grace_to_tidy_up(groups: Groups, tmp_path: Path) -> None:
     process = start(
         "trap 'sleep 0.1; echo saved; exit 5' TERM; echo ready; while :; do sleep 0.01; done", groups, tmp_path
@@ -57,7 +65,7 @@ def test_a_command_may_use_its_grace_to_tidy_up(groups: Groups, tmp_path: Path) 
 def test_ending_what_has_ended_does_nothing(groups: Groups, tmp_path: Path) -> None:
     process = start("exit 3", groups, tmp_path)
     assert process.wait() == 3
-    assert not signal_group(process.group, 0)
+    assert not signal_group(process.group.number, 0)
     end([process])
 
 

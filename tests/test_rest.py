@@ -129,10 +129,10 @@ def test_what_is_not_spoken_is_named(client: TestClient, path: str):
 
 
 def test_jobs_of_other_types_are_not_spoken(client: TestClient):
-    reply = client.put(resource_id("jobs", "sweep"), json={"properties": {"jobType": "Sweep"}})
+    reply = client.put(resource_id("jobs", "automl"), json={"properties": {"jobType": "AutoML"}})
     assert reply.status_code == 501
-    assert 'jobs of type "Sweep"' in reply.json()["error"]["message"]
-    assert client.get(resource_id("jobs", "sweep")).status_code == 404
+    assert 'jobs of type "AutoML"' in reply.json()["error"]["message"]
+    assert client.get(resource_id("jobs", "automl")).status_code == 404
 
 
 def test_there_is_one_workspace(client: TestClient):

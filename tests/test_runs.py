@@ -30,8 +30,8 @@ def client(uri: str) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(uri)
 
 
-def test_a_run_has_the_job_name_as_its_id(runs: Runs, client: mlflow.MlflowClient) -> None:
-    runs.create("calm_river_0123456789", "trials", "distill", parent="the-pipeline")
+def test_a_run_has_the_job_name_as_its_id(runs: Runs, client: mlflow.MlflowClient, tmp_path: Path) -> None:
+    runs.create("calm_river_0123456789", "trials", "distill", tmp_path, parent="the-pipeline")
     run = client.get_run("calm_river_0123456789")
     assert run.info.status == "RUNNING"
     assert run.info.run_name == "distill"
@@ -42,9 +42,11 @@ def test_a_run_has_the_job_name_as_its_id(runs: Runs, client: mlflow.MlflowClien
 @pytest.mark.parametrize(
     ("job_status", "run_status"), [("Completed", "FINISHED"), ("Failed", "FAILED"), ("Canceled", "KILLED")]
 )
-def test_a_run_ends_as_its_job_did(runs: Runs, client: mlflow.MlflowClient, job_status: str, run_status: str) -> None:
+def test_a_run_ends_as_its_job_did(
+    runs: Runs, client: mlflow.MlflowClient, tmp_path: Path, job_status: str, run_status: str
+) -> None:
     name = f"job-{job_status}"
-    runs.create(name, "trials", name)
+    runs.create(name, "trials", name, tmp_path)
     runs.finish(name, job_status)
     run = client.get_run(name)
     assert run.info.status == run_status
@@ -52,7 +54,7 @@ def test_a_run_ends_as_its_job_did(runs: Runs, client: mlflow.MlflowClient, job_
 
 
 def test_a_run_takes_metrics_and_artifacts(runs: Runs, client: mlflow.MlflowClient, tmp_path: Path) -> None:
-    runs.create("logging", "trials", "logging")
+    runs.create("logging", "trials", "logging", tmp_path / "artifacts")
     (tmp_path / "figure.txt").write_text("a curve")
     client.log_metric("logging", "loss", 0.5, step=3)
     client.log_artifact("logging", str(tmp_path / "figure.txt"))
@@ -60,9 +62,26 @@ def test_a_run_takes_metrics_and_artifacts(runs: Runs, client: mlflow.MlflowClie
     assert [file.path for file in client.list_artifacts("logging")] == ["figure.txt"]
 
 
-def test_runs_of_one_experiment_share_it_and_others_do_not(runs: Runs, client: mlflow.MlflowClient) -> None:
+def test_a_copy_has_the_parameters_and_every_point_of_the_curves(
+    runs: Runs, client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    for name in ("first", "again"):
+        runs.create(name, "trials", name, tmp_path)
+    client.log_param("first", "seed", 1)
+    for step, loss in enumerate((0.5, 0.25)):
+        client.log_metric("first", "loss", loss, step=step)
+    runs.copy("first", "again")
+    assert client.get_run("again").data.params == {"seed": "1"}
+    assert [(point.step, point.value) for point in client.get_metric_history("again", "loss")] == [(0, 0.5), (1, 0.25)]
+    assert runs.metric("again", "loss") == 0.25
+    assert runs.metric("again", "accuracy") is None
+
+
+def test_runs_of_one_experiment_share_it_and_others_do_not(
+    runs: Runs, client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
     for name, experiment in (("a", "one"), ("b", "one"), ("c", "two")):
-        runs.create(name, experiment, name)
+        runs.create(name, experiment, name, tmp_path)
     a, b, c = (client.get_run(name).info.experiment_id for name in "abc")
     assert a == b != c
 
@@ -70,8 +89,8 @@ def test_runs_of_one_experiment_share_it_and_others_do_not(runs: Runs, client: m
 def test_runs_that_died_with_a_workspace_have_failed_when_it_starts_again(
     uri: str, runs: Runs, client: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
-    runs.create("died", "trials", "died")
-    runs.create("ended", "trials", "ended")
+    runs.create("died", "trials", "died", tmp_path)
+    runs.create("ended", "trials", "ended", tmp_path)
     runs.finish("ended", "Canceled")
     own = client.create_run(client.get_run("died").info.experiment_id).info.run_id  # a notebook's, say: it lives on
     Runs(uri, tmp_path).prepare()

@@ -1,14 +1,17 @@
 """Versioned assets in the store: codes, environments, components, data and models, and where their files lie."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from azureml_local.arm_ids import parse_versioned, short_name
 from azureml_local.blobs import BLOBSTORE, DATASTORES, BlobPathError, Blobs
+from azureml_local.expressions import substitute
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
 from azureml_local.store import Resource, Store
 
+MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 KINDS = ("codes", "environments", "components", "data", "models")
 # Azure's default place for an output in the datastore workspaceblobstore.
 OUTPUT_PATH = "azureml/{job}/{output}"
@@ -63,6 +66,44 @@ class Assets:
             raise SpecError(f"There is nothing at {uri}.")
         return path.resolve()
 
+    def place(self, uri: str, names: Mapping[str, str]) -> Path:
+        """Where an output goes that shall lie at a datastore's address; it need not be there yet.
+
+        names: what `${{name}}` and `${{output_name}}` stand for. Raises SpecError for any other kind of address.
+        """
+        known = {"default_datastore": next(iter(DATASTORES)), **names}
+        address = substitute(uri, lambda name: known.get(name, "${{" + name + "}}"))
+        match = _DATASTORE_URI.fullmatch(address)
+        if not match or "${{" in address:
+            raise SpecError(
+                f"{uri} is not a place in a datastore; expected azureml://datastores/workspaceblobstore/paths/<path>, "
+                "in which ${{name}} is the job's name"
+            )
+        try:
+            return self._blobs.path(DATASTORES.get(match["datastore"], match["datastore"]), match["path"].strip("/"))
+        except BlobPathError as error:
+            raise SpecError(str(error)) from error
+
+    def check_free(self, data_type: str, name: str, version: str) -> None:
+        """Raise SpecError where an output cannot become this version, for it is there already."""
+        kind = kind_of(data_type)
+        if self._store.get(kind, name, version):
+            raise SpecError(
+                f"the {kind.removesuffix('s')} asset {name}:{version} is there already: give another version, or none "
+                "for the next one"
+            )
+
+    def register(self, data_type: str, name: str, version: str, uri: str) -> Resource:
+        """Make an output a data or a model asset; version: empty for the next one."""
+        kind = kind_of(data_type)
+        version = version or self.next_version(kind, name)
+        said: dict[str, object] = {"tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
+        if kind == "models":
+            said |= {"modelUri": uri, "modelType": data_type, "flavors": {}}
+        else:
+            said |= {"dataUri": uri, "dataType": data_type or "uri_folder"}
+        return self._store.put(kind, name, version, {"properties": {**said, "provisioningState": "Succeeded"}})
+
     def settle(self, uri: str) -> str:
         """The address of a model as Azure keeps it: an output of a job becomes its path in the datastore.
 
@@ -94,6 +135,11 @@ class Assets:
         if parsed:
             raise SpecError(f"The local workspace has no {parsed[0] or 'data or model'} {short_name(uri)}.")
         return None
+
+
+def kind_of(data_type: str) -> str:
+    """The kind of the asset that data of a type become."""
+    return "models" if data_type in MODEL_TYPES else "data"
 
 
 def output_address(job: str, output: str, path: Path, below: str = "") -> str:

@@ -28,6 +28,9 @@ class JobChange:
     error: str | None = None  # a sentence, with the last lines of the log where there is one
     outputs: dict[str, Path] = field(default_factory=dict)  # those that are there
     log_folder: Path | None = None  # a file's path in it is Azure's name for the log, as in user_logs/std_log.txt
+    reused: str | None = None  # the earlier job whose outputs it has, where it was not run
+    reused_root: str | None = None  # the pipeline job of that one
+    warnings: tuple[str, ...] = ()  # what may be wrong with the place that it runs in, a sentence each
 
 
 class Listener(Protocol):
@@ -66,10 +69,12 @@ class Journal:
             except Exception:
                 logger.exception("The listener did not take %s", change)
 
-    def end(self, job: str, status: str, error: str | None, outputs: dict[str, Path] | None = None) -> None:
+    def end(
+        self, job: str, status: str, error: str | None, outputs: dict[str, Path] | None = None, **changes: Any
+    ) -> None:
         """Report the final status of a job, with those of its outputs that are there."""
         written = {name: path for name, path in (outputs or {}).items() if path.exists()}
-        self.tell(job, status=status, end_time=now(), error=error, outputs=written)
+        self.tell(job, status=status, end_time=now(), error=error, outputs=written, **changes)
 
     def _write(self, change: JobChange) -> None:
         if self._log is None:

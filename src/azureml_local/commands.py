@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 from queue import SimpleQueue
 
-from azureml_local.plan import Task
+from azureml_local.plan import Task, is_default_artifacts
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
-from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Pipeline
+from azureml_local.spec import FILE_TYPES, RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Pipeline
 
 # Measured to help training on CPUs: large tensors are kept by the allocator and not mapped anew each time, and threads
 # that wait for one another sleep: spinning, they take the cores from the nodes beside them (ten times slower).
@@ -28,11 +28,13 @@ SPEED = {
 class Command:
     """A task that runs, is run once, and can be ended from another thread."""
 
-    def __init__(self, task: Task, variables: dict[str, str], groups: Groups) -> None:
-        """`variables` are those that all its processes share, as `job_variables` makes them."""
+    def __init__(self, task: Task, variables: dict[str, str], groups: Groups, timeout: float | None = None) -> None:
+        """`variables` are those that all its processes share, as `job_variables` makes them; `timeout` in seconds."""
         self._task = task
         self._variables = variables
         self._groups = groups
+        self._timeout = timeout
+        self._late = False
         self._lock = threading.Lock()
         self._ended = ""
         self._processes: list[ProcessGroup] = []
@@ -44,8 +46,13 @@ class Command:
             shutil.copytree(task.component.code, work, dirs_exist_ok=True)
         for folder in (work / "outputs", work / "logs", task.folder / "outputs", task.log_folder / "user_logs"):
             folder.mkdir(parents=True, exist_ok=True)
+        for name in ("outputs", "logs"):  # what a job leaves there is found beside its logs, as on Azure
+            _link(task.log_folder / name, work / name)
         for name, path in task.outputs.items():
-            if task.component.outputs[name].type != "uri_file":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if is_default_artifacts(task, name):
+                _link(path, task.log_folder)
+            elif task.component.outputs[name].type not in FILE_TYPES:
                 path.mkdir(exist_ok=True)
         self._describe()
 
@@ -54,21 +61,34 @@ class Command:
 
         Returns Completed, Failed or Canceled, and for the last two a sentence that says why.
         """
+        clock = threading.Timer(self._timeout, self._time_out) if self._timeout else None
         try:
             self._start()
+            if clock:
+                clock.start()
             failure = self._first_failure()
         finally:
+            if clock:
+                clock.cancel()
             end(self._processes)
         with self._lock:
             self._processes = []  # from here on `end` has nothing to end
+            if self._late:
+                return "Failed", self._lateness()
             if self._ended:
-                return "Canceled", f'node "{self._task.node.name}" was ended: {self._ended}'
+                return "Canceled", f'node "{self._task.name}" was ended: {self._ended}'
         return ("Failed", failure) if failure else ("Completed", None)
 
     def end(self, reason: str) -> None:
         """End the processes, or keep them from starting; returns when none is left."""
         with self._lock:
             self._ended = reason
+            processes = self._processes
+        end(processes)
+
+    def _time_out(self) -> None:
+        with self._lock:
+            self._late = not self._ended
             processes = self._processes
         end(processes)
 
@@ -113,7 +133,13 @@ class Command:
         log = self._task.log(rank)
         lines = last_lines(log)
         wrote = f"; its log ends with:\n{lines}" if lines else f" and wrote nothing to {log}"
-        return f'node "{self._task.node.name}" failed: {process} {how}{wrote}'
+        return f'node "{self._task.name}" failed: {process} {how}{wrote}'
+
+    def _lateness(self) -> str:
+        lines = last_lines(self._task.log(0))
+        wrote = f"; its log ends with:\n{lines}" if lines else ""
+        limit = f"{self._timeout:g} s (limits.timeout)"
+        return f'node "{self._task.name}" failed: it took longer than its limit of {limit} and was ended{wrote}'
 
     def _describe(self) -> None:
         component = self._task.component
@@ -134,7 +160,7 @@ def job_variables(task: Task, pipeline: Pipeline, home: Path, tracking_uri: str,
     threads: how many each process should compute with, unless the job says.
     """
     identity = {
-        "AZUREML_RUN_ID": task.node.job_name,
+        "AZUREML_RUN_ID": task.job,
         "AZUREML_ROOT_RUN_ID": pipeline.name,
         "AZUREML_EXPERIMENT_NAME": pipeline.experiment_name,
         "AZUREML_ARM_SUBSCRIPTION": SUBSCRIPTION,
@@ -150,7 +176,7 @@ def job_variables(task: Task, pipeline: Pipeline, home: Path, tracking_uri: str,
     }
     tracking = {
         "MLFLOW_TRACKING_URI": tracking_uri,
-        "MLFLOW_RUN_ID": task.node.job_name,
+        "MLFLOW_RUN_ID": task.job,
         "MLFLOW_EXPERIMENT_NAME": pipeline.experiment_name,
     }
     asked = task.component.environment_variables | task.node.environment_variables
@@ -161,6 +187,11 @@ def job_variables(task: Task, pipeline: Pipeline, home: Path, tracking_uri: str,
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _link(link: Path, target: Path) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
 
 
 def _rendezvous(variables: dict[str, str]) -> dict[str, str]:

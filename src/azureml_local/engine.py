@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from azureml_local.binding import plan
 from azureml_local.changes import JobChange, Listener
 from azureml_local.commands import cores
-from azureml_local.pipeline_run import PipelineRun, Shop, Slots
-from azureml_local.plan import plan
+from azureml_local.pipeline_run import PipelineRun
+from azureml_local.plan import Plan
 from azureml_local.processes import Groups
+from azureml_local.reuse import Reuse
 from azureml_local.runs import Runs
-from azureml_local.spec import Data, Pipeline, SpecError
+from azureml_local.shop import Shop, Slots
+from azureml_local.spec import Data, Pipeline, SpecError, all_nodes
 
 __all__ = ["Engine", "JobChange", "Listener"]
 
@@ -35,6 +38,7 @@ class Engine:
             home=home,
             tracking_uri=tracking_uri,
             runs=Runs(tracking_uri, home / "artifacts"),
+            reuse=Reuse(home / "reuse"),
             groups=Groups(),
             slots=slots,
             workers=ThreadPoolExecutor(slots.count, thread_name_prefix="node"),
@@ -44,13 +48,20 @@ class Engine:
         self._preparing = threading.Thread(target=self._shop.runs.prepare, daemon=True)
         self._preparing.start()
 
-    def submit(self, pipeline: Pipeline) -> None:
-        """Start a pipeline in the background; it and its nodes are reported as NotStarted before this returns.
+    def plan(self, pipeline: Pipeline) -> Plan:
+        """What a pipeline comes down to.
 
-        Raises SpecError, naming node and field, for a pipeline that cannot be run as written; nothing is reported then.
+        Raises SpecError, naming node and field, for a pipeline that cannot be run as written.
         """
         _check_data(pipeline)
-        run = PipelineRun(pipeline, plan(pipeline, self._shop.home / "jobs"), self._shop, self._listener)
+        return plan(pipeline, self._shop.home / "jobs")
+
+    def submit(self, pipeline: Pipeline, planned: Plan | None = None) -> None:
+        """Start a pipeline in the background; it and its nodes are reported as NotStarted before this returns.
+
+        planned: its plan, where it has been made already. Raises SpecError as `plan` does; nothing is reported then.
+        """
+        run = PipelineRun(pipeline, planned or self.plan(pipeline), self._shop, self._listener)
         thread = threading.Thread(target=self._run, args=(pipeline.name, run), name=pipeline.name, daemon=True)
         with self._lock:
             if pipeline.name in self._running:
@@ -71,7 +82,7 @@ class Engine:
         with self._lock:
             everything = list(self._running.values())
         for running in everything:
-            running.run.cancel()
+            running.run.cancel("the local workspace was ended")
         for running in everything:
             running.thread.join()
         self._shop.workers.shutdown()
@@ -89,8 +100,8 @@ class Engine:
 def _check_data(pipeline: Pipeline) -> None:
     """Data that a pipeline starts from must be there; what its nodes write is not there yet."""
     given = {f'input "{name}"': value for name, value in pipeline.inputs.items()}
-    for node in pipeline.nodes.values():
-        given |= {f'node "{node.name}", input "{name}"': value for name, value in node.inputs.items()}
+    for name, node in all_nodes(pipeline.nodes):
+        given |= {f'node "{name}", input "{key}"': value for key, value in node.inputs.items()}
     for where, value in given.items():
         if isinstance(value, Data) and not value.path.exists():
             raise SpecError(f"{where}: there is nothing at {value.path}")

@@ -1,7 +1,9 @@
-"""Ends the process groups of a workspace that has died, however it died.
+"""Ends the processes of a workspace that has died, however it died.
 
-Runs beside the workspace as a process of its own. Standard input has a line `+<group>` for each process group that is
-started and `-<group>` for each that has ended; when the workspace is gone the pipe closes, and what is left is ended.
+Runs beside the workspace as a process of its own. Standard input has a line `+<group> <marker>` for each process group
+that is started and `-<group> <marker>` for each that has ended; when the workspace is gone the pipe closes, and what is
+left is ended. The marker is in the environment of every process of the group: one that has left the group for a session
+of its own is found by it, where the system shows environments (/proc).
 """
 
 from __future__ import annotations
@@ -12,9 +14,18 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+MARKER = "AZUREML_LOCAL_GROUP"
 GRACE_SECONDS = 5.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
+
+
+class Group(NamedTuple):
+    """A process group, and what its processes have in their environment."""
+
+    number: int
+    marker: str
 
 
 def signal_group(group: int, number: int) -> bool:
@@ -26,39 +37,69 @@ def signal_group(group: int, number: int) -> bool:
     return True
 
 
-def end_groups(groups: Iterable[int]) -> None:
-    """Ask all groups to end, and kill what is left of them after `GRACE_SECONDS`."""
-    left = [group for group in groups if signal_group(group, signal.SIGTERM)]
+def end_groups(groups: Iterable[Group]) -> None:
+    """Ask all processes of the groups to end, and kill what is left of them after `GRACE_SECONDS`."""
+    groups = list(groups)
+    left = [group for group in groups if signal_group(group.number, signal.SIGTERM)]
+    strays = _strays(groups)
+    _signal_all(strays, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     pause = SHORTEST_PAUSE
-    while left and time.monotonic() < deadline:
+    while (left or strays) and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(1.5 * pause, LONGEST_PAUSE)
-        left = [group for group in left if signal_group(group, 0) and _lives(group)]
+        left = [group for group in left if signal_group(group.number, 0) and _lives(group.number)]
+        strays = {pid for pid in strays if _state(Path(f"/proc/{pid}/stat"))[0] not in {"", "Z", "X"}}
     for group in left:
-        signal_group(group, signal.SIGKILL)
+        signal_group(group.number, signal.SIGKILL)
+    if left or strays:
+        _signal_all(strays | _strays(groups), signal.SIGKILL)
+
+
+def _strays(groups: Iterable[Group]) -> set[int]:
+    """The processes that bear a group's marker and are not in the group."""
+    markers = {f"{MARKER}={group.marker}".encode(): group.number for group in groups}
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            marked = markers.keys() & set(file.read_bytes().split(b"\0"))
+        except OSError:  # another user's, or it has ended meanwhile
+            continue
+        _, group = _state(file.with_name("stat"))
+        if any(markers[marker] != group for marker in marked):
+            found.add(int(file.parent.name))
+    return found
+
+
+def _signal_all(processes: Iterable[int], number: int) -> None:
+    for process in processes:
+        try:
+            os.kill(process, number)
+        except (ProcessLookupError, PermissionError):
+            continue
 
 
 def _lives(group: int) -> bool:
     """Whether a group has more than zombies: in a container, the first process may never collect those left to it."""
-    stats = list(Path("/proc").glob("[0-9]*/stat"))
-    return not stats or any(_state(stat, group) not in {"", "Z", "X"} for stat in stats)
+    states = [_state(stat) for stat in Path("/proc").glob("[0-9]*/stat")]
+    return not states or any(number == group and state not in {"", "Z", "X"} for state, number in states)
 
 
-def _state(stat: Path, group: int) -> str:
-    """The state of a process of this group, as one letter; empty for a process of another group."""
+def _state(stat: Path) -> tuple[str, int]:
+    """The state of a process as one letter, and its group; "" and 0 for one that has ended meanwhile."""
     try:
-        state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
-    except (OSError, ValueError):  # it has ended meanwhile
-        return ""
-    return state if int(process_group) == group else ""
+        state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):
+        return "", 0
+    return state, int(group)
 
 
 def main() -> None:
     """Follow the groups on standard input; end them when it closes."""
-    groups: set[int] = set()
+    groups: set[Group] = set()
     for line in sys.stdin:
-        (groups.add if line.startswith("+") else groups.discard)(int(line[1:]))
+        number, marker = line[1:].split()
+        (groups.add if line.startswith("+") else groups.discard)(Group(int(number), marker))
     end_groups(groups)
 
 

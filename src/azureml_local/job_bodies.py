@@ -1,33 +1,34 @@
 """A job as the SDK sends it -> the pipeline that the engine runs."""
 
-from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from __future__ import annotations
 
-from azureml_local.arm_ids import short_name
+import re
+from dataclasses import replace
+from typing import Any
+
 from azureml_local.assets import Assets
-from azureml_local.spec import (
-    Component,
-    Data,
-    Distribution,
-    Environment,
-    Node,
-    Output,
-    Pipeline,
-    Port,
-    SpecError,
-    Value,
+from azureml_local.component_bodies import Components, NotSpokenError
+from azureml_local.node_bodies import (
+    distribution_of,
+    given_ports,
+    node_outputs,
+    node_values,
+    seconds_of,
+    sweep_of,
+    texts,
+    values,
 )
+from azureml_local.spec import Component, Node, Pipeline, Port, SpecError
 
 Json = dict[str, Any]
 
+__all__ = ["NotSpokenError", "pipeline_of"]
 
-class NotSpokenError(SpecError):
-    """A job that Azure ML runs and the local workspace does not; its text is the thing that is not spoken."""
+_SEARCH_SPACE = re.compile(r"\$\{\{\s*search_space\.([\w-]+)\s*\}\}")
 
 
 def pipeline_of(name: str, properties: Json, assets: Assets) -> Pipeline:
-    """The pipeline that a job's body describes; a command job becomes a pipeline of one node.
+    """The pipeline that a job's body describes; a stand-alone job becomes a pipeline of one node.
 
     Raises SpecError, naming node and field, for a body that cannot be run, and NotSpokenError for what we do not speak.
     """
@@ -35,7 +36,9 @@ def pipeline_of(name: str, properties: Json, assets: Assets) -> Pipeline:
         case "Pipeline":
             return _pipeline(name, properties, assets)
         case "Command":
-            return _command_job(name, properties, assets)
+            return _alone(name, properties, _command_node(name, properties, assets))
+        case "Sweep":
+            return _alone(name, properties, _sweep_node(name, properties, assets))
     raise NotSpokenError(f'jobs of type "{properties.get("jobType")}"')
 
 
@@ -48,133 +51,62 @@ def _pipeline(name: str, properties: Json, assets: Assets) -> Pipeline:
         name=name,
         experiment_name=properties.get("experimentName") or "Default",
         display_name=properties.get("displayName") or name,
-        inputs=_inputs(properties.get("inputs"), "", assets),
-        outputs={name: Output(type=port.type) for name, port in _outputs(properties.get("outputs")).items()},
-        nodes={node: _node(node, body, assets) for node, body in nodes.items()},
-        continue_on_step_failure=bool(settings.get("continue_on_step_failure")),
+        inputs=values(properties.get("inputs"), "", assets),
+        outputs=node_outputs(properties.get("outputs"), "", name, assets),
+        nodes=Components(assets).nodes(nodes),
+        continue_on_step_failure=_is_true(settings.get("continue_on_step_failure")),
+        force_rerun=_is_true(settings.get("force_rerun")),
     )
 
 
-def _node(name: str, body: Json, assets: Assets) -> Node:
-    if body.get("type") != "command":
-        raise NotSpokenError(f'nodes of type "{body.get("type")}" (node "{name}")')
-    return Node(
-        name=name,
-        job_name=str(uuid4()),
-        component=_component(f'node "{name}"', str(body.get("componentId")), assets),
-        inputs={key: value for key, value in _inputs(body.get("inputs"), name, assets).items() if value is not None},
-        outputs={
-            key: Output(target=output["value"])
-            for key, output in (body.get("outputs") or {}).items()
-            if "value" in output
-        },
-        distribution=_distribution(body.get("distribution")),
-        environment_variables=_texts(body.get("environment_variables")),
-        display_name=body.get("display_name") or name,
-    )
-
-
-def _command_job(name: str, properties: Json, assets: Assets) -> Pipeline:
-    """Its inputs and outputs are those of the one node; their types are read off what was given."""
+def _alone(name: str, properties: Json, node: Node) -> Pipeline:
     experiment = properties.get("experimentName") or "Default"
-    inputs = {key: value for key, value in _inputs(properties.get("inputs"), "", assets).items() if value is not None}
-    ports = {key: Port(name=key, type=_given_type(given)) for key, given in (properties.get("inputs") or {}).items()}
+    title = properties.get("displayName") or name
+    return Pipeline(name=name, experiment_name=experiment, nodes={name: node}, display_name=title)
+
+
+def _command_node(name: str, properties: Json, assets: Assets) -> Node:
+    """The node of a command job: its inputs and outputs are the job's, their types are read off what was given."""
+    components = Components(assets)
+    inputs = node_values(properties.get("inputs"), "the job", assets)
+    outputs = node_outputs(properties.get("outputs"), "the job", name, assets)
     component = Component(
         name=name,
         version="1",
         command=properties["command"],
-        code=_code(properties.get("codeId"), assets),
-        environment=Environment(name=short_name(properties.get("environmentId") or "")),
-        inputs={key: port for key, port in ports.items() if key in inputs},
-        outputs=_outputs(properties.get("outputs")),
+        code=components.code(properties.get("codeId")),
+        environment=components.environment(properties.get("environmentId") or ""),
+        inputs={key: port for key, port in given_ports(properties.get("inputs")).items() if key in inputs},
+        outputs={key: Port(name=key, type=output.type or "uri_folder") for key, output in outputs.items()},
     )
-    node = Node(
+    return Node(
         name=name,
         job_name=name,
         component=component,
         inputs=inputs,
-        distribution=_distribution(properties.get("distribution")),
-        environment_variables=_texts(properties.get("environmentVariables")),
+        outputs=outputs,
+        distribution=distribution_of(properties.get("distribution")),
+        environment_variables=texts(properties.get("environmentVariables")),
+        timeout=seconds_of((properties.get("limits") or {}).get("timeout"), "the job, limits.timeout"),
         display_name=properties.get("displayName") or name,
     )
-    return Pipeline(name=name, experiment_name=experiment, nodes={name: node}, display_name=node.display_name)
 
 
-def _component(where: str, reference: str, assets: Assets) -> Component:
-    if "/registries/" in reference:
-        raise NotSpokenError(f"registries ({where}, component {reference})")
-    found = assets.find("components", reference)
-    if not found:
-        raise SpecError(f"{where}, component: the local workspace has no component {short_name(reference)}")
-    body = found.body["properties"]["componentSpec"]
-    if body.get("type") != "command":
-        raise NotSpokenError(f'components of type "{body.get("type")}" as nodes ({where})')
-    return Component(
-        name=found.name,
-        version=found.version,
-        command=body["command"],
-        code=_code(body.get("code"), assets),
-        environment=Environment(name=short_name(body.get("environment") or "")),
-        inputs={name: _port(name, port) for name, port in (body.get("inputs") or {}).items()},
-        outputs={name: _port(name, port) for name, port in (body.get("outputs") or {}).items()},
-        distribution=_distribution(body.get("distribution")),
-        environment_variables=_texts(body.get("environment_variables")),
-        is_deterministic=bool(body.get("is_deterministic", True)),
-        display_name=body.get("display_name") or "",
+def _sweep_node(name: str, properties: Json, assets: Assets) -> Node:
+    """The node of a sweep job: what its command reads from the search space are inputs like the others."""
+    trial = properties.get("trial") or {}
+    shared = {key: properties.get(key) for key in ("inputs", "outputs", "displayName")}
+    node = _command_node(name, {**trial, **shared}, assets)
+    assert isinstance(node.component, Component)
+    sweep = sweep_of(properties, "the job")
+    sampled = {key: Port(name=key, type="string") for key in sweep.search_space}
+    component = replace(
+        node.component,
+        command=_SEARCH_SPACE.sub(r"${{inputs.\1}}", node.component.command),
+        inputs={**node.component.inputs, **sampled},
     )
+    return replace(node, component=component, sweep=sweep)
 
 
-def _port(name: str, body: Json) -> Port:
-    default = body.get("default")
-    return Port(
-        name=name,
-        type=body.get("type", "string"),
-        optional=str(body.get("optional", "")).lower() == "true",
-        default=None if default is None else str(default),
-    )
-
-
-def _code(reference: str | None, assets: Assets) -> Path | None:
-    return assets.locate(reference) if reference else None
-
-
-def _inputs(inputs: Json | None, node: str, assets: Assets) -> dict[str, Value | None]:
-    where = f'node "{node}", ' if node else ""
-    return {name: _value(given, f'{where}input "{name}"', assets) for name, given in (inputs or {}).items()}
-
-
-def _value(given: Json | str | None, where: str, assets: Assets) -> Value | None:
-    """A literal's text, the data that an address means, or None for an input without a value."""
-    if not isinstance(given, dict):
-        return None if given is None else str(given)
-    if uri := given.get("uri"):
-        try:
-            return Data(path=assets.locate(uri))
-        except SpecError as error:
-            raise SpecError(f"{where}: {error}") from None
-    value = given.get("value")
-    return None if value is None else str(value)
-
-
-def _given_type(given: Json) -> str:
-    kind = given.get("jobInputType", "literal")
-    return "string" if kind == "literal" else kind
-
-
-def _outputs(outputs: Json | None) -> dict[str, Port]:
-    return {
-        name: Port(name=name, type=(given or {}).get("jobOutputType", "uri_folder"))
-        for name, given in (outputs or {}).items()
-    }
-
-
-def _distribution(body: Json | None) -> Distribution | None:
-    if not body:
-        return None
-    kind = body.get("distribution_type") or body.get("distributionType") or body.get("type") or ""
-    count = body.get("process_count_per_instance") or body.get("processCountPerInstance") or 1
-    return Distribution(type=kind.lower(), process_count=str(count))
-
-
-def _texts(variables: Json | None) -> dict[str, str]:
-    return {name: str(value) for name, value in (variables or {}).items()}
+def _is_true(value: object) -> bool:
+    return str(value).lower() == "true"

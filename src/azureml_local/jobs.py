@@ -5,19 +5,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azureml_local.assets import OUTPUT_PATH, Assets
+from azureml_local.assets import OUTPUT_PATH, Assets, output_address
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
 from azureml_local.changes import FINAL, JobChange
 from azureml_local.engine import Engine
 from azureml_local.home import Home
 from azureml_local.job_bodies import pipeline_of
+from azureml_local.job_notes import notes
 from azureml_local.live_log import LiveLog
+from azureml_local.plan import Plan
 from azureml_local.spec import Pipeline
 from azureml_local.store import Resource, Store
 
 JOBS = "jobs"  # what was submitted: pipelines and stand-alone jobs, as the SDK sent them
 RUNS = "runs"  # what has become of each job, nodes included
 ARTIFACT_PATH = "ExperimentRun/dcid.{job}"
+
+DIED = "the local workspace was stopped while this job ran"
 
 Json = dict[str, Any]
 
@@ -42,25 +46,30 @@ class Jobs:
         if known := self._store.get(JOBS, name):
             return self._describe(known, properties)
         pipeline = pipeline_of(name, properties, self._assets)
+        plan = self._engine.plan(pipeline)
         if not self._store.add(JOBS, name, "", {"properties": properties}):
             return self._found(JOBS, name)
-        self._note(pipeline, properties)
+        for job, note in notes(pipeline, plan, properties).items():
+            self._store.put(RUNS, job, "", note)
         try:
-            self._engine.submit(pipeline)
+            self._engine.submit(pipeline, plan)
         except Exception:
-            self._forget(pipeline)
+            self._forget(pipeline, plan)
             raise
         return self._found(JOBS, name)
 
     def job_changed(self, change: JobChange) -> None:
         """Keep a change, and give the outputs and logs their addresses."""
-        state = {key: _plain(value) for key, value in asdict(change).items()}
-        self._store.update(RUNS, change.name, "", lambda run: {**run, **state})
-        for output, path in change.outputs.items():
-            self._blobs.link(BLOBSTORE, OUTPUT_PATH.format(job=change.name, output=output), path)
+        run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change))
         if change.log_folder:
             self._blobs.link(ARTIFACTS, ARTIFACT_PATH.format(job=change.name), change.log_folder)
-        self.follow(change.parent or change.name)
+        if change.status not in FINAL:
+            return
+        for output, path in change.outputs.items():
+            self._blobs.link(BLOBSTORE, OUTPUT_PATH.format(job=change.name, output=output), path)
+        self._log(run.body["root"], [run])
+        if change.status == "Completed":
+            self._register(run, change)
 
     def get(self, name: str) -> Resource | None:
         """A submitted job, or None; a node of a pipeline is none."""
@@ -76,7 +85,7 @@ class Jobs:
 
     def children(self, name: str) -> list[Resource]:
         """The runs of a pipeline's nodes, in the order in which they were written."""
-        return [run for run in self._store.all(RUNS) if run.body["parent"] == name]
+        return self._store.children(RUNS, name)
 
     def change(self, name: str, changes: Json) -> Resource:
         """Change what may be changed of a run: display name, description, tags, properties, hidden."""
@@ -95,37 +104,28 @@ class Jobs:
 
     def follow(self, name: str) -> None:
         """Let what the nodes have written since the last time appear in the log of their pipeline."""
+        self._log(name, self.children(name))
+
+    def _log(self, name: str, nodes: list[Resource]) -> None:
         run = self.run(name)
-        children = self.children(name)
-        if run and children and run.body["log_folder"]:
-            self._logs.follow(Path(run.body["log_folder"]), {child.body["node"]: child.body for child in children})
+        below = {node.body["node"]: node.body for node in nodes if node.name != name}
+        if run and below and run.body.get("log_folder"):
+            self._logs.follow(Path(run.body["log_folder"]), below)
+
+    def _register(self, run: Resource, change: JobChange) -> None:
+        """Make those outputs assets for which the job asked."""
+        for output, asked in run.body.get("registers", {}).items():
+            if path := change.outputs.get(output):
+                address = output_address(change.name, output, path)
+                self._assets.register(asked["type"], asked["name"], asked["version"], address)
 
     def close(self) -> None:
         """End what runs."""
         self._engine.close()
 
-    def _note(self, pipeline: Pipeline, properties: Json) -> None:
-        """Make the runs, so that the engine's changes find them."""
-        common = {"experiment": pipeline.experiment_name, "root": pipeline.name, "hidden": False}
-        own = {
-            **common,
-            "type": properties["jobType"],
-            "displayName": pipeline.display_name,
-            "description": properties.get("description") or "",
-            "tags": properties.get("tags") or {},
-            "properties": properties.get("properties") or {},
-            "parent": None,
-        }
-        self._store.put(RUNS, pipeline.name, "", own)
-        for node in pipeline.nodes.values():
-            if node.job_name != pipeline.name:
-                named = {"type": "Command", "displayName": node.display_name, "parent": pipeline.name}
-                given = {"description": "", "tags": {}, "properties": {"azureml.moduleName": node.component.name}}
-                self._store.put(RUNS, node.job_name, "", {**common, **named, **given, "node": node.name})
-
-    def _forget(self, pipeline: Pipeline) -> None:
+    def _forget(self, pipeline: Pipeline, plan: Plan) -> None:
         self._store.delete(JOBS, pipeline.name)
-        for name in {pipeline.name, *(node.job_name for node in pipeline.nodes.values())}:
+        for name in {pipeline.name, *plan.jobs()}:
             self._store.delete(RUNS, name)
 
     def _describe(self, job: Resource, properties: Json) -> Resource:
@@ -134,16 +134,37 @@ class Jobs:
 
     def _bury_the_dead(self) -> None:
         """Jobs of an earlier process of this workspace ended with it."""
-        ended = {"status": "Failed", "end_time": datetime.now(UTC).isoformat()}
-        reason = {"error": "The local workspace was stopped while this job ran."}
+        now = datetime.now(UTC).isoformat()
         for run in self._store.all(RUNS):
-            if run.body.get("status") not in FINAL:
-                self._store.put(RUNS, run.name, "", {**run.body, **ended, **reason})
+            status = run.body.get("status")
+            if status in FINAL:
+                continue
+            began = status in ("Preparing", "Running") or not run.body.get("parent")
+            ended = {
+                "status": "Canceled" if status == "CancelRequested" or not began else "Failed",
+                "end_time": now,
+                "error": DIED if began else f'node "{run.body["node"]}" was not run: {DIED}',
+            }
+            self._store.put(RUNS, run.name, "", {**run.body, **ended})
 
     def _found(self, kind: str, name: str) -> Resource:
         found = self._store.get(kind, name)
         assert found
         return found
+
+
+def _changed(run: Json, change: JobChange) -> Json:
+    """A run's document after a change; a reused job says so as on Azure."""
+    state = {key: _plain(value) for key, value in asdict(change).items() if not key.startswith("reused")}
+    if not change.reused:
+        return {**run, **state}
+    reused = {"job": change.reused, "root": change.reused_root}
+    properties = {
+        "azureml.isreused": "true",
+        "azureml.reusedrunid": change.reused,
+        "azureml.reusedpipelinerunid": change.reused_root or "",
+    }
+    return {**run, **state, "reused": reused, "properties": {**run["properties"], **properties}}
 
 
 def _plain(value: object) -> object:

@@ -4,56 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import Future
 from queue import SimpleQueue
+from typing import Any
 
 from azureml_local.changes import FINAL, JobChange, Journal, Listener, now
-from azureml_local.commands import Command, cores, job_variables
-from azureml_local.plan import Plan, Task
-from azureml_local.processes import Groups
-from azureml_local.runs import Runs
+from azureml_local.plan import Group, Plan, Task
+from azureml_local.shop import Shop
 from azureml_local.spec import Pipeline
+from azureml_local.sweeps import Turns, best_trial
+from azureml_local.task_run import TaskRun, link_outputs
 
 logger = logging.getLogger(__name__)
-
-
-class Slots:
-    """How many nodes run together, and what that leaves of the cores for each process."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._lock = threading.Lock()
-        self._process_counts: dict[str, int] = {}  # of the nodes that run, or wait for a slot only
-
-    def claim(self, job: str, process_count: int) -> None:
-        """Count a node in: its inputs are there."""
-        with self._lock:
-            self._process_counts[job] = process_count
-
-    def release(self, job: str) -> None:
-        """Count a node out: it has finished."""
-        with self._lock:
-            self._process_counts.pop(job, None)
-
-    def threads(self) -> int:
-        """Threads for a process that starts now, so that all that may run together share the cores."""
-        with self._lock:
-            together = sorted(self._process_counts.values(), reverse=True)[: self.count]
-        return max(1, cores() // max(1, sum(together)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    """What all pipelines of a workspace work with."""
-
-    home: Path
-    tracking_uri: str
-    runs: Runs
-    groups: Groups
-    slots: Slots
-    workers: ThreadPoolExecutor  # one thread for each slot
 
 
 class PipelineRun:
@@ -64,28 +26,31 @@ class PipelineRun:
         self._plan = plan
         self._shop = shop
         self._lock = threading.RLock()
-        self._commands: dict[str, Command] = {}
+        self._running: dict[str, TaskRun] = {}
         self._futures: dict[str, Future[None]] = {}
         self._finished: SimpleQueue[str] = SimpleQueue()
         self._stopped = ""  # why nothing more is started
-        self._stands_alone = pipeline.name in {task.node.job_name for task in plan.tasks.values()}
+        self._sweeps = {name: Turns(group.sweep) for name, group in plan.groups.items() if group.sweep}
+        self._sweep_of = {task: name for name in self._sweeps for task in plan.groups[name].tasks}
+        steps = plan.jobs()
+        self._stands_alone = pipeline.name in steps  # then the job is its own only node
         folder = shop.home / "jobs" / pipeline.name / "logs"
         log = None if self._stands_alone else folder / "logs" / "azureml" / "executionlogs.txt"
         own = JobChange(name=pipeline.name, parent=None, node=pipeline.name, status="NotStarted", log_folder=folder)
-        # A stand-alone job has the pipeline's id, and its node takes the place of the pipeline here.
-        self.journal = Journal([own, *map(self._new_job, plan.tasks.values())], listener, log)
+        self.journal = Journal([own, *map(_new_job, steps.values())], listener, log)
 
     def run(self) -> None:
         """Run all nodes to their end."""
         if self._stands_alone:
-            self._run_nodes()
+            self._run_steps()
             return
         name, runs = self._pipeline.name, self._shop.runs
-        self._advance(name, "Preparing", start=True)
+        self._advance(name, "Preparing", start_time=now())
         try:
-            runs.create(name, self._pipeline.experiment_name, self._pipeline.display_name or name)
+            title = self._pipeline.display_name or name
+            runs.create(name, self._pipeline.experiment_name, title, self._shop.home / "jobs" / name / "logs")
             self._advance(name, "Running")
-            self._run_nodes()
+            self._run_steps()
             status, error = self._result()
             runs.finish(name, status)
         except Exception as bug:
@@ -94,50 +59,70 @@ class PipelineRun:
             status, error = "Failed", f"the local workspace failed: {bug!r}"
         self.journal.end(name, status, error, self._plan.outputs)
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "the job was cancelled") -> None:
         """Ask it to end; returns at once."""
         with self._lock:
             if not self._stopped and self.journal[self._pipeline.name].status not in FINAL:
                 self.journal.tell(self._pipeline.name, status="CancelRequested")
-                self._stop("the job was cancelled")
+                self._stop(reason)
 
-    def _new_job(self, task: Task) -> JobChange:
-        job = task.node.job_name
-        parent = None if job == self._pipeline.name else self._pipeline.name
-        return JobChange(name=job, parent=parent, node=task.node.name, status="NotStarted", log_folder=task.log_folder)
-
-    def _advance(self, job: str, status: str, start: bool = False) -> None:
+    def _advance(self, job: str, status: str, **changes: Any) -> None:
         """Report a next step, unless the end is decided already."""
         with self._lock:
             if not self._stopped:
-                self.journal.tell(job, status=status, **({"start_time": now()} if start else {}))
+                self.journal.tell(job, status=status, **changes)
 
-    def _run_nodes(self) -> None:
+    def _run_steps(self) -> None:
         order = self._plan.order()
         while order.is_active():
-            ready = [self._plan.tasks[node] for node in order.get_ready()]
-            for task in ready:  # all of them before the first starts: they share the cores
-                self._shop.slots.claim(task.node.job_name, task.process_count)
-            for task in ready:
+            ready = order.get_ready()
+            tasks = [self._plan.tasks[step] for step in ready if step in self._plan.tasks]
+            for task in tasks:  # all of them before the first starts: they share the cores
+                self._shop.slots.claim(task.job, task.process_count)
+            for task in tasks:
                 self._start(task)
-            finished = self._finished.get()
-            self._shop.slots.release(self._plan.tasks[finished].node.job_name)
-            if self._status(finished) == "Failed" and not self._pipeline.continue_on_step_failure:
-                self._stop(f'node "{finished}" failed')
-            order.done(finished)
+            for sweep in (step for step in ready if step in self._sweeps):
+                self._choose(self._plan.groups[sweep])
+                self._finished.put(sweep)
+            order.done(self._next_finished())
+
+    def _next_finished(self) -> str:
+        step = self._finished.get()
+        if task := self._plan.tasks.get(step):
+            self._shop.slots.release(task.job)
+            if (sweep := self._sweep_of.get(step)) and (waiting := self._sweeps[sweep].leave()):
+                self._submit(waiting)
+        # A trial that fails is a result; only a sweep without any result fails.
+        if (
+            self._status(step) == "Failed"
+            and step not in self._sweep_of
+            and not self._pipeline.continue_on_step_failure
+        ):
+            self._stop(f'node "{step}" failed')
+        self._end_graphs()
+        return step
 
     def _start(self, task: Task) -> None:
-        missing = sorted(node for node in task.needs if self._status(node) != "Completed")
+        missing = sorted(step for step in task.needs if self._status(step) != "Completed")
         with self._lock:
             if self._stopped or missing:
                 self._skip(task, self._stopped or f'node "{missing[0]}" did not complete')
                 return
-            self.journal.tell(task.node.job_name, status="Queued")
-            self._futures[task.node.name] = self._shop.workers.submit(self._run_node, task)
+            self.journal.tell(task.job, status="Queued")
+            sweep = self._sweep_of.get(task.name)
+            if sweep is None or self._sweeps[sweep].enter(task):
+                self._submit(task)
+
+    def _submit(self, task: Task) -> None:
+        with self._lock:
+            if self._stopped:
+                self._skip(task, self._stopped)
+                return
+            self._futures[task.name] = self._shop.workers.submit(self._run_task, task)
 
     def _skip(self, task: Task, reason: str) -> None:
-        self.journal.end(task.node.job_name, "Canceled", f'node "{task.node.name}" was not run: {reason}')
-        self._finished.put(task.node.name)
+        self.journal.end(task.job, "Canceled", f'node "{task.name}" was not run: {reason}')
+        self._finished.put(task.name)
 
     def _stop(self, reason: str) -> None:
         """Start nothing more and end what runs, without waiting for it."""
@@ -145,50 +130,103 @@ class PipelineRun:
             if self._stopped:
                 return
             self._stopped = reason
+            for turns in self._sweeps.values():
+                for task in turns.give_up():
+                    self._skip(task, reason)
             for name, future in self._futures.items():
                 if future.cancel():
                     self._skip(self._plan.tasks[name], reason)
-            for command in self._commands.values():
-                threading.Thread(target=command.end, args=(reason,), daemon=True).start()
+            for running in self._running.values():
+                threading.Thread(target=running.end, args=(reason,), daemon=True).start()
 
-    def _run_node(self, task: Task) -> None:
-        job, runs = task.node.job_name, self._shop.runs
-        self._advance(job, "Preparing", start=True)
-        try:
-            parent = self.journal[job].parent
-            runs.create(job, self._pipeline.experiment_name, task.node.display_name or task.node.name, parent)
-            status, error = self._run_command(task)
-            runs.finish(job, status)
-        except Exception as bug:
-            logger.exception("The job %s was given up", job)
-            status, error = "Failed", f'node "{task.node.name}": the local workspace failed: {bug!r}'
-        self.journal.end(job, status, error, task.outputs)
-        self._finished.put(task.node.name)
-
-    def _run_command(self, task: Task) -> tuple[str, str | None]:
-        shop = self._shop
-        variables = job_variables(task, self._pipeline, shop.home, shop.tracking_uri, shop.slots.threads())
-        command = Command(task, variables, shop.groups)
+    def _run_task(self, task: Task) -> None:
+        self._begin_groups(task)
+        run = TaskRun(task, self._pipeline, self._shop, self.journal, self._advance)
+        sweep = self._sweep_of.get(task.name)
+        left = self._sweeps[sweep].time_left() if sweep else None
+        if left is not None:
+            run.timeout = min(left, run.timeout or left)
         with self._lock:
-            self._commands[task.node.name] = command
+            self._running[task.name] = run
             if self._stopped:
-                command.end(self._stopped)
-        try:
-            command.prepare()
-            self._advance(task.node.job_name, "Running")
-            return command.run()
-        finally:
-            with self._lock:
-                del self._commands[task.node.name]
+                run.end(self._stopped)
+        if left is not None and left <= 0:
+            self._skip(task, f'the sweep "{sweep}" has used up its time')
+        else:
+            run.run()
+            self._finished.put(task.name)
+        with self._lock:
+            del self._running[task.name]
 
-    def _status(self, node: str) -> str:
-        return self.journal[self._plan.tasks[node].node.job_name].status
+    def _begin_groups(self, task: Task) -> None:
+        """Let the groups around a task run from now on; those around others begin first."""
+        around = [group for group in self._plan.groups.values() if task.name in group.tasks]
+        with self._lock:
+            for group in around:
+                if self.journal[group.job].status == "NotStarted" and not self._stopped:
+                    title = group.node.display_name or group.name
+                    logs = group.folder / "logs"
+                    self._shop.runs.create(group.job, self._pipeline.experiment_name, title, logs, group.parent)
+                    self.journal.tell(group.job, status="Running", start_time=now())
+
+    def _end_graphs(self) -> None:
+        """End the graphs whose nodes have all ended, the inner ones first."""
+        with self._lock:
+            for group in reversed(self._plan.groups.values()):
+                inside = [self.journal[job] for job, step in self._plan.jobs().items() if step.parent == group.job]
+                ended = all(job.status in FINAL for job in inside)
+                if not group.sweep and ended and self.journal[group.job].status not in FINAL:
+                    status = _worst(inside)
+                    failed = [job.error for job in inside if job.status == status]
+                    self._end_group(group, status, None if status == "Completed" else failed[0])
+
+    def _choose(self, sweep: Group) -> None:
+        """End a sweep: its outputs are those of its best trial."""
+        assert sweep.sweep
+        metric = sweep.sweep.primary_metric
+        trials = {name: self._plan.tasks[name] for name in sweep.tasks}
+        completed = [name for name in trials if self._status(name) == "Completed"]
+        metrics = {name: self._shop.runs.metric(trials[name].job, metric) for name in completed}
+        best = best_trial(metrics, sweep.sweep.maximize)
+        if best:
+            link_outputs(sweep.outputs, trials[best].outputs)
+            self._shop.runs.copy(trials[best].job, sweep.job)
+            self._end_group(sweep, "Completed", None)
+        elif self._stopped:
+            self._end_group(sweep, "Canceled", f'node "{sweep.name}" was ended: {self._stopped}')
+        else:
+            reason = f'none of its {len(trials)} trials logged the metric "{metric}" and completed'
+            errors = [self.journal[trials[name].job].error for name in trials if self._status(name) == "Failed"]
+            detail = f"; one of them: {errors[0]}" if errors else ""
+            self._end_group(sweep, "Failed", f'node "{sweep.name}" failed: {reason}{detail}')
+
+    def _end_group(self, group: Group, status: str, error: str | None) -> None:
+        if self.journal[group.job].status != "NotStarted":
+            self._shop.runs.finish(group.job, status)
+        self.journal.end(group.job, status, error, group.outputs if status == "Completed" else {})
+
+    def _status(self, step: str) -> str:
+        job = self._plan.tasks[step].job if step in self._plan.tasks else self._plan.groups[step].job
+        return self.journal[job].status
 
     def _result(self) -> tuple[str, str | None]:
-        jobs = [self.journal[task.node.job_name] for task in self._plan.tasks.values()]
-        failed = [job for job in jobs if job.status == "Failed"]
+        top = [self.journal[job] for job, step in self._plan.jobs().items() if step.parent == self._pipeline.name]
+        failed = [job for job in top if job.status == "Failed"]
         if failed:
             return "Failed", min(failed, key=lambda job: job.end_time or now()).error
-        if any(job.status == "Canceled" for job in jobs):
-            return "Canceled", self._stopped
-        return "Completed", None
+        return _worst(top), self._stopped or None
+
+
+def _new_job(step: Task | Group) -> JobChange:
+    return JobChange(
+        name=step.job,
+        parent=step.parent,
+        node=step.name,
+        status="NotStarted",
+        log_folder=step.folder / "logs",
+    )
+
+
+def _worst(jobs: list[JobChange]) -> str:
+    statuses = {job.status for job in jobs}
+    return next((status for status in ("Failed", "Canceled") if status in statuses), "Completed")

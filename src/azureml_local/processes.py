@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -22,20 +23,20 @@ class Groups:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._groups: set[int] = set()
+        self._groups: set[guardian.Group] = set()
         self._guardian: subprocess.Popen[str] | None = None
 
-    def add(self, group: int) -> None:
+    def add(self, group: guardian.Group) -> None:
         """Have a group ended with the workspace."""
         with self._lock:
             self._groups.add(group)
-            self._tell(f"+{group}\n")
+            self._tell(_line("+", group))
 
-    def discard(self, group: int) -> None:
+    def discard(self, group: guardian.Group) -> None:
         """Forget a group that has ended."""
         with self._lock:
             self._groups.discard(group)
-            self._tell(f"-{group}\n")
+            self._tell(_line("-", group))
 
     def close(self) -> None:
         """Let the guardian go, which ends what is left."""
@@ -49,10 +50,14 @@ class Groups:
             if self._guardian and self._guardian.stdin:
                 self._guardian.stdin.close()
             self._guardian = _start_guardian()
-            line = "".join(f"+{group}\n" for group in self._groups)
+            line = "".join(_line("+", group) for group in self._groups)
         assert self._guardian.stdin
         self._guardian.stdin.write(line)
         self._guardian.stdin.flush()
+
+
+def _line(sign: str, group: guardian.Group) -> str:
+    return f"{sign}{group.number} {group.marker}\n"
 
 
 def _start_guardian() -> subprocess.Popen[str]:
@@ -81,24 +86,21 @@ class ProcessGroup:
     ) -> None:
         """Start `command` in `folder`; what it writes is appended to `log` as it comes."""
         log.parent.mkdir(parents=True, exist_ok=True)
+        marker = secrets.token_hex(8)
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=dict(variables),
+                env={**variables, guardian.MARKER: marker},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=pass_fds,
             )
+        self.group = guardian.Group(self._process.pid, marker)
         self._groups = groups
         groups.add(self.group)
-
-    @property
-    def group(self) -> int:
-        """The id of the process group, which is that of its first process."""
-        return self._process.pid
 
     @property
     def running(self) -> bool:

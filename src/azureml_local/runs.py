@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 SQLITE = "sqlite:///"
+_OPENING = threading.Lock()  # MLflow makes tables with alembic, which keeps what it does in globals
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 
@@ -36,10 +37,13 @@ class Runs:
         """Make the database ready, which takes seconds the first time; jobs may open it once this has returned."""
         self._store()
 
-    def create(self, run_id: str, experiment: str, name: str, parent: str | None = None) -> None:
-        """Begin a run with an id of our choice; the experiment is made where there is none of that name."""
+    def create(self, run_id: str, experiment: str, name: str, artifacts: Path, parent: str | None = None) -> None:
+        """Begin a run with an id of our choice; the experiment is made where there is none of that name.
+
+        artifacts: the folder for the files that are logged to the run.
+        """
         store = self._store()
-        experiment_id, artifacts = self._experiment(store, experiment)
+        experiment_id = self._experiment(store, experiment)
 
         from mlflow.entities import LifecycleStage, RunStatus, SourceType
         from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
@@ -51,7 +55,7 @@ class Runs:
             run_uuid=run_id,
             name=name,
             experiment_id=experiment_id,
-            artifact_uri=f"{artifacts}/{run_id}/artifacts",
+            artifact_uri=str(artifacts),
             source_type=SourceType.to_string(SourceType.JOB),
             source_name="",
             entry_point_name="",
@@ -73,16 +77,31 @@ class Runs:
 
         store.update_run_info(run_id, RunStatus.from_string(RUN_STATUS[job_status]), _now(), run_name=None)
 
-    def _experiment(self, store: SqlAlchemyStore, name: str) -> tuple[int, str]:
-        """The experiment's id and the folder of its artifacts."""
+    def copy(self, source: str, target: str) -> None:
+        """Give a run the parameters and metrics of another."""
+        store = self._store()
+        data = store.get_run(source).data
+        history = [point for metric in data.metrics for point in store.get_metric_history(source, metric)]
+
+        from mlflow.entities import Metric, Param
+
+        metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in history]
+        store.log_batch(target, metrics, [Param(key, value) for key, value in data.params.items()], tags=[])
+
+    def metric(self, run_id: str, name: str) -> float | None:
+        """The last value of a run's metric, or None."""
+        value = self._store().get_run(run_id).data.metrics.get(name)
+        return None if value is None else float(value)
+
+    def _experiment(self, store: SqlAlchemyStore, name: str) -> int:
         with self._lock:
             experiment = store.get_experiment_by_name(name)
             if experiment is None:
                 experiment = store.get_experiment(store.create_experiment(name))
-        return int(experiment.experiment_id), experiment.artifact_location
+        return int(experiment.experiment_id)
 
     def _store(self) -> SqlAlchemyStore:
-        with self._lock:
+        with self._lock, _OPENING:
             if self._opened is None:
                 self._opened = _open(self._tracking_uri, self._artifacts)
         return self._opened

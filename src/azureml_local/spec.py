@@ -44,7 +44,7 @@ class Output:
 
     target: str = ""  # `${{parent.outputs.x}}` where it is an output of the pipeline around it
     type: str = ""  # one of DATA_TYPES, where the job gives one
-    path: str = ""  # the address asked for, with Azure's `${{name}}` in it; empty for the default place
+    place: Path | None = None  # where it shall lie; None for a folder of the job's own
     asset_name: str = ""  # the data asset that it becomes when the job has completed
     asset_version: str = ""  # empty: the next one
 
@@ -114,6 +114,7 @@ class Sweep:
     maximize: bool
     max_trials: int
     max_concurrent: int
+    timeout: float | None = None  # seconds, for all trials together
     trial_timeout: float | None = None  # seconds
 
 
@@ -155,7 +156,6 @@ class Pipeline:
     display_name: str = ""
     continue_on_step_failure: bool = False
     force_rerun: bool = False
-    timeout: float | None = None  # seconds
 
 
 def all_nodes(nodes: dict[str, Node], around: str = "") -> Iterator[tuple[str, Node]]:

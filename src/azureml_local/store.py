@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS resources (
     UNIQUE (kind, name, version)
 )
 """
+BY_PARENT = "CREATE INDEX IF NOT EXISTS by_parent ON resources (kind, json_extract(body, '$.parent'))"
 COLUMNS = "kind, name, version, body, created, modified"
 
 
@@ -47,6 +48,7 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(SCHEMA)
+        self._connection.execute(BY_PARENT)
 
     def put(self, kind: str, name: str, version: str, body: Body) -> Resource:
         """Create a resource, or replace the body of the one that is there."""
@@ -82,6 +84,10 @@ class Store:
         if name is None:
             return self._select("kind = ?", (kind,))
         return self._select("kind = ? AND name = ?", (kind, name))
+
+    def children(self, kind: str, parent: str) -> list[Resource]:
+        """Those of a kind whose body names `parent` as their parent, oldest first."""
+        return self._select("kind = ? AND json_extract(body, '$.parent') = ?", (kind, parent))
 
     def delete(self, kind: str, name: str, version: str = "") -> bool:
         """Forget a resource; tells whether there was one."""

@@ -16,7 +16,7 @@ from azureml_local.spec import SUBSCRIPTION
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
-RUN_TYPES = {"Pipeline": "azureml.PipelineRun", "Command": "azureml.StepRun"}
+RUN_TYPES = {"Pipeline": "azureml.PipelineRun", "Command": "azureml.StepRun", "Sweep": "hyperdrive"}
 
 history = APIRouter()  # below /history/v1.0{workspace}
 data = APIRouter()  # below /data/v1.0{workspace}

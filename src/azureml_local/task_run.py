@@ -1,0 +1,111 @@
+"""One task from its slot to its end: an earlier job's outputs where there is an equal one, else its command."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from azureml_local.changes import Journal, now
+from azureml_local.commands import Command, job_variables
+from azureml_local.plan import Task
+from azureml_local.reuse import Finished, reuse_key
+from azureml_local.shop import Shop
+from azureml_local.spec import Pipeline
+
+logger = logging.getLogger(__name__)
+
+Advance = Callable[..., None]  # (job, status, **changes): reports a next step, unless the end is decided already
+
+
+class TaskRun:
+    """A task that is run once, by a worker, and may be ended by another thread."""
+
+    def __init__(self, task: Task, pipeline: Pipeline, shop: Shop, journal: Journal, advance: Advance) -> None:
+        self.task = task
+        self._pipeline = pipeline
+        self._shop = shop
+        self._journal = journal
+        self._advance = advance
+        self._lock = threading.Lock()
+        self._command: Command | None = None
+        self._ended = ""
+        self.timeout = task.timeout  # seconds; a sweep shortens those of its last trials
+
+    def run(self) -> None:
+        """Run the task to its end, whatever that is, and report it."""
+        task, changes = self.task, dict[str, Any]()
+        try:
+            self._advance(task.job, "Preparing", start_time=now())
+            self._create_run()
+            key = self._reuse_key()
+            if key and (finished := self._shop.reuse.find(key)):
+                status, error = "Completed", None
+                changes = self._take_over(finished)
+            else:
+                status, error = self._run_command()
+                if key and status == "Completed":
+                    self._shop.reuse.keep(key, task, self._pipeline.name)
+            self._shop.runs.finish(task.job, status)
+        except Exception as bug:
+            logger.exception("The job %s was given up", task.job)
+            status, error = "Failed", f'node "{task.name}": the local workspace failed: {bug!r}'
+        self._journal.end(task.job, status, error, task.outputs, **changes)
+
+    def end(self, reason: str) -> None:
+        """End its command, or keep it from starting; returns when no process is left."""
+        with self._lock:
+            self._ended = reason
+            command = self._command
+        if command:
+            command.end(reason)
+
+    def _create_run(self) -> None:
+        task = self.task
+        name = task.node.display_name or task.name
+        self._shop.runs.create(task.job, self._pipeline.experiment_name, name, task.log_folder, task.parent)
+
+    def _reuse_key(self) -> str | None:
+        """What equal tasks have in common; a stand-alone job is never reused."""
+        return None if self._pipeline.force_rerun or self.task.parent is None else reuse_key(self.task)
+
+    def _take_over(self, finished: Finished) -> dict[str, str]:
+        """Have what an earlier job has: outputs and logs as links, metrics and parameters as copies."""
+        task = self.task
+        link_outputs(task.outputs, {name: Path(path) for name, path in finished.outputs.items()})
+        _link(task.log_folder, (task.folder.parent / finished.job / task.log_folder.name).resolve())
+        self._shop.runs.copy(finished.job, task.job)
+        return {"reused": finished.job, "reused_root": finished.root}
+
+    def _run_command(self) -> tuple[str, str | None]:
+        task, shop = self.task, self._shop
+        variables = job_variables(task, self._pipeline, shop.home, shop.tracking_uri, shop.slots.threads())
+        command = Command(task, variables, shop.groups, self.timeout)
+        with self._lock:
+            self._command = command
+            if self._ended:
+                command.end(self._ended)
+        command.prepare()
+        self._advance(task.job, "Running")
+        return command.run()
+
+
+def link_outputs(outputs: dict[str, Path], written: dict[str, Path]) -> None:
+    """Let outputs of one job be what another has written."""
+    for name, path in written.items():
+        if path.exists():
+            _link(outputs[name], path.resolve())
+
+
+def _link(link: Path, target: Path) -> None:
+    """Let `link` lead to `target`, in place of what may be there; a place that is the target already stays."""
+    if link.resolve() == target:
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
