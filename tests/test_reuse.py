@@ -1,0 +1,152 @@
+"""Which finished jobs stand for others, by Azure's rules."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from azureml_local.engine import Engine
+from azureml_local.spec import Component, Data, Environment, Node, Pipeline, Port
+from small_pipelines import FOLDER, Heard, component, log_of
+
+DATA = Port(name="data", type="uri_folder")
+
+
+def steps() -> dict[str, Component]:
+    """A chain of two nodes, and one beside it."""
+    copy = component("cat ${{inputs.data}}/* | tee ${{outputs.out}}/copy", DATA, outputs=(FOLDER,))
+    return {
+        "first": replace(copy, digest="first"),
+        "second": replace(copy, digest="second"),
+        "beside": replace(component("echo beside", outputs=(FOLDER,)), digest="beside"),
+    }
+
+
+def pipeline(name: str, data: Path, made: dict[str, Component] | None = None) -> Pipeline:
+    inputs = {"first": {"data": Data(path=data)}, "second": {"data": "${{parent.jobs.first.outputs.out}}"}}
+    nodes = {
+        node: Node(name=node, job_name=f"{name}-{node}", component=one, inputs=dict(inputs.get(node, {})))
+        for node, one in (made or steps()).items()
+    }
+    return Pipeline(name=name, experiment_name="trials", nodes=nodes)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('runs')}/mlflow.db"
+
+
+@pytest.fixture
+def engine(tmp_path: Path, heard: Heard, runs: str) -> Iterator[Engine]:
+    engine = Engine(tmp_path / "home", heard, runs)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fact").write_text("Paris\n")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def reused(engine: Engine, heard: Heard, request: pytest.FixtureRequest) -> Callable[[Pipeline], set[str]]:
+    """Runs a pipeline; tells which of its nodes were reused. Jobs are told apart by the test, for runs are shared."""
+
+    def run(asked: Pipeline) -> set[str]:
+        own = re.sub(r"\W", "-", f"{request.node.name}-{asked.name}")
+        nodes = {key: replace(node, job_name=f"{own}-{key}") for key, node in asked.nodes.items()}
+        engine.submit(replace(asked, name=own, nodes=nodes))
+        change = heard.wait(own)
+        assert change.status == "Completed", change.error
+        return {key for key in nodes if heard.last(f"{own}-{key}").reused}
+
+    return run
+
+
+def test_an_equal_pipeline_is_reused_as_a_whole(reused: Callable, data: Path, heard: Heard) -> None:
+    assert reused(pipeline("one", data)) == set()
+    assert reused(pipeline("two", data)) == {"first", "second", "beside"}
+    change = next(change for change in reversed(heard._changes) if change.name.endswith("two-second"))
+    assert str(change.reused).endswith("one-second")
+    assert str(change.reused_root).endswith("one")
+    assert change.outputs["out"].is_symlink()
+    assert (change.outputs["out"] / "copy").read_text() == "Paris\n"
+    assert log_of(change) == "Paris\n"
+
+
+def test_what_was_reused_is_reused_again_from_the_job_that_ran(reused: Callable, data: Path, heard: Heard) -> None:
+    for name in ("one", "two", "three"):
+        reused(pipeline(name, data))
+    change = next(change for change in reversed(heard._changes) if change.name.endswith("three-second"))
+    assert str(change.reused).endswith("one-second")
+
+
+def test_other_data_run_again_what_reads_them_and_what_depends_on_it(reused: Callable, data: Path) -> None:
+    reused(pipeline("one", data))
+    (data / "fact").write_text("Lyon!\n")
+    assert reused(pipeline("two", data)) == {"beside"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": "one line of its code"},
+        {"environment": Environment(name="other:1")},
+    ],
+)
+def test_another_component_runs_again_with_what_depends_on_it(reused: Callable, data: Path, change: dict) -> None:
+    reused(pipeline("one", data))
+    made = steps()
+    assert reused(pipeline("two", data, made | {"first": replace(made["first"], **change)})) == {"beside"}
+    assert reused(pipeline("three", data, made | {"second": replace(made["second"], **change)})) == {"first", "beside"}
+
+
+def test_a_component_that_is_not_deterministic_runs_again(reused: Callable, data: Path) -> None:
+    made = steps()
+    made["beside"] = replace(made["beside"], is_deterministic=False)
+    reused(pipeline("one", data, made))
+    assert reused(pipeline("two", data, made)) == {"first", "second"}
+
+
+def test_nothing_is_reused_in_a_forced_rerun_nor_kept_from_it(reused: Callable, data: Path) -> None:
+    reused(pipeline("one", data))
+    assert reused(replace(pipeline("two", data), force_rerun=True)) == set()
+
+
+def test_outputs_that_were_changed_or_removed_since_do_not_stand_for_others(
+    reused: Callable, data: Path, heard: Heard
+) -> None:
+    reused(pipeline("one", data))
+    change = next(change for change in reversed(heard._changes) if change.name.endswith("one-first"))
+    copy = change.outputs["out"] / "copy"
+    os.utime(copy, ns=(1, 1))
+    assert reused(pipeline("two", data)) == {"beside"}
+
+
+def test_a_job_that_failed_is_run_again(engine: Engine, heard: Heard, tmp_path: Path) -> None:
+    once = f"[ -e {tmp_path}/second-time ] || {{ touch {tmp_path}/second-time; exit 1; }}"
+    made = {"n": replace(component(once), digest="once")}
+    for name, status in (("fails", "Failed"), ("runs", "Completed")):
+        engine.submit(pipeline(name, tmp_path, made))
+        assert heard.wait(name).status == status
+
+
+def test_metrics_come_with_a_reused_job(reused: Callable, data: Path, runs: str, heard: Heard) -> None:
+    import mlflow
+
+    made = {"n": replace(component("python -c 'import mlflow; mlflow.log_metric(\"loss\", 0.5)'"), digest="logs")}
+    reused(pipeline("one", data, made))
+    assert reused(pipeline("two", data, made)) == {"n"}
+    job = next(change.name for change in reversed(heard._changes) if change.name.endswith("two-n"))
+    run = mlflow.MlflowClient(runs).get_run(job)
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})

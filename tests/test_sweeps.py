@@ -1,0 +1,147 @@
+"""What a sweep tries, and what becomes of its trials."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from azureml_local.engine import Engine, JobChange
+from azureml_local.spec import Node, Pipeline, Port, SpecError, Sweep
+from azureml_local.sweeps import best_trial, trial_values
+from small_pipelines import FOLDER, Heard, component
+
+NUMBER = Port(name="x", type="number")
+GRID = Sweep(
+    search_space={"x": ("choice", ("3", "1", "2"))},
+    sampling="grid",
+    seed=None,
+    primary_metric="loss",
+    maximize=False,
+    max_trials=10,
+    max_concurrent=10,
+)
+LOG = "python -c 'import mlflow; mlflow.log_metric(\"loss\", ${{inputs.x}})'"
+
+
+def random_sweep(kind: str, *parameters: str, **fields: object) -> Sweep:
+    return replace(GRID, sampling="random", search_space={"x": (kind, parameters)}, max_trials=50, **fields)  # type: ignore[arg-type]
+
+
+def numbers(sweep: Sweep) -> list[float]:
+    return [float(values["x"]) for values in trial_values(sweep, "seed")]
+
+
+def test_a_grid_tries_every_combination_up_to_the_limit() -> None:
+    sweep = replace(GRID, search_space={"a": ("choice", ("1", "2")), "b": ("choice", ("x", "y"))})
+    assert trial_values(sweep, "s") == [{"a": a, "b": b} for a in "12" for b in "xy"]
+    assert len(trial_values(replace(sweep, max_trials=3), "s")) == 3
+
+
+def test_random_values_stay_in_their_bounds() -> None:
+    assert all(0.5 <= x <= 0.9 for x in numbers(random_sweep("uniform", "0.5", "0.9")))
+    assert all(1 <= x <= 2.7183 for x in numbers(random_sweep("loguniform", "0", "1")))
+    assert set(numbers(random_sweep("quniform", "0", "2", "0.5"))) <= {0, 0.5, 1, 1.5, 2}
+    assert set(numbers(random_sweep("randint", "3"))) == {0, 1, 2}
+    assert abs(sum(numbers(random_sweep("normal", "5", "0.1"))) / 50 - 5) < 0.1
+
+
+def test_the_same_sweep_tries_the_same_values_and_another_seed_others() -> None:
+    sweep = random_sweep("uniform", "0", "1")
+    assert numbers(sweep) == numbers(sweep)
+    assert numbers(replace(sweep, seed=1)) != numbers(replace(sweep, seed=2))
+    assert len(set(numbers(sweep))) == 50
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        (random_sweep("uniform", "0"), r'search_space, "x": cannot sample "uniform" with \(0\)'),
+        (random_sweep("triangle", "0", "1"), 'cannot sample "triangle"'),
+        (random_sweep("quniform", "0", "1", "0"), 'cannot sample "quniform"'),
+        (replace(GRID, search_space={"x": ("uniform", ("0", "1"))}), "a grid needs choices"),
+        (replace(GRID, sampling="bayesian"), '"bayesian" is not spoken here; "random" and "grid" are'),
+    ],
+)
+def test_a_search_space_that_cannot_be_sampled_is_named(sweep: Sweep, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        trial_values(sweep, "seed")
+
+
+def test_the_best_trial_has_the_smallest_or_the_largest_metric() -> None:
+    metrics = {"a": 2.0, "b": None, "c": 1.0, "d": float("nan"), "e": 1.0}
+    assert best_trial(metrics, maximize=False) == "c"
+    assert best_trial(metrics, maximize=True) == "a"
+    assert best_trial({"b": None}, maximize=True) is None
+
+
+@pytest.fixture(scope="module")
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, heard: Heard) -> Iterator[Engine]:
+    home = tmp_path_factory.mktemp("home")
+    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", max_parallel=4)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def run(engine: Engine, heard: Heard) -> Callable[..., JobChange]:
+    def run(name: str, command: str, sweep: Sweep, **after: Node) -> JobChange:
+        made = component(command, NUMBER, outputs=(FOLDER,))
+        node = Node(name="sweep", job_name=f"{name}-sweep", component=made, sweep=sweep)
+        engine.submit(Pipeline(name=name, experiment_name="trials", nodes={"sweep": node, **after}))
+        return heard.wait(name)
+
+    return run
+
+
+def test_the_next_node_reads_what_the_best_trial_wrote(run: Callable, heard: Heard) -> None:
+    reads = component(
+        "cat ${{inputs.data}}/x > ${{outputs.out}}/best", Port(name="data", type="uri_folder"), outputs=(FOLDER,)
+    )
+    after = Node(
+        name="after", job_name="best-after", component=reads, inputs={"data": "${{parent.jobs.sweep.outputs.out}}"}
+    )
+    change = run("best", f"echo ${{{{inputs.x}}}} > ${{{{outputs.out}}}}/x; {LOG}", GRID, after=after)
+    assert change.status == "Completed", change.error
+    assert heard.last("best-after").outputs["out"].joinpath("best").read_text() == "1\n"
+    trials = [heard.last(f"best-sweep_{number}") for number in (1, 2, 3)]
+    assert [trial.parent for trial in trials] == ["best-sweep"] * 3
+    assert heard.last("best-sweep").outputs["out"].resolve() == trials[1].outputs["out"].resolve()
+
+
+def test_a_trial_that_fails_does_not_fail_the_sweep(run: Callable, heard: Heard) -> None:
+    change = run("one-fails", f"[ ${{{{inputs.x}}}} != 1 ] && {LOG}", GRID)
+    assert change.status == "Completed", change.error
+    assert [heard.last(f"one-fails-sweep_{number}").status for number in (1, 2, 3)] == [
+        "Completed",
+        "Failed",
+        "Completed",
+    ]
+
+
+def test_a_sweep_without_the_metric_fails_and_says_so(run: Callable) -> None:
+    change = run("no-metric", "true", GRID)
+    assert change.status == "Failed"
+    assert change.error == 'node "sweep" failed: none of its 3 trials logged the metric "loss" and completed'
+
+
+def test_never_more_trials_run_together_than_allowed(run: Callable, tmp_path: Path) -> None:
+    alone = f"mkdir {tmp_path}/here || exit 9; sleep 0.1; rmdir {tmp_path}/here; {LOG}"
+    assert run("alone", alone, replace(GRID, max_concurrent=1)).status == "Completed"
+
+
+def test_a_sweep_ends_with_its_time(run: Callable, heard: Heard) -> None:
+    start = time.monotonic()
+    sweep = replace(GRID, max_concurrent=1, timeout=1.0)
+    assert run("late", "sleep 30", sweep).status == "Failed"
+    assert time.monotonic() - start < 20
+    first, second = heard.last("late-sweep_1"), heard.last("late-sweep_2")
+    assert first.status == "Failed"
+    assert "its limit of" in str(first.error)
+    assert second.error == 'node "sweep.2" was not run: the sweep "sweep" has used up its time'
