@@ -5,7 +5,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -20,21 +19,10 @@ from azureml_local.home import Home
 from azureml_local.invoke_command import MODEL_STATUS, listing, refusal
 from azureml_local.sdk_messages import sentence
 from azureml_local.watch import duration
+from local_commands import azureml_local, command_line
 from local_project import write_project
 
 PIPELINE = {"type": "pipeline", "inputs": {"text": "hi"}, "jobs": {"greet": {"component": "greet.yml", "inputs": {}}}}
-
-
-def azureml_local(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, in an environment that points nowhere."""
-    variables = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
-    return subprocess.run(
-        command_line(*arguments, home=home), env=variables, capture_output=True, text=True, timeout=120
-    )
-
-
-def command_line(*arguments: object, home: Path) -> list[str]:
-    return [sys.executable, "-m", "azureml_local.cli", *map(str, arguments), "--home", str(home)]
 
 
 def on_a_terminal(*arguments: object, home: Path) -> str:
@@ -132,7 +120,7 @@ def test_a_workspace_that_was_killed_is_recognised_and_started_again(tmp_path: P
     os.kill(Addresses.read(home).pid, signal.SIGKILL)
     assert home.state.exists()
     status = azureml_local("status", home=home.path)
-    assert (status.returncode, status.stdout.strip()) == (1, f"No workspace is up at {home.path}.")
+    assert (status.returncode, status.stdout.splitlines()[0]) == (1, f"No workspace is up at {home.path}.")
     assert "is up" in azureml_local("up", home=home.path).stdout
     assert "is down" in azureml_local("down", home=home.path).stdout
     assert "was not up" in azureml_local("down", home=home.path).stdout
@@ -176,6 +164,37 @@ def test_a_mistake_is_one_sentence_without_a_stack(
     assert status == 2
     assert capsys.readouterr().err == f"azureml-local: {expected.format_map(names)}\n"
     assert not names["home"].exists()
+
+
+def test_a_detached_job_is_watched_later_and_everything_is_deleted_when_asked(tmp_path: Path):
+    job, home = tmp_path / "job.yml", tmp_path / "home"
+    job.write_text("{type: command, command: 'echo done', environment: {image: any}}\n")
+    run = azureml_local("run", job, "--detach", "--max-parallel", 3, home=home)
+    assert run.returncode == 0, run.stderr
+    name = run.stdout.splitlines()[-1].removeprefix("Follow it with: azureml-local watch ")
+    watched = azureml_local("watch", name, home=home)
+    assert watched.stdout.splitlines()[-1].startswith(f"{name}: Completed after")
+    unknown = azureml_local("watch", "nobody", home=home)
+    assert (unknown.returncode, unknown.stderr) == (2, f"azureml-local: The workspace at {home} has no job nobody.\n")
+    status = azureml_local("status", home=home).stdout
+    assert "settings       --max-parallel 3\n" in status
+    assert "jobs           1 Completed\n" in status
+    other = azureml_local("up", "--max-parallel", 4, home=home)
+    assert other.returncode == 2
+    assert "up already with --max-parallel 3, and --max-parallel 4 is asked for" in other.stderr
+    assert "say --yes" in azureml_local("reset", home=home).stderr
+    assert azureml_local("reset", "--only", "reuse", "--yes", home=home).returncode == 0
+    assert home.exists()
+    assert "Deleted everything" in azureml_local("reset", "--yes", home=home).stdout
+    assert not home.exists()
+
+
+def test_only_a_workspaces_own_files_are_deleted(tmp_path: Path):
+    assert "There is no workspace" in azureml_local("reset", "--yes", home=tmp_path).stdout
+    azureml_local("up", home=tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    azureml_local("reset", "--yes", home=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_an_empty_home_is_refused(capsys: pytest.CaptureFixture[str]):

@@ -1,4 +1,4 @@
-"""The command line: `azureml-local up | down | status | env | run | deploy | invoke`."""
+"""The command line: `azureml-local up | down | status | reset | env | run | watch | deploy | invoke`."""
 
 import argparse
 import os
@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from azureml_local import deploy_command, invoke_command, launcher, run_command
-from azureml_local.connection import Addresses, client_environment, shell_exports
+from azureml_local import deploy_command, invoke_command, run_command, workspace_commands
+from azureml_local.disk import REMOVABLE
 from azureml_local.errors import InputError
-from azureml_local.home import HOME_VARIABLE, Home
-from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
+from azureml_local.home import HOME_VARIABLE
+from azureml_local.settings import add_settings
 
 MISTAKE = 2  # exit status
 
@@ -29,54 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_command.INTERRUPTED
 
 
-def up(options: argparse.Namespace) -> int:
-    """Start the workspace in the background."""
-    home = Home.choose(options.home)
-    addresses, started = launcher.start(home)
-    print(f"The workspace at {home.path} {'is' if started else 'was already'} up: {addresses.url}")
-    print(f'Point any client at it: eval "$(azureml-local env{_home_option(options)})"')
-    return 0
-
-
-def down(options: argparse.Namespace) -> int:
-    """End the workspace; a workspace that is not up is fine."""
-    home = Home.choose(options.home)
-    stopped = launcher.stop(home)
-    print(f"The workspace at {home.path} {'is down' if stopped else 'was not up'}.")
-    return 0
-
-
-def status(options: argparse.Namespace) -> int:
-    """Say where the workspace is and what it does; 1 when it is not up."""
-    home = Home.choose(options.home)
-    addresses = Addresses.read(home)
-    if not addresses:
-        print(f"No workspace is up at {home.path}.")
-        return 1
-    print(f"home           {home.path}")
-    print(f"address        {addresses.url} (process {addresses.pid})")
-    print(f"subscription   {SUBSCRIPTION}")
-    print(f"resource group {RESOURCE_GROUP}")
-    print(f"workspace      {WORKSPACE}")
-    print(f"MLflow runs    {home.tracking_uri}")
-    return 0
-
-
-def env(options: argparse.Namespace) -> int:
-    """Print the exports that point a shell's clients at the workspace."""
-    home = Home.choose(options.home)
-    print(shell_exports(client_environment(home, launcher.find(home))))
-    return 0
-
-
 def _home(text: str) -> Path:
     if not text.strip():  # an unset shell variable, most likely; the current folder is not what was meant
         raise argparse.ArgumentTypeError("expected a folder, got an empty text")
     return Path(text)
-
-
-def _home_option(options: argparse.Namespace) -> str:
-    return f" --home {options.home}" if options.home else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,11 +52,14 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added
 
-    add("up", up, "Start the workspace in the background; returns when it answers.")
-    add("down", down, "End the workspace and everything that it runs.")
-    add("status", status, "Show whether the workspace is up, and where.")
-    add("env", env, 'Print what points a client at the workspace: eval "$(azureml-local env)".')
+    add_settings(add("up", workspace_commands.up, "Start the workspace in the background; returns when it answers."))
+    add("down", workspace_commands.down, "End the workspace and everything that it runs.")
+    add("status", workspace_commands.status, "Show whether the workspace is up, where, and what it takes on the disk.")
+    _add_reset(add("reset", workspace_commands.reset, "End the workspace and delete everything that it keeps."))
+    add("env", workspace_commands.env, 'Print what points a client at the workspace: eval "$(azureml-local env)".')
     _add_run(add("run", run_command.run, "Run a job file through the SDK; starts a workspace when none is up."))
+    watch = add("watch", run_command.watch, "Follow a submitted job to its end.")
+    watch.add_argument("job", metavar="JOB", help="the job's name, as `run --detach` prints it")
     _add_deploy(add("deploy", deploy_command.deploy, "Create the endpoint and the deployment that a folder describes."))
     _add_invoke(add("invoke", invoke_command.invoke, "Send a request to an endpoint and print its answer."))
     return parser
@@ -122,7 +81,16 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="OUTPUT=MODEL",
         help="register an output of the completed job as a model",
     )
+    run.add_argument(
+        "--detach", action="store_true", help="return when the job is submitted; `azureml-local watch` follows it"
+    )
     run.add_argument("--keep-up", action="store_true", help="leave a workspace up that was started for this job")
+    add_settings(run.add_argument_group("how a workspace runs jobs, where one is started for this job"))
+
+
+def _add_reset(reset: argparse.ArgumentParser) -> None:
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    reset.add_argument("--only", choices=REMOVABLE, help="delete only what the workspace makes again when it needs it")
 
 
 def _add_deploy(deploy: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from azureml_local.arm_ids import CLOUD
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret
+from azureml_local.settings import DEFAULTS, Settings
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
 
 METADATA_PATH = "/metadata/endpoints"
@@ -32,11 +33,12 @@ CLIENT_VARIABLES = frozenset(
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a running workspace is: the ports of its REST interface and of its identity endpoint, and its process."""
+    """A running workspace: the ports of its REST interface and its identity endpoint, its process, its settings."""
 
     port: int
     identity_port: int
     pid: int
+    settings: Settings = DEFAULTS
 
     @property
     def url(self) -> str:
@@ -53,8 +55,10 @@ class Addresses:
     def read(cls, home: Home) -> "Addresses | None":
         """Where the workspace runs, or None; a file that a killed workspace left behind counts as none."""
         try:
-            return cls(**json.loads(home.state.read_text())) if is_held(home) else None
-        except (OSError, ValueError, TypeError):
+            state = json.loads(home.state.read_text())
+            settings = Settings(**state.pop("settings"))
+            return cls(**state, settings=settings) if is_held(home) else None
+        except (OSError, ValueError, TypeError, KeyError):
             return None  # it is starting, or ending
 
 

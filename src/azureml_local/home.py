@@ -69,6 +69,14 @@ class Home:
         """What the workspace's process writes."""
         return self.path / "workspace.log"
 
+    def entries(self) -> list[Path]:
+        """What is in the folder and belongs to the workspace, but its secret."""
+        own = {"artifacts", "deployments", "environments", "jobs", "reuse"}
+        own |= {path.name for path in (self.blobs, self.certificates, self.state, self.lock, self.ports, self.log)}
+        databases = (self.database.name, "mlflow.db")
+        own |= {f"{name}{end}" for name in databases for end in ("", "-wal", "-shm")}
+        return [self.path / name for name in sorted(own) if (self.path / name).exists()]
+
     @property
     def tracking_uri(self) -> str:
         """MLflow's address of the runs; jobs and the user's own scripts share it."""

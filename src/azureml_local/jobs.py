@@ -14,6 +14,7 @@ from azureml_local.job_bodies import pipeline_of
 from azureml_local.job_notes import notes
 from azureml_local.live_log import LiveLog
 from azureml_local.plan import Plan
+from azureml_local.settings import Settings
 from azureml_local.spec import Pipeline
 from azureml_local.store import Resource, Store
 
@@ -29,12 +30,12 @@ Json = dict[str, Any]
 class Jobs:
     """Submits jobs to the engine and keeps what it reports."""
 
-    def __init__(self, home: Home, store: Store, assets: Assets, blobs: Blobs, max_parallel: int | None = None) -> None:
+    def __init__(self, home: Home, store: Store, assets: Assets, blobs: Blobs, settings: Settings) -> None:
         self._store = store
         self._assets = assets
         self._blobs = blobs
         self._logs = LiveLog()
-        self._engine = Engine(home.path, self, home.tracking_uri, max_parallel)
+        self._engine = Engine(home.path, self, home.tracking_uri, settings.max_parallel)
         self._bury_the_dead()
 
     def submit(self, name: str, body: Json) -> Resource:

@@ -12,17 +12,21 @@ import httpx
 from azureml_local.connection import CLIENT_VARIABLES, Addresses, is_held, metadata_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
+from azureml_local.settings import DEFAULTS, Settings
 
 START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 30.0
 
 
-def start(home: Home) -> tuple[Addresses, bool]:
-    """Make sure that the workspace is up; returns when it answers. The flag tells whether it was started now."""
+def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
+    """Make sure that the workspace is up; returns when it answers. The flag tells whether it was started now.
+
+    Raises InputError where it does not start, and where it is up with other settings than those that are asked for.
+    """
     deadline = time.monotonic() + START_TIMEOUT
     while is_held(home) and time.monotonic() < deadline:
         if running := Addresses.read(home):
-            return running, False
+            return _suited(running, settings), False
         time.sleep(0.05)  # it is starting, or ending
     try:
         home.create()
@@ -32,7 +36,7 @@ def start(home: Home) -> tuple[Addresses, bool]:
         # The workspace must not think of itself as its own client.
         variables = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
         process = subprocess.Popen(
-            [sys.executable, "-m", "azureml_local.server", str(home.path)],
+            [sys.executable, "-m", "azureml_local.server", str(home.path), *settings.arguments()],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -70,6 +74,16 @@ def find(home: Home) -> Addresses:
     running = Addresses.read(home)
     if not running:
         raise InputError(f"No workspace is up at {home.path}; start it with `azureml-local up`.")
+    return running
+
+
+def _suited(running: Addresses, settings: Settings) -> Addresses:
+    """The running workspace, unless other settings than its own are asked for; the defaults ask for nothing."""
+    if settings not in (DEFAULTS, running.settings):
+        has, asked = (" ".join(one.arguments()) or "the defaults" for one in (running.settings, settings))
+        raise InputError(
+            f"The workspace is up already with {has}, and {asked} is asked for: end it with `azureml-local down` first."
+        )
     return running
 
 

@@ -1,9 +1,11 @@
 """`azureml-local run`: a job file through the SDK, followed to its end."""
 
 import argparse
+import contextlib
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.job_file import read_job
 from azureml_local.overrides import parse_overrides
+from azureml_local.settings import Settings
 from azureml_local.watch import JobState, Watcher, duration, node_table
 
 if TYPE_CHECKING:
@@ -31,15 +34,24 @@ def run(options: argparse.Namespace) -> int:
     document = read_job(options.file)
     overrides = parse_overrides(options.set, document, options.file.parent)
     registrations = _registrations(options.register, document)
+    if options.detach and registrations:
+        raise InputError("--register waits for the job's end, and --detach does not: leave one of them out.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job is cancelled then, too
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
-    addresses, started = launcher.start(home)
+    addresses, started = launcher.start(home, Settings.of(options))
+    detached = False
     try:
-        client = connect(home, addresses)
-        name = submit(client, options.file, overrides)
-        console.print(f"Submitted {options.file} as {name}; everything is kept in {home.path}")
-        watcher = Watcher(home, addresses)
+        client, watcher = connect(home, addresses), Watcher(home, addresses)
+        with _one_interrupt_later() as interrupted:
+            name = submit(client, options.file, overrides)
         try:
+            console.print(f"Submitted {options.file} as {name}; everything is kept in {home.path}")
+            if interrupted:
+                raise KeyboardInterrupt
+            if options.detach:
+                detached = True
+                console.print(f"Follow it with: azureml-local watch {name}")
+                return 0
             state = watcher.follow(name, console)
         except KeyboardInterrupt:
             return _cancel(client, watcher, name, console)
@@ -51,8 +63,38 @@ def run(options: argparse.Namespace) -> int:
             console.print(f"The output {output} is registered as {registered}")
         return 0
     finally:
-        if started and not options.keep_up:
+        if started and not options.keep_up and not detached:
             launcher.stop(home)
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Follow a job to its end; Ctrl-C leaves it running."""
+    home = Home.choose(options.home)
+    watcher = Watcher(home, launcher.find(home))
+    console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+    state = watcher.follow(options.job, console)
+    _summarise(state, console)
+    return 0 if state.job.status == "Completed" else 1
+
+
+@contextlib.contextmanager
+def _one_interrupt_later() -> Iterator[list[int]]:
+    """Put off the first Ctrl-C: a job that is half submitted has no name yet by which it could be cancelled.
+
+    Yields a list that is not empty when there was one. The second Ctrl-C is not put off.
+    """
+    interrupts: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        interrupts.append(number)
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def submit(client: "MLClient", file: Path, overrides: list[dict[str, str]]) -> str:
@@ -115,6 +157,9 @@ def _summarise(state: JobState, console: Console) -> None:
     for node in state.nodes:
         if node.status == "Failed":
             console.print(Text(f"{node.error}\n\nlogs    {node.logs}"), soft_wrap=True)
+    for node in state.nodes:
+        for warning in node.warnings:
+            console.print(Text(f"warning {node.name}: {warning}"), soft_wrap=True)
     for output, path in state.outputs.items():
         console.print(Text(f"output  {output}: {path}"), soft_wrap=True)
     console.print(f"{state.job.name}: {state.job.status} after {duration(state.job.seconds)}")

@@ -1,11 +1,11 @@
-"""The workspace's process: `python -m azureml_local.server HOME` serves until it is told to end."""
+"""The workspace's process: `python -m azureml_local.server HOME [SETTINGS]` serves until it is told to end."""
 
+import argparse
 import asyncio
 import json
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 
 import uvicorn
@@ -16,23 +16,24 @@ from azureml_local.connection import Addresses, held
 from azureml_local.home import Home
 from azureml_local.identity import identity_app
 from azureml_local.rest.app import create_app
+from azureml_local.settings import Settings, add_settings
 from azureml_local.workspace import Workspace
 
 LOOPBACK = "127.0.0.1"
 
 
-def serve(home: Home) -> None:
+def serve(home: Home, settings: Settings) -> None:
     """Run the workspace in this process until SIGTERM or SIGINT; does nothing where it runs already."""
     os.umask(0o077)
     home.create()
     with held(home) as first:
         if first:
             home.state.unlink(missing_ok=True)
-            _serve_alone(home)
+            _serve_alone(home, settings)
 
 
-def _serve_alone(home: Home) -> None:
-    workspace = Workspace(home)
+def _serve_alone(home: Home, settings: Settings) -> None:
+    workspace = Workspace(home, settings)
     try:
         asyncio.run(_serve(workspace))
     finally:
@@ -53,7 +54,7 @@ async def _serve(workspace: Workspace) -> None:
     while not all(server.started for server in servers):
         await asyncio.sleep(0.01)
     home.ports.write_text(json.dumps(ports))
-    Addresses(port=ports[0], identity_port=ports[1], pid=os.getpid()).write(home)
+    Addresses(ports[0], ports[1], os.getpid(), workspace.settings).write(home)
     await asyncio.gather(*tasks)
 
 
@@ -99,4 +100,8 @@ def _listen(port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    serve(Home(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("home", type=Path)
+    add_settings(parser)
+    options = parser.parse_args()
+    serve(Home(options.home), Settings.of(options))

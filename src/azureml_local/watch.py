@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from azureml_local.jobs import ARTIFACT_PATH
 
 POLL_SECONDS = 0.5
 PATIENCE = 300.0  # seconds without an answer
+STEP = "azureml.StepRun"  # the run type of a job without jobs in it
 STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 
 
@@ -40,6 +41,8 @@ class NodeState:
     error: str
     logs: Path
     last_line: str
+    reused: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,19 @@ class Watcher:
     def look(self, name: str) -> JobState:
         """The job now."""
         run = self._get(name)
-        children = self._get(f"{name}/children")["value"]
         folder = self._home.blobs / BLOBSTORE
         outputs = {
             output: (folder / OUTPUT_PATH.format(job=name, output=output)).resolve() for output in run["outputs"]
         }
-        return JobState(self._state(run), [self._state(child) for child in children or [run]], outputs)
+        below = [self._state(child) for child in self._below(name)]
+        return JobState(self._state(run), below or [self._state(run)], outputs)
+
+    def _below(self, name: str) -> Iterator[dict[str, Any]]:
+        """The jobs in a job, each followed by those in it."""
+        for child in self._get(f"{name}/children")["value"]:
+            yield child
+            if child["runType"] != STEP:
+                yield from self._below(child["runId"])
 
     def follow(self, name: str, console: Console) -> JobState:
         """Show the job until it has ended: a live table on a terminal, elsewhere a line for each change."""
@@ -111,6 +121,8 @@ class Watcher:
 
     def _get(self, path: str) -> dict[str, Any]:
         reply = self._http.get(path)
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            raise InputError(f"The workspace at {self._home.path} has no job {path.partition('/')[0]}.")
         reply.raise_for_status()
         return reply.json()
 
@@ -119,7 +131,9 @@ class Watcher:
         seconds = _seconds(run["startTimeUtc"], run["endTimeUtc"])
         logs = (self._home.blobs / ARTIFACTS / ARTIFACT_PATH.format(job=run["runId"])).resolve() / "user_logs"
         last = _last_line(logs) if run["status"] == "Running" else ""
-        return NodeState(run["name"], run["runId"], run["status"], seconds, message, logs, last)
+        reused = run["properties"].get("azureml.isreused") == "true"
+        warnings = tuple(warning["message"] for warning in run.get("warnings") or ())
+        return NodeState(run["name"], run["runId"], run["status"], seconds, message, logs, last, reused, warnings)
 
 
 def node_table(state: JobState) -> Table:
@@ -129,7 +143,7 @@ def node_table(state: JobState) -> Table:
     for heading in ("node", "status", "time", *(["last line"] if running else [])):
         table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=True, overflow="ellipsis")
     for node in state.nodes:
-        status = Text(node.status, STYLES.get(node.status, ""))
+        status = Text(node.status + (", reused" if node.reused else ""), STYLES.get(node.status, ""))
         last_line = [Text(node.last_line)] if running else []
         table.add_row(Text(node.name), status, duration(node.seconds), *last_line)
     return table
@@ -153,7 +167,8 @@ def _line_printer(console: Console) -> Callable[[JobState], None]:
             if seen.get(node.name) != node.status and node.status not in ("NotStarted", "Queued", "Preparing"):
                 seen[node.name] = node.status
                 after = f" after {duration(node.seconds)}" if node.status in FINAL and node.seconds is not None else ""
-                console.print(f"{node.name}: {node.status}{after}")
+                reused = ", reused" if node.reused else ""
+                console.print(f"{node.name}: {node.status}{reused}{after}")
 
     return show
 

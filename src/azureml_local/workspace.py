@@ -7,19 +7,21 @@ from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret
 from azureml_local.jobs import Jobs
 from azureml_local.serving import Deployments
+from azureml_local.settings import DEFAULTS, Settings
 from azureml_local.store import Store
 
 
 class Workspace:
     """Everything behind the REST interface."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, settings: Settings = DEFAULTS) -> None:
         self.home = home
+        self.settings = settings
         self.identity = Identity(read_secret(home.secret))
         self.store = Store(home.database)
         self.blobs = Blobs(home.blobs, self.store)
         self.assets = Assets(self.store, self.blobs)
-        self.jobs = Jobs(home, self.store, self.assets, self.blobs)
+        self.jobs = Jobs(home, self.store, self.assets, self.blobs, settings)
         self.endpoints = Endpoints(self.store, self.assets, Deployments(home.path))
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ def get_details(name: str, base: Base, here: Here) -> Json:
     folder = f"/blob/{ARTIFACTS}/{ARTIFACT_PATH.format(job=name)}"
     signature = here.identity.sign(folder)
     logs = {log: f"{base}{folder}/{log}?{signature}" for log in log_names(run)}
-    return {**run_body(run), "createdTimeUtc": run.created, "logFiles": logs, "warnings": []}
+    return {**run_body(run), "createdTimeUtc": run.created, "logFiles": logs}
 
 
 @history.get("/runs/{name}/children")
@@ -103,6 +103,7 @@ def run_body(run: Resource) -> Json:
         "services": {},
         "inputs": {},
         "outputs": outputs,
+        "warnings": [{"source": state["node"], "message": text} for text in state.get("warnings") or []],
         "createdBy": user,
         "lastModifiedBy": user,
     }

@@ -1,0 +1,73 @@
+"""What a workspace takes on the disk, and how to get it back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from azureml_local.errors import InputError
+from azureml_local.home import Home
+
+PARTS = {
+    "jobs": ("jobs",),
+    "uploads": ("blobs",),
+    "environments": ("environments",),
+    "deployments": ("deployments",),
+    "reuse": ("reuse",),
+    "MLflow": ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm", "artifacts"),
+}
+REMOVABLE = ("environments", "reuse")  # what the workspace makes again when it needs it
+
+
+def usage(home: Home) -> dict[str, int]:
+    """Bytes by part; a file with several names counts once."""
+    seen: set[tuple[int, int]] = set()
+    return {part: sum(_bytes(home.path / name, seen) for name in names) for part, names in PARTS.items()}
+
+
+def remove(home: Home, part: str | None = None) -> None:
+    """Delete a part of the workspace, or all of it. Raises InputError for a folder that is no workspace's."""
+    if part:
+        for name in PARTS[part]:
+            shutil.rmtree(home.path / name, ignore_errors=True)
+        return
+    if not home.secret.is_file():
+        raise InputError(f"{home.path} is not a workspace's folder: it has no file `{home.secret.name}`.")
+    for entry in home.entries():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+    home.secret.unlink()
+    if not any(home.path.iterdir()):
+        home.path.rmdir()
+
+
+def size(count: int) -> str:
+    """Bytes as a person says them."""
+    amount, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.0f} {units[0]}" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
+
+
+def _bytes(path: Path, seen: set[tuple[int, int]]) -> int:
+    total = 0
+    for file in _files(path):
+        try:
+            status = file.lstat()
+        except OSError:  # it went away meanwhile
+            continue
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            total += status.st_blocks * 512
+    return total
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    for folder, _, names in os.walk(path):
+        yield from (Path(folder, name) for name in names)

@@ -1,0 +1,104 @@
+"""`azureml-local up | down | status | reset | env`: the workspace itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+
+from azureml_local import disk, launcher
+from azureml_local.connection import Addresses, client_environment, shell_exports
+from azureml_local.errors import InputError
+from azureml_local.home import Home
+from azureml_local.settings import Settings
+from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
+from azureml_local.store import Store
+
+
+def up(options: argparse.Namespace) -> int:
+    """Start the workspace in the background."""
+    home = Home.choose(options.home)
+    addresses, started = launcher.start(home, Settings.of(options))
+    print(f"The workspace at {home.path} {'is' if started else 'was already'} up: {addresses.url}")
+    print(f'Point any client at it: eval "$(azureml-local env{_home_option(options)})"')
+    return 0
+
+
+def down(options: argparse.Namespace) -> int:
+    """End the workspace; a workspace that is not up is fine."""
+    home = Home.choose(options.home)
+    stopped = launcher.stop(home)
+    print(f"The workspace at {home.path} {'is down' if stopped else 'was not up'}.")
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Say where the workspace is, what it does and what it takes on the disk; 1 when it is not up."""
+    home = Home.choose(options.home)
+    addresses = Addresses.read(home)
+    if addresses:
+        _say("home", str(home.path))
+        _say("address", f"{addresses.url} (process {addresses.pid})")
+        _say("subscription", SUBSCRIPTION)
+        _say("resource group", RESOURCE_GROUP)
+        _say("workspace", WORKSPACE)
+        _say("MLflow runs", home.tracking_uri)
+        _say("settings", " ".join(addresses.settings.arguments()) or "the defaults")
+    else:
+        print(f"No workspace is up at {home.path}.")
+    if home.database.is_file():  # up or not, it keeps what it knew
+        _say("jobs", _jobs(home))
+        _say("disk", _disk(home))
+    return 0 if addresses else 1
+
+
+def reset(options: argparse.Namespace) -> int:
+    """Delete the workspace, or what it makes again when it needs it; asks first."""
+    home = Home.choose(options.home)
+    if not home.secret.is_file():
+        print(f"There is no workspace at {home.path}.")
+        return 0
+    what = f"the {options.only} of" if options.only else "everything in"
+    freed = disk.usage(home)
+    amount = disk.size(freed[options.only] if options.only else sum(freed.values()))
+    if not options.yes and not _agreed(f"Delete {what} the workspace at {home.path} ({amount})?"):
+        return 1
+    launcher.stop(home)
+    disk.remove(home, options.only)
+    print(f"Deleted {what} the workspace at {home.path}: {amount}.")
+    return 0
+
+
+def env(options: argparse.Namespace) -> int:
+    """Print the exports that point a shell's clients at the workspace."""
+    home = Home.choose(options.home)
+    print(shell_exports(client_environment(home, launcher.find(home))))
+    return 0
+
+
+def _say(name: str, value: str) -> None:
+    print(f"{name:14} {value}")
+
+
+def _jobs(home: Home) -> str:
+    store = Store(home.database)
+    submitted = {job.name for job in store.all("jobs")}
+    counts = Counter(run.body.get("status") for run in store.all("runs") if run.name in submitted)
+    store.close()
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+
+
+def _disk(home: Home) -> str:
+    parts = disk.usage(home)
+    listed = ", ".join(f"{part} {disk.size(count)}" for part, count in parts.items() if count)
+    return f"{disk.size(sum(parts.values()))} ({listed})"
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise InputError(f"{question} There is no terminal to ask on: say --yes.")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _home_option(options: argparse.Namespace) -> str:
+    return f" --home {options.home}" if options.home else ""

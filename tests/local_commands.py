@@ -1,0 +1,20 @@
+"""The command line of the local workspace in processes of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from azureml_local.connection import CLIENT_VARIABLES
+
+
+def azureml_local(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in an environment that points nowhere."""
+    variables = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
+    return subprocess.run(
+        command_line(*arguments, home=home), env=variables, capture_output=True, text=True, timeout=120
+    )
+
+
+def command_line(*arguments: object, home: Path) -> list[str]:
+    return [sys.executable, "-m", "azureml_local.cli", *map(str, arguments), "--home", str(home)]

@@ -1,0 +1,116 @@
+"""However a job ends, none of its processes is left, and the workspace tells the truth about it."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from azureml_local.connection import Addresses
+from azureml_local.home import Home
+from azureml_local.store import Resource, Store
+from local_commands import azureml_local, command_line
+from small_pipelines import alive, until
+
+# One process that will not listen, one that has left for a session of its own, and one that waits for its turn.
+COMMAND = "trap '' TERM; setsid sleep {mark}.25 & sleep {mark}.5 & sleep {mark}.75; wait"
+PIPELINE = """
+type: pipeline
+experiment_name: endings
+settings: {{default_compute: "azureml:cpu-cluster"}}
+jobs:
+  long:
+    type: command
+    command: {command}
+    environment: {{image: any}}
+    outputs: {{out: {{type: uri_folder}}}}
+    limits: {{timeout: {timeout}}}
+  after:
+    type: command
+    command: ls ${{{{inputs.data}}}}
+    environment: {{image: any}}
+    inputs: {{data: "${{{{parent.jobs.long.outputs.out}}}}"}}
+"""
+
+
+def job_file(folder: Path, mark: int, timeout: int = 600) -> Path:
+    file = folder / "job.yml"
+    command = COMMAND.format(mark=mark) + "; touch ${{outputs.out}}/x"
+    file.write_text(PIPELINE.format(command=json.dumps(command), timeout=timeout))
+    return file
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home")
+    up = azureml_local("up", home=home.path)
+    assert up.returncode == 0, up.stderr
+    yield home
+    azureml_local("down", home=home.path)
+
+
+def started(file: Path, home: Home, mark: int) -> str:
+    """The name of a job whose processes run."""
+    run = azureml_local("run", file, "--detach", home=home.path)
+    assert run.returncode == 0, run.stderr
+    until(lambda: len(alive(f"sleep {mark}.")) >= 3)
+    return run.stdout.splitlines()[-1].split()[-1]
+
+
+def runs(home: Home) -> dict[str, Resource]:
+    store = Store(home.database)
+    found = {run.body["node"]: run for run in store.all("runs")}
+    store.close()
+    return found
+
+
+def statuses(home: Home) -> dict[str, str]:
+    return {node: run.body["status"] for node, run in runs(home).items() if node in ("long", "after")}
+
+
+def test_kill_of_the_workspace(home: Home, tmp_path: Path) -> None:
+    name = started(job_file(tmp_path, 976), home, 976)
+    running = Addresses.read(home)
+    assert running
+    os.kill(running.pid, signal.SIGKILL)
+    until(lambda: not alive("sleep 976."))
+    assert azureml_local("up", home=home.path).returncode == 0
+    assert statuses(home) == {"long": "Failed", "after": "Canceled"}
+    assert runs(home)[name].body["status"] == "Failed"
+    assert "the local workspace was stopped while this job ran" in runs(home)["long"].body["error"]
+    watched = azureml_local("watch", name, home=home.path)
+    assert watched.returncode == 1
+    assert f"{name}: Failed" in watched.stdout
+
+
+def test_end_of_the_workspace(home: Home, tmp_path: Path) -> None:
+    name = started(job_file(tmp_path, 975), home, 975)
+    azureml_local("down", home=home.path)
+    assert not alive("sleep 975.")
+    assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
+    assert "the local workspace was ended" in runs(home)[name].body["error"]
+
+
+def test_a_limit_of_time(home: Home, tmp_path: Path) -> None:
+    run = azureml_local("run", job_file(tmp_path, 974, timeout=1), home=home.path)
+    assert run.returncode == 1
+    assert "it took longer than its limit of 1 s (limits.timeout) and was ended" in run.stdout
+    assert not alive("sleep 974.")
+    assert statuses(home) == {"long": "Failed", "after": "Canceled"}
+
+
+def test_control_c(home: Home, tmp_path: Path) -> None:
+    file = job_file(tmp_path, 973)
+    run = subprocess.Popen(
+        command_line("run", file, home=home.path), stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until(lambda: len(alive("sleep 973.")) >= 3, seconds=60)
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Cancelling" in output
+    assert not alive("sleep 973.")
+    assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
