@@ -31,12 +31,14 @@ class Ends:
         self._told = threading.Condition()
 
     def job_changed(self, change: JobChange) -> None:
+        """Note the end of a job."""
         with self._told:
             if change.status in FINAL:
                 self._ended[change.name] = change
                 self._told.notify_all()
 
     def wait(self, job: str) -> JobChange:
+        """The end of a job."""
         with self._told:
             self._told.wait_for(lambda: job in self._ended)
         return self._ended[job]
