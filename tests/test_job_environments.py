@@ -64,7 +64,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
     return use
 
 
-def conda(*dependencies: str, name: str = "mine:1") -> Environment:
+def conda(*dependencies: object, name: str = "mine:1") -> Environment:
     return Environment(name=name, conda=json.dumps({"dependencies": dependencies}))
 
 
@@ -100,7 +100,7 @@ def test_by_default_a_job_runs_in_the_interpreter_of_the_workspace(groups: Group
     log = tmp_path / "system_logs" / "environment.log"
     interpreter = environments.prepare(conda("python=2.7", "no-such-thing"), log, NEVER)
     assert interpreter.python == Path(sys.executable)
-    assert interpreter.warning.startswith('environment "mine:1": 2 requirements not met')
+    assert interpreter.warning.startswith('environment "mine:1": 2 requirements are not met')
     assert "not met:      no-such-thing: not installed\n" in log.read_text()
     assert interpreter.applied_to({"PATH": "/bin", "A": "b"}) == {"PATH": "/bin", "A": "b"}
     assert not (tmp_path / "environments").exists()
@@ -120,7 +120,7 @@ def test_a_built_environment_has_what_it_asks_for_and_nothing_else(
     environments: JobEnvironments, wheels: Path, tmp_path: Path
 ) -> None:
     wheel(wheels, "greeting")
-    interpreter = environments.prepare(conda("python", {"pip": ["greeting"]}), tmp_path / "log", NEVER)  # type: ignore[arg-type]
+    interpreter = environments.prepare(conda("python", {"pip": ["greeting"]}), tmp_path / "log", NEVER)
     variables = interpreter.applied_to({"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": "/x"})
     script = "greeting && python -c 'import sys, greeting; print(sys.prefix)' && ! python -c 'import pytest'"
     done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True)
@@ -137,7 +137,7 @@ def test_a_built_environment_has_what_it_asks_for_and_nothing_else(
 def test_what_pip_cannot_install_is_told_with_the_end_of_its_log(
     environments: JobEnvironments, fake: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    fake("echo ERROR: No matching distribution >&2; exit 3")
+    fake("echo ERROR: No matching distribution >&2; echo WARNING: look elsewhere; exit 3")
     with pytest.raises(JobEnvironmentError) as raised:
         environments.prepare(conda("no-such-thing=3"), tmp_path / "log", NEVER)
     message = str(raised.value)
@@ -266,7 +266,7 @@ def test_what_a_job_writes_never_reaches_a_shell_or_pips_arguments(
 ) -> None:
     fake(f'printf "%s\\n" "$@" > {tmp_path}/arguments')
     text = f"a @ https://a.example/$(touch${{IFS}}{tmp_path}/broken);touch{tmp_path}/broken"
-    environments.prepare(conda({"pip": [text]}), tmp_path / "log", NEVER)  # type: ignore[arg-type]
+    environments.prepare(conda({"pip": [text]}), tmp_path / "log", NEVER)
     assert not (tmp_path / "broken").exists()
     assert "a.example" not in (tmp_path / "arguments").read_text()
 
@@ -291,6 +291,15 @@ def test_what_cannot_be_built_is_refused_with_the_way_out(
     assert "without --build-environments" in str(raised.value)
     assert reason in (tmp_path / "log").read_text()
     assert "\n" not in str(raised.value)
+
+
+def test_the_pip_that_is_asked_for_installs_the_rest(
+    environments: JobEnvironments, fake: Callable[[str], Path], tmp_path: Path
+) -> None:
+    fake()
+    environments.prepare(conda("pip=20.2", "pipdeptree", {"pip": ["--pre", "a"]}), tmp_path / "log", NEVER)
+    log = (tmp_path / "log").read_text()
+    assert log.index("pip reads --pre\npip==20.2.*\n") < log.index("pip reads --pre\na\npip==20.2.*\npipdeptree\n")
 
 
 def test_an_image_of_python_alone_is_an_empty_environment(

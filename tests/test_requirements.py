@@ -295,8 +295,18 @@ def test_each_requirement_that_is_not_met_has_a_sentence() -> None:
     assert ready.unmet[2] == "no-such-thing: not installed"
     assert ready.unmet[3].startswith("r-base is no Python package")
     assert len(ready.unmet) == 4
-    assert ready.warning.startswith('environment "mine:1": 4 requirements not met (python==2.7.*')
-    assert "--build-environments" in ready.warning
+    assert ready.warning.startswith('environment "mine:1": 3 requirements are not met (python==2.7.*')
+    assert ready.warning.endswith(
+        "; r-base is no Python package, and the local workspace installs Python packages only"
+    )
+
+
+def test_a_warning_says_what_would_help() -> None:
+    ready = readiness(Environment(name="mine:1", conda="dependencies: [no-such-thing]"))
+    assert ready.warning == (
+        'environment "mine:1": 1 requirement is not met (no-such-thing: not installed); a workspace that was started '
+        "with --build-environments makes one that has them"
+    )
 
 
 def test_an_environment_that_is_met_gives_no_warning() -> None:
@@ -309,7 +319,9 @@ def test_an_environment_that_is_met_gives_no_warning() -> None:
 def test_an_environment_of_a_registry_is_named_with_the_way_out() -> None:
     name = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
     ready = readiness(Environment(name=name))
-    assert ready.unmet == (
+    assert ready.unmet == ()
+    assert ready.warning == ""
+    assert ready.notes == (
         "it belongs to a registry and its packages are not known: "
         'register an environment "sklearn-1.5" with its conda file',
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shutil
 import sys
 import threading
@@ -17,9 +18,11 @@ from azureml_local.processes import Groups, ProcessGroup, end, inherited_variabl
 from azureml_local.pythons import Python
 
 LOG = "build.log"  # in the environment's folder
-LOG_LINES = 200  # that a job's log gets of it
+LOG_LINES = 1_000  # that a job's log gets of it
+MESSAGE_LINES = 20  # that the error gets
 WAIT_SECONDS = 0.05  # between two looks at whether a job that waits was cancelled
 
+_TOOL = re.compile(r"(pip|setuptools|wheel)(?=[<>=!~])")
 # What would have modules found elsewhere, or packages put there.
 _NOT_FOR_PIP = frozenset(
     {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER"}
@@ -47,6 +50,13 @@ class BuildKey:
         """Its name in the cache."""
         python = [self.python.implementation, self.python.version, sys.platform, platform.machine()]
         return hashlib.sha256(json.dumps([*python, self.file]).encode()).hexdigest()
+
+    @property
+    def tools(self) -> str:
+        """The part of the file that is installed first: the pip that is asked for installs the rest."""
+        lines = self.file.splitlines()
+        tools = [line for line in lines if _TOOL.match(line)]
+        return "".join(f"{line}\n" for line in lines if line in tools or line.startswith("-")) if tools else ""
 
 
 class Build:
@@ -110,11 +120,20 @@ class Build:
         file.write_text(self._key.file)
         try:
             self._do([str(self._key.python.executable), "-I", "-m", "venv", str(folder)], "venv", folder)
+            if tools := self._key.tools:
+                (folder / "tools.txt").write_text(tools)
+                self._install(folder / "tools.txt", folder)
             if self._key.file:
-                options = ["--quiet", "--disable-pip-version-check", "--no-input", "--requirement", str(file)]
-                self._do([str(folder / "bin" / "python"), "-I", "-m", "pip", "install", *options], "pip", folder)
+                self._install(file, folder)
         finally:
-            self.log = last_lines(folder / LOG, LOG_LINES)
+            self.log = "\n".join(self._lines(folder))
+
+    def _install(self, file: Path, folder: Path) -> None:
+        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--requirement", str(file)]
+        self._do([str(folder / "bin" / "python"), "-I", "-m", "pip", "install", *options], "pip", folder)
+
+    def _lines(self, folder: Path) -> list[str]:
+        return last_lines(folder / LOG, LOG_LINES).splitlines()
 
     def _do(self, command: list[str], what: str, folder: Path) -> None:
         variables = inherited_variables(folder.parent.parent)
@@ -134,7 +153,9 @@ class Build:
             raise JobEnvironmentError(self._ended())
         if status != 0:
             how = f"{what} was ended by signal {-status}" if status < 0 else f"{what} ended with status {status}"
-            lines = last_lines(folder / LOG)
+            # An index that lacks a package, or a newer pip, is mentioned again and again, and is not what went wrong.
+            told = [line for line in self._lines(folder) if not line.startswith(("WARNING:", "[notice]"))]
+            lines = "\n".join(told[-MESSAGE_LINES:])
             raise JobEnvironmentError(
                 f'environment "{self._key.title}" cannot be built: {how}; its log ends with:\n{lines}'
             )

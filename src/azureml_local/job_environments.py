@@ -97,14 +97,15 @@ class JobEnvironments:
 
     def _built(self, environment: Environment, log: Path, cancelled: threading.Event) -> Interpreter:
         wanted = self._requirements(environment)
-        if wanted.refusals:
-            reasons = "; ".join(wanted.refusals[:3])
+        refusals = wanted.refusals or ([wanted.unknown] if wanted.unknown and not environment.image else [])
+        if refusals:
+            reasons = "; ".join(refusals[:3])
             raise JobEnvironmentError(
                 f'environment "{title(environment)}" cannot be built on this machine: {reasons}; change that, or '
                 f"{WITHOUT_BUILDING}"
             )
-        if not wanted.is_complete:
-            return self._unknown(environment, log)
+        if wanted.unknown:
+            return self._unknown(environment, wanted.unknown, log)
         python = find_python(wanted.python)
         if python is None:
             raise JobEnvironmentError(
@@ -118,11 +119,11 @@ class JobEnvironments:
         variables = wanted.variables | {"VIRTUAL_ENV": str(cached.folder)}
         return Interpreter(python=cached.bin / "python", variables=variables, is_built=True)
 
-    def _unknown(self, environment: Environment, log: Path) -> Interpreter:
+    def _unknown(self, environment: Environment, reason: str, log: Path) -> Interpreter:
         """An image without a list of its packages: the workspace's interpreter has more of them than an empty one."""
         warning = (
-            f'what the image of environment "{title(environment)}" holds is not known: the job runs in the '
-            "workspace's interpreter; give the environment a conda file to have one built"
+            f'environment "{title(environment)}": {reason}, and the job runs in the workspace\'s interpreter; give '
+            "it a conda file to have one built"
         )
         _write(log, [f"note:         {warning}", f"interpreter:  {sys.executable} ({OWN.version}), the workspace's"])
         return Interpreter(python=OWN.executable, warning=warning)

@@ -30,30 +30,42 @@ class Readiness:
 def requirements_of(environment: Environment) -> Requirements:
     """All that an environment's files and its image's name tell."""
     wanted = Requirements()
+    if environment.name and not (environment.dockerfile or environment.conda or environment.image):
+        wanted.unknown = _unknown(environment)
     if environment.dockerfile:
         _read_context(environment, wanted)
     if environment.conda:
         read_conda_file(environment.conda, wanted)
     if environment.image:
         _read_image(environment, wanted)
-    if environment.name and not (environment.dockerfile or environment.conda or environment.image):
-        wanted.refusals.append(_unknown(environment))
     return wanted
 
 
 def readiness(environment: Environment) -> Readiness:
     """Compare an environment with the workspace's interpreter, without looking outside this process."""
     wanted = requirements_of(environment)
-    unmet = [*_python(wanted), *filter(None, map(_package, wanted.packages)), *wanted.refusals]
-    count = f"{len(unmet)} requirement{'s' * (len(unmet) > 1)}"
-    names = "; ".join(unmet[:3]) + ("; ..." if len(unmet) > 3 else "")
-    warning = f'environment "{title(environment)}": {count} not met ({names}); {WAY_OUT}' if unmet else ""
-    return Readiness(tuple(unmet), tuple(wanted.notes), warning)
+    unmet = [*_python(wanted), *filter(None, map(_package, wanted.packages))]
+    told = [f"{_count(unmet)} not met ({_first(unmet)})"] if unmet else []
+    told += [_first(wanted.refusals)] if wanted.refusals else [WAY_OUT]
+    return Readiness(
+        unmet=(*unmet, *wanted.refusals),
+        notes=tuple(filter(None, (wanted.unknown, *wanted.notes))),
+        warning=f'environment "{title(environment)}": {"; ".join(told)}' if unmet or wanted.refusals else "",
+    )
 
 
 def title(environment: Environment) -> str:
     """What to call an environment in a sentence."""
     return shown(environment.name or environment.image or "without a name")
+
+
+def _count(sentences: list[str]) -> str:
+    return f"{len(sentences)} requirement{'s are' if len(sentences) > 1 else ' is'}"
+
+
+def _first(sentences: list[str]) -> str:
+    """As many sentences as a person reads in a table."""
+    return "; ".join(sentences[:3]) + ("; ..." if len(sentences) > 3 else "")
 
 
 def _unknown(environment: Environment) -> str:
@@ -76,7 +88,8 @@ def _read_image(environment: Environment, wanted: Requirements) -> None:
     wanted.refusals += image.refusals
     wanted.notes.append(f"the image {shown(environment.image)} is not used: jobs are processes of this machine")
     if not (environment.conda or environment.dockerfile):
-        wanted.python, wanted.is_complete = image.python, is_bare
+        wanted.python = image.python
+        wanted.unknown = "" if is_bare else f"what the image {shown(environment.image)} holds is not known here"
 
 
 def _python(wanted: Requirements) -> list[str]:

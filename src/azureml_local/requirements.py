@@ -40,7 +40,7 @@ class Requirements:
     variables: dict[str, str] = field(default_factory=dict)  # environment variables of its jobs
     refusals: list[str] = field(default_factory=list)  # what cannot be had on this machine
     notes: list[str] = field(default_factory=list)  # what differs from Azure and keeps nothing from running
-    is_complete: bool = True  # False where it is an image without a list of what it holds
+    unknown: str = ""  # why nothing tells what it holds; empty where something does
 
     def file(self) -> str:
         """The requirements file for pip. Equal for equal requirements: the order of packages does not matter to it."""
