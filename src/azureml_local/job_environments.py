@@ -29,7 +29,8 @@ class Interpreter:
 
     python: Path
     variables: Mapping[str, str] = field(default_factory=dict)
-    is_built: bool = False
+    is_built: bool = False  # from what the job asks for; otherwise the workspace's packages are there
+    below: Path | None = None  # the folder of the scripts of the interpreter that this one is a layer over
     warning: str = ""  # one sentence on what the job asked for and will not find; empty where nothing is known to lack
 
     @property
@@ -39,12 +40,13 @@ class Interpreter:
 
     def applied_to(self, variables: Mapping[str, str]) -> dict[str, str]:
         """A job's environment variables with this interpreter in place of the workspace's own."""
-        if not self.is_built:
-            return dict(variables) | dict(self.variables)
-        own = str(OWN.executable.parent)
-        path = [folder for folder in variables.get("PATH", os.defpath).split(os.pathsep) if folder != own]
-        kept = {name: value for name, value in variables.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-        return kept | {"PATH": os.pathsep.join([str(self.folder), *path])} | dict(self.variables)
+        folders = [str(folder) for folder in (self.folder, self.below) if folder]
+        others = variables.get("PATH", os.defpath).split(os.pathsep)
+        path = [*folders, *(folder for folder in others if folder not in {*folders, str(OWN.executable.parent)})]
+        # A module path that was set for the workspace's Python has nothing to say to another one.
+        dropped = ("PYTHONPATH", "PYTHONHOME") if self.is_built else ()
+        kept = {name: value for name, value in variables.items() if name not in dropped}
+        return kept | {"PATH": os.pathsep.join(path)} | dict(self.variables)
 
 
 class JobEnvironments:
