@@ -180,3 +180,12 @@ def test_the_pip_that_is_asked_for_installs_the_rest(
     environments.prepare(conda("pip=20.2", "pipdeptree", {"pip": ["--pre", "a"]}), tmp_path / "log", NEVER)
     log = (tmp_path / "log").read_text()
     assert log.index("pip reads --pre\npip==20.2.*\n") < log.index("pip reads --pre\na\npip==20.2.*\npipdeptree\n")
+
+
+def test_a_secret_in_an_index_is_not_in_the_log(
+    environments: JobEnvironments, fake: Callable[..., Path], tmp_path: Path
+) -> None:
+    fake()
+    line = "--index-url https://user:sesame@a.example/simple"
+    environments.prepare(conda({"pip": [line, "a"]}), tmp_path / "job.log", NEVER)
+    assert "\n--index-url https://***@a.example/simple\na\n" in (tmp_path / "job.log").read_text()

@@ -15,6 +15,7 @@ from azureml_local.environment_cache import CachedEnvironment, EnvironmentCache
 from azureml_local.processes import Groups
 from azureml_local.pythons import OWN, find_python
 from azureml_local.readiness import readiness, requirements_of, title
+from azureml_local.requirements import shown
 from azureml_local.spec import Environment
 
 __all__ = ["Interpreter", "JobEnvironmentError", "JobEnvironments", "WaitCancelledError"]
@@ -135,7 +136,7 @@ class JobEnvironments:
             if cached := self._cache.find(key.digest):
                 return cached
             build = self._join(key)
-        _write(log, [f"building:     python {key.python.version} with", *key.file.splitlines()])
+        _write(log, [f"building:     python {key.python.version} with", *map(shown, key.file.splitlines())])
         try:
             return build.wait(cancelled)
         finally:

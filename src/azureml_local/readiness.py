@@ -9,6 +9,7 @@ from importlib import metadata
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
 
 from azureml_local.conda_files import read_conda_file
 from azureml_local.dockerfiles import read_dockerfile, read_image
@@ -109,7 +110,9 @@ def _package(line: str) -> str:
         return ""
     try:
         version = metadata.version(requirement.name)
+        fits = requirement.specifier.contains(version, prereleases=True)
     except metadata.PackageNotFoundError:
         return f"{shown(line)}: not installed"
-    fits = requirement.specifier.contains(version, prereleases=True)
+    except (InvalidVersion, TypeError):  # an installation that is broken, or older than the rules for versions
+        return f"{shown(line)}: not compared"
     return "" if fits else f"{shown(line)}: {version} is installed"
