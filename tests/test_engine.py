@@ -10,6 +10,7 @@ import pytest
 
 from azureml_local.engine import Engine, JobChange
 from azureml_local.runs import Runs
+from azureml_local.settings import Settings
 from azureml_local.spec import Data, Distribution, Node, Output, Pipeline, Port, SpecError
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline, until
 
@@ -26,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(home: Path, heard: Heard) -> Iterator[Engine]:
-    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", max_parallel=4)
+    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", Settings(max_parallel=4))
     engine._preparing.join()  # MLflow's plugins read the variables that a test sets below
     yield engine
     engine.close()
@@ -74,7 +75,7 @@ def test_nodes_that_do_not_need_each_other_overlap(run: Callable, home: Path) ->
 
 def test_never_more_nodes_run_together_than_allowed(home: Path, tmp_path: Path) -> None:
     heard = Heard()
-    engine = Engine(tmp_path, heard, f"sqlite:///{home}/mlflow.db", max_parallel=1)
+    engine = Engine(tmp_path, heard, f"sqlite:///{home}/mlflow.db", Settings(max_parallel=1))
     alone = f"mkdir {tmp_path}/here || exit 9; sleep 0.1; rmdir {tmp_path}/here"
     engine.submit(pipeline("one-by-one", {"a": alone, "b": alone, "c": alone}))
     change = heard.wait("one-by-one")

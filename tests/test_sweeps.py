@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from azureml_local.engine import Engine, JobChange
+from azureml_local.settings import Settings
 from azureml_local.spec import Node, Pipeline, Port, SpecError, Sweep
 from azureml_local.sweeps import best_trial, trial_values
 from small_pipelines import FOLDER, Heard, component
@@ -84,7 +85,7 @@ def heard() -> Heard:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, heard: Heard) -> Iterator[Engine]:
     home = tmp_path_factory.mktemp("home")
-    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", max_parallel=4)
+    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", Settings(max_parallel=4))
     yield engine
     engine.close()
 

@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import socket
-import sys
 import threading
 from pathlib import Path
 from queue import SimpleQueue
 
+from azureml_local.job_environments import Interpreter
 from azureml_local.plan import Task, is_default_artifacts
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
 from azureml_local.spec import FILE_TYPES, RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Pipeline
@@ -28,9 +28,17 @@ SPEED = {
 class Command:
     """A task that runs, is run once, and can be ended from another thread."""
 
-    def __init__(self, task: Task, variables: dict[str, str], groups: Groups, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        interpreter: Interpreter,
+        variables: dict[str, str],
+        groups: Groups,
+        timeout: float | None = None,
+    ) -> None:
         """`variables` are those that all its processes share, as `job_variables` makes them; `timeout` in seconds."""
         self._task = task
+        self._interpreter = interpreter
         self._variables = variables
         self._groups = groups
         self._timeout = timeout
@@ -145,19 +153,21 @@ class Command:
         component = self._task.component
         lines = [
             f"component:    {component.name}:{component.version}",
-            f"environment:  {component.environment.name} (run by {sys.executable})",
+            f"environment:  {component.environment.name} (run by {self._interpreter.python})",
             f"processes:    {self._task.process_count}",
             f"command:      {self._task.command}",
         ]
         log = self._task.log_folder / "system_logs" / "job.log"
-        log.parent.mkdir(exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("\n".join(lines) + "\n")
 
 
-def job_variables(task: Task, pipeline: Pipeline, home: Path, tracking_uri: str, threads: int) -> dict[str, str]:
+def job_variables(
+    task: Task, pipeline: Pipeline, home: Path, interpreter: Interpreter, tracking: dict[str, str], threads: int
+) -> dict[str, str]:
     """The environment variables of a job: Azure's names, MLflow's run, and what makes it fast on this machine.
 
-    threads: how many each process should compute with, unless the job says.
+    tracking: where MLflow logs to. threads: how many each process should compute with, unless the job says.
     """
     identity = {
         "AZUREML_RUN_ID": task.job,
@@ -174,14 +184,15 @@ def job_variables(task: Task, pipeline: Pipeline, home: Path, tracking_uri: str,
         "AZUREML_CR_AZUREML_CONTEXT": json.dumps(identity),
         "NODE_RANK": "0",
     }
-    tracking = {
-        "MLFLOW_TRACKING_URI": tracking_uri,
+    run = {
+        **tracking,
         "MLFLOW_RUN_ID": task.job,
         "MLFLOW_EXPERIMENT_NAME": pipeline.experiment_name,
     }
     asked = task.component.environment_variables | task.node.environment_variables
     speed = SPEED | {"OMP_NUM_THREADS": str(threads)}
-    return speed | inherited_variables(home) | asked | identity | machine | tracking
+    inherited = interpreter.applied_to(inherited_variables(home))
+    return speed | inherited | asked | identity | machine | run
 
 
 def cores() -> int:

@@ -18,7 +18,10 @@ Json = dict[str, Any]
 
 ANONYMOUS = "azureml_anonymous"
 DEEPEST = 20  # graphs in graphs; a component cannot hold itself, but a body can say anything
-_REGISTRY = re.compile(r"azureml:/?/?/?registries/[^/]+/environments/(?P<name>[^/]+)/.*")
+# An environment of a registry, or one that Azure provides in every workspace.
+_CURATED = re.compile(
+    r"azureml:/?/?/?registries/[^/]+/environments/(?P<name>[^/]+)/.*|(?:azureml:)?AzureML-(?P<own>[^:@]+)[:@].*"
+)
 
 
 class NotSpokenError(SpecError):
@@ -44,9 +47,9 @@ class Components:
         """What a reference to an environment means; one of a registry is looked for by name in the workspace."""
         name = short_name(reference)
         found = self._assets.find("environments", reference)
-        if not found and (match := _REGISTRY.fullmatch(reference)):
+        if not found and (match := _CURATED.fullmatch(reference)):
             name = reference
-            found = self._assets.latest("environments", match["name"])
+            found = self._assets.latest("environments", match["name"] or match["own"])
         if not found:
             return Environment(name=name)
         said = found.body["properties"]

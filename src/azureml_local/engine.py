@@ -10,12 +10,14 @@ from pathlib import Path
 from azureml_local.binding import plan
 from azureml_local.changes import JobChange, Listener
 from azureml_local.commands import cores
+from azureml_local.job_environments import JobEnvironments
 from azureml_local.pipeline_run import PipelineRun
 from azureml_local.plan import Plan
 from azureml_local.processes import Groups
 from azureml_local.reuse import Reuse
 from azureml_local.runs import Runs
-from azureml_local.shop import Shop, Slots
+from azureml_local.settings import DEFAULTS, Settings
+from azureml_local.shop import Shop, Slots, Tracking
 from azureml_local.spec import Data, Pipeline, SpecError, all_nodes
 
 __all__ = ["Engine", "JobChange", "Listener"]
@@ -30,16 +32,17 @@ class _Running:
 class Engine:
     """Runs submitted pipelines in the background and tells its listener what becomes of them."""
 
-    def __init__(self, home: Path, listener: Listener, tracking_uri: str, max_parallel: int | None = None) -> None:
-        """Keep everything under `home`; `max_parallel` nodes run together, by default one for each core."""
-        home, slots = home.resolve(), Slots(max_parallel or cores())
+    def __init__(self, home: Path, listener: Listener, tracking_uri: str, settings: Settings = DEFAULTS) -> None:
+        """Keep everything under `home`, and the runs at `tracking_uri`, `sqlite:///<file>`."""
+        home, slots, groups = home.resolve(), Slots(settings.max_parallel or cores()), Groups()
         self._listener = listener
         self._shop = Shop(
             home=home,
-            tracking_uri=tracking_uri,
+            tracking=Tracking(tracking_uri),
+            environments=JobEnvironments(home / "environments", groups, settings.build_environments),
             runs=Runs(tracking_uri, home / "artifacts"),
             reuse=Reuse(home / "reuse"),
-            groups=Groups(),
+            groups=groups,
             slots=slots,
             workers=ThreadPoolExecutor(slots.count, thread_name_prefix="node"),
         )
@@ -70,6 +73,10 @@ class Engine:
         run.journal.announce()
         thread.start()
 
+    def track_over(self, variables: dict[str, str]) -> None:
+        """Let jobs that bring an MLflow of their own log over REST; variables: where, as MLflow reads them."""
+        self._shop.tracking.rest = variables
+
     def cancel(self, name: str) -> None:
         """Ask a pipeline job (or one stand-alone job) to end; unknown and finished names are left alone."""
         with self._lock:
@@ -83,6 +90,7 @@ class Engine:
             everything = list(self._running.values())
         for running in everything:
             running.run.cancel("the local workspace was ended")
+        self._shop.environments.close()
         for running in everything:
             running.thread.join()
         self._shop.workers.shutdown()

@@ -31,6 +31,7 @@ class Identity:
         self._secret = secret
         # Clients see this one, never the secret that signs.
         self.header = self._digest("identity header")
+        self.tracking_token = self._digest("MLflow")  # opens MLflow's REST interface, and nothing else
 
     def _digest(self, text: str) -> str:
         return hmac.new(self._secret.encode(), text.encode(), hashlib.sha256).hexdigest()

@@ -35,7 +35,7 @@ class Jobs:
         self._assets = assets
         self._blobs = blobs
         self._logs = LiveLog()
-        self._engine = Engine(home.path, self, home.tracking_uri, settings.max_parallel)
+        self._engine = Engine(home.path, self, home.tracking_uri, settings)
         self._bury_the_dead()
 
     def submit(self, name: str, body: Json) -> Resource:
@@ -102,6 +102,10 @@ class Jobs:
     def cancel(self, name: str) -> None:
         """Ask a job to end."""
         self._engine.cancel(name)
+
+    def track_over(self, variables: dict[str, str]) -> None:
+        """Let jobs that bring an MLflow of their own log over REST; variables: where, as MLflow reads them."""
+        self._engine.track_over(variables)
 
     def follow(self, name: str) -> None:
         """Let what the nodes have written since the last time appear in the log of their pipeline."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from azureml_local.commands import cores
+from azureml_local.job_environments import Interpreter, JobEnvironments
 from azureml_local.processes import Groups
 from azureml_local.reuse import Reuse
 from azureml_local.runs import Runs
@@ -38,12 +39,26 @@ class Slots:
         return max(1, cores() // max(1, sum(together)))
 
 
+@dataclass
+class Tracking:
+    """Where jobs log to: the database, or MLflow's REST interface where they bring an MLflow of their own."""
+
+    database: str
+    rest: dict[str, str] = field(default_factory=dict)  # variables; empty until the workspace answers there
+
+    def variables(self, interpreter: Interpreter) -> dict[str, str]:
+        """What tells MLflow where to log. A database can only be opened by the MLflow that made it."""
+        own_packages = interpreter.is_built or interpreter.below is not None
+        return self.rest if own_packages and self.rest else {"MLFLOW_TRACKING_URI": self.database}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shop:
     """What all pipelines of a workspace work with."""
 
     home: Path
-    tracking_uri: str
+    tracking: Tracking
+    environments: JobEnvironments
     runs: Runs
     groups: Groups
     slots: Slots

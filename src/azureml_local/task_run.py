@@ -11,7 +11,9 @@ from typing import Any
 
 from azureml_local.changes import Journal, now
 from azureml_local.commands import Command, job_variables
+from azureml_local.job_environments import Interpreter, JobEnvironmentError, WaitCancelledError
 from azureml_local.plan import Task
+from azureml_local.private_layer import may_install, private_layer
 from azureml_local.reuse import Finished, reuse_key
 from azureml_local.shop import Shop
 from azureml_local.spec import Pipeline
@@ -33,6 +35,7 @@ class TaskRun:
         self._lock = threading.Lock()
         self._command: Command | None = None
         self._ended = ""
+        self._cancelled = threading.Event()
         self.timeout = task.timeout  # seconds; a sweep shortens those of its last trials
 
     def run(self) -> None:
@@ -50,6 +53,12 @@ class TaskRun:
                 if key and status == "Completed":
                     self._shop.reuse.keep(key, task, self._pipeline.name)
             self._shop.runs.finish(task.job, status)
+        except WaitCancelledError:
+            status, error = "Canceled", f'node "{task.name}" was ended: {self._ended or "the workspace was ended"}'
+            self._shop.runs.finish(task.job, status)
+        except JobEnvironmentError as problem:
+            status, error = "Failed", f'node "{task.name}" failed: {problem}'
+            self._shop.runs.finish(task.job, status)
         except Exception as bug:
             logger.exception("The job %s was given up", task.job)
             status, error = "Failed", f'node "{task.name}": the local workspace failed: {bug!r}'
@@ -59,6 +68,7 @@ class TaskRun:
         """End its command, or keep it from starting; returns when no process is left."""
         with self._lock:
             self._ended = reason
+            self._cancelled.set()
             command = self._command
         if command:
             command.end(reason)
@@ -82,15 +92,26 @@ class TaskRun:
 
     def _run_command(self) -> tuple[str, str | None]:
         task, shop = self.task, self._shop
-        variables = job_variables(task, self._pipeline, shop.home, shop.tracking_uri, shop.slots.threads())
-        command = Command(task, variables, shop.groups, self.timeout)
+        interpreter = self._interpreter()
+        tracking = shop.tracking.variables(interpreter)
+        variables = job_variables(task, self._pipeline, shop.home, interpreter, tracking, shop.slots.threads())
+        command = Command(task, interpreter, variables, shop.groups, self.timeout)
         with self._lock:
             self._command = command
             if self._ended:
                 command.end(self._ended)
         command.prepare()
-        self._advance(task.job, "Running")
+        self._advance(task.job, "Running", warnings=tuple(filter(None, [interpreter.warning])))
         return command.run()
+
+    def _interpreter(self) -> Interpreter:
+        """What the task finds as `python`; what it installs itself stays its own."""
+        task = self.task
+        log = task.log_folder / "system_logs" / "environment.log"
+        interpreter = self._shop.environments.prepare(task.component.environment, log, self._cancelled)
+        if not may_install(task.command):
+            return interpreter
+        return private_layer(interpreter, task.folder / "packages")
 
 
 def link_outputs(outputs: dict[str, Path], written: dict[str, Path]) -> None:
