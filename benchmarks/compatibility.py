@@ -13,6 +13,7 @@ internet end as this machine's access to it lets them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import subprocess
 import sys
@@ -127,9 +128,10 @@ def run(client: Any, watcher: Watcher, examples: Path, file: Path, timeout: floa
 
     start = time.monotonic()
     try:
-        with sdk_call("load"):
-            job = load_job(examples / file)
-        with sdk_call("submit"):
+        # From its own folder, as the samples' scripts do: the SDK looks for an AutoML job's data from there.
+        with contextlib.chdir((examples / file).parent), sdk_call("load"):
+            job = load_job(file.name)
+        with contextlib.chdir((examples / file).parent), sdk_call("submit"):
             name = str(client.jobs.create_or_update(job).name)
     except InputError as error:
         return Result(str(file), "refused", 0, time.monotonic() - start, _short(str(error)))
