@@ -11,7 +11,7 @@ from typing import Any
 from azureml_local.checks import kinds
 from azureml_local.checks.model import NOT_YAML, Model
 from azureml_local.checks.scopes import Command, commands, graph_scopes, scopes
-from azureml_local.checks.sections import Section, exists, local_path
+from azureml_local.checks.sections import Section, is_file, local_path
 from azureml_local.checks.table import ERROR, Problem, Severity, Where, ask
 from azureml_local.checks.yaml_tree import Document, UnreadableError, read
 from azureml_local.spec import Component, Graph, Pipeline
@@ -98,10 +98,11 @@ def _located(model: Model, document: Document, found: Problem) -> Located:
 def _place(model: Model, document: Document, where: Where, excerpt: str) -> tuple[Path, int]:
     """Where a field is written: the way to it goes through the files of the components."""
     here: Where = ()
-    for name in where:
+    for index, name in enumerate(where):
         value = _get(document.value, (*here, name))
-        path = local_path(document, value) if name in ("component", "trial", "conda_file") else None
-        if path and exists(path) and path.is_file() and (name != "conda_file" or excerpt):
+        goes_on = bool(excerpt) if name == "conda_file" else name in ("component", "trial") and index + 1 < len(where)
+        path = local_path(document, value) if goes_on else None
+        if path and is_file(path):
             try:
                 document, here = model.file(path), ()
                 continue

@@ -97,7 +97,7 @@ SETTINGS |= {"default_limits", "continue_on_failed_optional_input", "component_t
 DISTRIBUTION = {"type", "process_count_per_instance", "worker_count", "parameter_server_count", "port", "address"}
 DISTRIBUTION |= {"include_dashboard", "dashboard_port", "head_node_additional_args", "worker_node_additional_args"}
 
-_TYPES_OF_PORTS = DATA_TYPES | {"string", "integer", "number", "boolean"}
+_OF_A_PORT = {"optional", "default", "enum", "min", "max"}
 _OF_A_JOB = {"compute", "experiment_name", "settings", "limits", "services", "environment_variables"}
 
 
@@ -143,14 +143,13 @@ def _is_component(value: Mapping[str, Any], said: str | None) -> bool:
     inputs = value.get("inputs")
     given = list(inputs.values()) if isinstance(inputs, Mapping) else []
     mappings = [port for port in given if isinstance(port, Mapping)]
-    if any(key in value for key in _OF_A_JOB) and said not in COMPONENTS.values():
-        return False
     if len(mappings) < len(given) or any("path" in port for port in mappings):
         return False
-    typed = any({"optional", "default", "enum", "min", "max"} & set(port) for port in mappings)
-    if said is None:
-        return typed or bool({"version", "is_deterministic"} & set(value)) or bool(mappings)
-    return said in COMPONENTS.values()
+    if {"version", "is_deterministic"} & set(value) or any(_OF_A_PORT & set(port) for port in mappings):
+        return True
+    if said is not None:
+        return said in COMPONENTS.values()
+    return bool(mappings) and not _OF_A_JOB & set(value)
 
 
 def _by_shape(value: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from azureml_local.checks import kinds
 from azureml_local.checks.compute_files import instance_types
 from azureml_local.checks.model_values import distribution_of, environment_of, given, literal, ports, search_space
-from azureml_local.checks.sections import NAME_AND_VERSION, Section, exists, local_path, strings
+from azureml_local.checks.sections import NAME_AND_VERSION, Section, exists, is_file, local_path, strings
 from azureml_local.checks.table import Problem, Where, problem, reading_rule
 from azureml_local.checks.yaml_tree import Document, UnreadableError, read
 from azureml_local.spec import Component, Data, Graph, Node, Output, Pipeline, Port, Sweep, Value
@@ -142,9 +142,9 @@ class Model:
 
     def _from_address(self, section: Section, key: str, address: str) -> Component | Graph:
         path = local_path(section.document, address)
-        if path is None or (NAME_AND_VERSION.fullmatch(address) and not exists(path)):
+        if path is None or (NAME_AND_VERSION.fullmatch(address.removeprefix("file:")) and not exists(path)):
             return OPEN
-        if not path.is_file():
+        if not is_file(path):
             message = f'there is no file {path}, which "{section.where[-1]}" names as its {key}'
             self._complain(section.document, MISSING_COMPONENT, section.at(key), message)
             return OPEN

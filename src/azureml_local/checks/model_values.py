@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from azureml_local.checks.sections import exists, local_path
+from azureml_local.checks.sections import is_file, local_path
 from azureml_local.checks.yaml_tree import MOST_BYTES, Document
 from azureml_local.spec import Data, Distribution, Environment, Port, Value
 
@@ -82,7 +82,7 @@ def _text_or_none(raw: Any) -> str | None:
 
 def _text(path: Path) -> str:
     try:
-        if not exists(path) or path.stat().st_size > MOST_BYTES:
+        if not is_file(path) or path.stat().st_size > MOST_BYTES:
             return ""
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

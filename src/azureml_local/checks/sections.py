@@ -64,6 +64,11 @@ def exists(path: Path) -> bool:
         return False
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file."""
+    return exists(path) and path.is_file()
+
+
 def strings(value: Any, where: Where = ()) -> Iterator[tuple[Where, str]]:
     """Every text in a value, with its place."""
     if isinstance(value, str):
