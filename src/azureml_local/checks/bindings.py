@@ -31,7 +31,7 @@ def misplaced_expression(scope: Scope) -> Iterator[Finding]:
             match reference.parts:
                 case ["parent", "inputs", _, *_] | ["parent", "jobs", _, "outputs", _, *_]:
                     continue
-                case ["parent", "jobs", _] | ["inputs" | "outputs" | "search_space", *_] if not is_input:
+                case ["parent", "jobs", _, *_] | ["inputs" | "outputs" | "search_space", *_] if not is_input:
                     continue
             yield Finding(where, f'{scope.called(node)} cannot read "${{{{{reference.path}}}}}" here; {READABLE}')
 

@@ -50,7 +50,7 @@ def optional_outside_brackets(command: Command) -> Iterator[Finding]:
 @rule(Command, "unused-input", WARNING, "An input that is declared is read by the command.")
 def unused_input(command: Command) -> Iterator[Finding]:
     """Whoever sets it believes that it does something."""
-    read = {port.name for _, port in _inputs_read(command)}
+    read = {name for _, name, *_ in _dotted(command, "inputs", "search_space")}
     for name in command.component.inputs:
         if name not in read and f"AZURE_ML_INPUT_{name}" not in command.component.command:
             yield Finding(
@@ -61,7 +61,7 @@ def unused_input(command: Command) -> Iterator[Finding]:
 @rule(Command, "unused-output", WARNING, "An output that is declared is in the command.")
 def unused_output(command: Command) -> Iterator[Finding]:
     """Whoever reads it finds an empty folder. Azure itself fills the one that is called `artifacts`."""
-    read = {reference.parts[1] for reference in references(command.component.command) if len(reference.parts) > 1}
+    read = {name for _, name, *_ in _dotted(command, "outputs")}
     for name, port in command.component.outputs.items():
         is_filled_by_azure = name == DEFAULT_ARTIFACTS and port.type == "uri_folder"
         if name not in read and not is_filled_by_azure and f"AZURE_ML_OUTPUT_{name}" not in command.component.command:
@@ -105,6 +105,13 @@ def _inputs_read(command: Command) -> Iterator[tuple[Reference, Port]]:
     for reference in references(command.component.command):
         if port := _port(command, reference):
             yield reference, port
+
+
+def _dotted(command: Command, *sections: str) -> Iterator[list[str]]:
+    """The expressions that read something of these sections, as their names."""
+    for reference in references(command.component.command):
+        if len(reference.parts) > 1 and reference.parts[0] in sections:
+            yield reference.parts
 
 
 def _port(command: Command, reference: Reference) -> Port | None:

@@ -108,22 +108,28 @@ def kind_of(value: Any, is_component: bool = False) -> str | None:
     """
     if not isinstance(value, Mapping):
         return None
-    schema, kind = schema_of(value), value.get("type")
+    schema, kind = schema_of(value), type_of(value)
     said = SCHEMAS.get(schema)
     if said in (ENDPOINT, DEPLOYMENT, ENVIRONMENT, ASSET) and not is_component:
         return said
     if kind == "amlcompute":
         return COMPUTE
-    if isinstance(kind, str) and kind in DATA_TYPES and "path" in value:
+    if kind in DATA_TYPES and "path" in value:
         return ASSET
     if kind in OTHER_TYPES or (schema and said is None):
         return (OTHER_COMPONENT if is_component else OTHER_JOB) if kind in OTHER_TYPES else None
-    if kind is None and said is None and not is_component:
+    if not kind and said is None and not is_component:
         return _by_shape(value)
     kind = kind if kind in JOBS else _type_by_shape(value, said)
     if is_component or _is_component(value, said):
         return COMPONENTS.get(kind, OTHER_COMPONENT)
     return JOBS[kind]
+
+
+def type_of(value: Mapping[str, Any]) -> str:
+    """The type that a mapping gives; empty where it gives none that is a word."""
+    kind = value.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def schema_of(value: Mapping[str, Any]) -> str:

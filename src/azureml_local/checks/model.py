@@ -85,7 +85,7 @@ class Model:
         nodes = {}
         for name, raw in section.mapping("jobs").items():
             value = raw if isinstance(raw, Mapping) else {}
-            kind = kinds.NODE if value.get("type", "command") in kinds.JOBS else kinds.OTHER_NODE
+            kind = kinds.NODE if (kinds.type_of(value) or "command") in kinds.JOBS else kinds.OTHER_NODE
             inner = self._section(section.document, section.at("jobs", name), value, kind)
             nodes[name] = self._node(inner, name, default_compute)
         return nodes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ def references(text: str) -> list[Reference]:
     for start, end in _spans(text, OPENS, CLOSES):
         path = text[start + len(OPENS) : end - len(CLOSES)].strip()
         if _PATH.fullmatch(path):
-            found.append(Reference(path, start, end, any(first < start and end < last for first, last in optional)))
+            around = bisect(optional, (start, end)) - 1
+            found.append(Reference(path, start, end, around >= 0 and end < optional[around][1]))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from azureml_local.checks.references import Reference, references, whole_reference
@@ -14,6 +14,7 @@ from azureml_local.spec import DATA_TYPES, Component, Data, Graph, Node, Output,
 LITERAL_TYPES = frozenset({"string", "integer", "number", "boolean"})
 PATH_TYPES = DATA_TYPES | {"path"}  # `path` is the older word for a folder
 MOST_NAMES = 500  # among which a near miss is looked for
+FEW = 10
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Source:
     type: str = ""
     text: str | None = None  # a literal's, where it is known
     is_given: bool = True  # False: an optional input that may be absent
+    parent_input: str = ""  # the input of the graph that it is
 
 
 UNKNOWN = Source(is_data=None)
@@ -59,8 +61,8 @@ class Scope:
     def behind(self, reference: Reference) -> Source:
         """What an expression reads."""
         match reference.parts:
-            case ["parent", "inputs", *names]:
-                return _of_input(self.inputs.get(known_name(names, self.inputs) or ""))
+            case ["parent", "inputs", *names] if name := known_name(names, self.inputs):
+                return replace(_of_input(self.inputs[name]), parent_input=name)
             case ["parent", "jobs", name, "outputs", output, *_] if name in self.nodes:
                 port = self.nodes[name].component.outputs.get(output)
                 return _of_port(port) if port else UNKNOWN
@@ -151,8 +153,10 @@ def known_name(names: list[str], known: Iterable[str]) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about a name that is not there."""
-    return did_you_mean(name, islice(known, MOST_NAMES))
+    """The end of a sentence about a name that is not there: the nearest one, or all where they are few."""
+    names = list(islice(known, MOST_NAMES))
+    said = did_you_mean(name, names)
+    return said if len(names) <= FEW or said.endswith("?") else ""
 
 
 def _of_input(declared: Port | Value | None) -> Source:

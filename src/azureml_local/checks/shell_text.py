@@ -10,6 +10,7 @@ from azureml_local.checks.references import Reference, references
 SPLITS = re.compile(r"\s")
 EXPANDS = re.compile(r"[$`\"'\\|&;<>()*?\[]|^[#~]|\{[^{}]*,[^{}]*\}")
 ENDS = frozenset(";|&(\n")  # what begins the next command
+LONGEST_PROGRAM = 200  # letters of a path at most
 HERE_DOCUMENT = "<<"  # its text is not words, and quotes in it are not quotes
 
 
@@ -23,7 +24,7 @@ def unquoted(command: str) -> Iterator[tuple[Reference, str]]:
         letter = command[position]
         if reference := found.get(position):
             if not quote:
-                yield reference, _program(command[begin:position])
+                yield reference, _program(command[begin : min(position, begin + LONGEST_PROGRAM)])
             position = reference.end
             continue
         if letter == "\\" and quote != "'":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from azureml_local.checks.references import shown
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, Command, Scope, Source, is_open, nearest
@@ -68,27 +69,28 @@ def wrong_kind(scope: Scope) -> Iterator[Finding]:
 @rule(Scope, "wrong-literal", ERROR, "An integer, a number or a boolean is one.")
 def wrong_literal(scope: Scope) -> Iterator[Finding]:
     """Text that reads as the type will do, as it does for Azure."""
-    for node, port, where, source in _bound(scope):
-        if source.text is not None and (expected := unlike(source.text, port)):
-            yield Finding(where, f'{scope.called(node)} takes {expected} as "{port.name}", got "{shown(source.text)}"')
+    for given in _literals(scope):
+        if expected := unlike(given.text, given.port):
+            message = f'{given.called} takes {expected} as "{given.port.name}", got "{shown(given.text)}"'
+            yield from given.finding(message)
 
 
 @rule(Scope, "out-of-range", ERROR, "A number is within its minimum and maximum.")
 def out_of_range(scope: Scope) -> Iterator[Finding]:
     """The bounds are part of the range."""
-    for node, port, where, source in _bound(scope):
-        if source.text is not None and (bound := beyond(source.text, port)):
-            yield Finding(where, f'{scope.called(node)} takes "{port.name}" {bound}, got {shown(source.text)}')
+    for given in _literals(scope):
+        if bound := beyond(given.text, given.port):
+            yield from given.finding(f'{given.called} takes "{given.port.name}" {bound}, got {shown(given.text)}')
 
 
 @rule(Scope, "not-in-enum", ERROR, "A string with an enum is one of its values.")
 def not_in_enum(scope: Scope) -> Iterator[Finding]:
     """As written: upper and lower case differ."""
-    for node, port, where, source in _bound(scope):
-        if source.text is not None and port.choices and source.text not in port.choices:
-            known = nearest(source.text, port.choices)
-            message = f'{scope.called(node)} gives "{port.name}" the value "{shown(source.text)}"'
-            yield Finding(where, f"{message}, which is not in its enum{known}")
+    for given in _literals(scope):
+        if given.port.choices and given.text not in given.port.choices:
+            known = nearest(given.text, given.port.choices)
+            message = f'{given.called} gives "{given.port.name}" the value "{shown(given.text)}"'
+            yield from given.finding(f"{message}, which is not in its enum{known}")
 
 
 @rule(Command, "bad-default", ERROR, "A default is a value that its input takes.")
@@ -153,6 +155,31 @@ def _number(text: str | None) -> float | None:
         return None if text is None else float(text)
     except ValueError:
         return None
+
+
+@dataclass(frozen=True)
+class _Literal:
+    """A text that a node gives an input, and where it is written: in the node, or in the pipeline's own inputs."""
+
+    called: str
+    port: Port
+    text: str
+    where: Where
+    said: set[Where]
+
+    def finding(self, message: str) -> Iterator[Finding]:
+        """The message, once for each place: many nodes may read one input of the pipeline."""
+        if self.where not in self.said:
+            self.said.add(self.where)
+            yield Finding(self.where, message)
+
+
+def _literals(scope: Scope) -> Iterator[_Literal]:
+    said: set[Where] = set()
+    for node, port, where, source in _bound(scope):
+        if source.text is not None:
+            place = (*scope.where, "inputs", source.parent_input) if source.parent_input else where
+            yield _Literal(scope.called(node), port, source.text, place, said)
 
 
 def _bound(scope: Scope) -> Iterator[tuple[Node, Port, Where, Source]]:

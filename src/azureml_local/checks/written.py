@@ -39,7 +39,7 @@ def wrong_type(section: Section) -> Iterator[Finding]:
         wanted = section.kind.partition(" ")[0]
         if "component" not in section.where:
             yield Finding(section.at(), f"the {section.kind} has no type; write type: {wanted}")
-    elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and kind not in kinds.KNOWN_TYPES:
+    elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and str(kind) not in kinds.KNOWN_TYPES:
         message = f'"{shown(str(kind))}" is not a type of a job or a component{nearest(str(kind), kinds.KNOWN_TYPES)}'
         yield Finding(section.at("type"), message)
     if section.kind in TYPED:
