@@ -45,7 +45,8 @@ def test_a_submission_is_asked_the_same_and_named_by_node_and_field():
     broken = replace(graph, nodes={"fit": replace(graph.nodes["fit"], inputs={"rows": "2"})})
     found = problems(submitted(nodes={**fine.nodes, "two": replace(fine.nodes["two"], component=broken)}))
     assert [(problem.rule, problem.where) for problem in found] == [
-        ("missing-input", ("jobs", "two", "component", "jobs", "fit", "inputs"))
+        ("unread-parent-input", ("jobs", "two", "component", "inputs", "table")),
+        ("missing-input", ("jobs", "two", "component", "jobs", "fit", "inputs")),
     ]
 
 

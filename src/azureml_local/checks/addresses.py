@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.checks import kinds
+from azureml_local.checks.known_fields import FIELDS
 from azureml_local.checks.references import shown
 from azureml_local.checks.sections import Section, exists, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
@@ -15,6 +16,7 @@ from azureml_local.checks.table import ERROR, Finding, Where, rule
 RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE})
 GIVES_DATA = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, kinds.NODE, kinds.OTHER_NODE})
 WITH_ENVIRONMENT = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE, kinds.DEPLOYMENT})
+KNOWN = FIELDS[kinds.ENVIRONMENT]  # among others there may be one that was meant to be the image
 REGISTERED = re.compile(r"azureml:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
 
 
@@ -39,8 +41,10 @@ def bad_environment(section: Section) -> Iterator[Finding]:
     if isinstance(environment, str) and not REGISTERED.fullmatch(environment) and not is_to_be_filled_in(environment):
         message = f'"{shown(environment)}" is no environment: write its image and conda_file here, or name one that is'
         yield Finding(section.at("environment"), f"{message} registered, as azureml:name:version or azureml:name@label")
-    if isinstance(environment, Mapping) and not {"image", "build", "conda_file", "name"} & set(environment):
-        yield Finding(section.at("environment"), "the environment needs an image, or a build with a path")
+    described = section.fields if section.kind == kinds.ENVIRONMENT else environment
+    if isinstance(described, Mapping) and not {"image", "build", "id"} & set(described) and set(described) <= KNOWN:
+        where = section.at(*(() if described is section.fields else ("environment",)))
+        yield Finding(where, "the environment needs an image, to which a conda_file is added, or a build with a path")
 
 
 def _is_absent(code: Path, script: str) -> bool:

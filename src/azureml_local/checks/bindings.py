@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
-from azureml_local.checks.references import malformed, whole_reference
+from azureml_local.checks.references import Reference, malformed, references, whole_reference
 from azureml_local.checks.scopes import Scope, is_open, known_name, nearest, reads, targets, texts
-from azureml_local.checks.table import ERROR, Finding, rule
+from azureml_local.checks.table import ERROR, WARNING, Finding, rule
+from azureml_local.spec import Node
 
 READABLE = "expected ${{parent.inputs.<name>}} or ${{parent.jobs.<node>.outputs.<name>}}"
 
@@ -48,6 +49,23 @@ def unknown_parent_input(scope: Scope) -> Iterator[Finding]:
                     known = nearest(".".join(names), scope.inputs)
                     message = f'{scope.called(node)} reads "{".".join(names)}", which is not an input of the pipeline'
                     yield Finding(where, f"{message}{known}")
+
+
+@rule(Scope, "unread-parent-input", WARNING, "An input of the pipeline is read by a node.")
+def unread_parent_input(scope: Scope) -> Iterator[Finding]:
+    """Whoever sets it believes that it does something. Where a node reads amiss, that is said instead."""
+    amiss = (malformed_expression, misplaced_expression, unknown_parent_input)
+    if scope.is_standalone or any(True for check in amiss for _ in check(scope)):
+        return
+    read = set()
+    for node in scope.nodes.values():
+        for reference in [reference for _, reference in reads(scope, node)] + _in_output_paths(node):
+            match reference.parts:
+                case ["parent", "inputs", first, *rest]:
+                    read |= {first, known_name([first, *rest], scope.inputs)}
+    for name in scope.inputs:
+        if name not in read:
+            yield Finding((*scope.where, "inputs", name), f'no node reads the input "{name}"')
 
 
 @rule(Scope, "unknown-node", ERROR, "`${{parent.jobs.x...}}` is a node of the pipeline.")
@@ -149,6 +167,10 @@ def cycle(scope: Scope) -> Iterator[Finding]:
         circle = " -> ".join(f'"{name}"' for name in names)
         message = f"the nodes {circle} wait for each other: each reads an output of the one before"
         yield Finding(scope.at(scope.nodes[names[0]]), message)
+
+
+def _in_output_paths(node: Node) -> list[Reference]:
+    return [reference for output in node.outputs.values() for reference in references(output.path)]
 
 
 def _is_in_a_group(names: list[str], scope: Scope) -> bool:

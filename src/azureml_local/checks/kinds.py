@@ -1,4 +1,4 @@
-"""What a YAML file describes, and the fields that Azure ML knows for it."""
+"""What a YAML file describes."""
 
 from __future__ import annotations
 
@@ -28,74 +28,17 @@ SCHEMAS = {
     "data": ASSET,
     "model": ASSET,
 }
-JOBS = {"pipeline": PIPELINE_JOB, "command": COMMAND_JOB, "sweep": SWEEP_JOB}
-COMPONENTS = {"pipeline": PIPELINE_COMPONENT, "command": COMMAND_COMPONENT}
+JOB_TYPES = {"pipeline": PIPELINE_JOB, "command": COMMAND_JOB, "sweep": SWEEP_JOB}
+COMPONENT_TYPES = {"pipeline": PIPELINE_COMPONENT, "command": COMMAND_COMPONENT}
 CONTROL_FLOW = frozenset({"if_else", "do_while", "parallel_for"})
 OTHER_TYPES = frozenset(
     {"spark", "parallel", "automl", "import", "data_transfer", "base", "finetuning", "distillation", "flow_parallel"}
 )
-KNOWN_TYPES = frozenset(JOBS) | OTHER_TYPES | CONTROL_FLOW
+KNOWN_TYPES = frozenset(JOB_TYPES) | OTHER_TYPES | CONTROL_FLOW
 
-_ASSET = {"$schema", "id", "name", "version", "description", "tags", "properties", "creation_context", "latest_version"}
-_ASSET |= {"auto_delete_setting", "intellectual_property", "stage"}
-_COMPONENT = _ASSET | {"type", "display_name", "is_deterministic", "inputs", "outputs"}
-_JOB = {"$schema", "id", "name", "type", "display_name", "description", "experiment_name", "tags", "properties"}
-_JOB |= {"inputs", "outputs", "compute", "identity", "services", "status", "log_files", "creation_context"}
-_COMMAND = {"command", "code", "environment", "distribution", "resources"}
-_SWEEP = {"trial", "search_space", "sampling_algorithm", "objective", "limits", "early_termination", "queue_settings"}
-_SERVING = {
-    "$schema",
-    "id",
-    "name",
-    "description",
-    "tags",
-    "properties",
-    "provisioning_state",
-    "creation_context",
-    "type",
-}
-_PROBES = {"liveness_probe", "readiness_probe", "startup_probe", "request_settings", "scale_settings"}
-
-FIELDS: Mapping[str, set[str]] = {
-    COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"additional_includes"},
-    PIPELINE_COMPONENT: _COMPONENT | {"jobs"},
-    COMMAND_JOB: _JOB
-    | _COMMAND
-    | {"environment_variables", "limits", "queue_settings", "parameters", "parent_job_name"},
-    PIPELINE_JOB: _JOB | {"jobs", "settings", "component"},
-    SWEEP_JOB: _JOB | _SWEEP | {"resources"},
-    NODE: _JOB
-    | _COMMAND
-    | _SWEEP
-    | {"component", "comment", "environment_variables", "settings", "jobs", "additional_includes"},
-    ENDPOINT: _SERVING
-    | {"auth_mode", "identity", "kind", "location", "mirror_traffic", "openapi_uri", "scoring_uri", "traffic"}
-    | {"public_network_access", "compute"},
-    DEPLOYMENT: _SERVING
-    | _PROBES
-    | {"endpoint_name", "model", "model_mount_path", "code_configuration", "environment", "environment_variables"}
-    | {"instance_type", "instance_count", "app_insights_enabled", "data_collector", "egress_public_network_access"}
-    | {"private_network_connection", "resources"},
-    ENVIRONMENT: _ASSET | {"image", "conda_file", "build", "inference_config", "os_type", "datastore"},
-    COMPUTE: {"$schema", "id", "name", "type", "description", "tags", "size", "tier", "min_instances", "max_instances"}
-    | {"idle_time_before_scale_down", "location", "identity", "network_settings", "ssh_settings", "resource_id"}
-    | {"ssh_public_access_enabled", "enable_node_public_ip", "created_on", "provisioning_state", "provisioning_errors"},
-}
-REQUIRED: Mapping[str, tuple[str, ...]] = {
-    COMMAND_COMPONENT: ("command", "environment"),
-    COMMAND_JOB: ("command", "environment"),
-    SWEEP_JOB: ("trial", "search_space", "objective", "limits"),
-    ENVIRONMENT: ("name",),
-    COMPUTE: ("name", "type"),
-}
-NODE_ONLY = {"compute", "limits", "identity", "services", "environment_variables", "queue_settings"}
-NODE_OUTPUT_ONLY = {"path", "name", "version"}
-PORT = {"type", "description", "optional", "default", "min", "max", "enum", "mode", "datastore", "properties"}
-PORT |= {"is_control", "early_available", "intellectual_property", "values", "is_resource", "path", "name", "version"}
-SETTINGS = {"default_compute", "default_datastore", "continue_on_step_failure", "force_rerun", "on_init", "on_finalize"}
-SETTINGS |= {"default_limits", "continue_on_failed_optional_input", "component_type", "force_rerun_skip_output_check"}
-DISTRIBUTION = {"type", "process_count_per_instance", "worker_count", "parameter_server_count", "port", "address"}
-DISTRIBUTION |= {"include_dashboard", "dashboard_port", "head_node_additional_args", "worker_node_additional_args"}
+TYPED = frozenset({COMMAND_COMPONENT, PIPELINE_COMPONENT})
+JOBS = frozenset({PIPELINE_JOB, COMMAND_JOB, SWEEP_JOB})
+WITH_INPUTS = TYPED | JOBS | {NODE}
 
 _OF_A_PORT = {"optional", "default", "enum", "min", "max"}
 _OF_A_JOB = {"compute", "experiment_name", "settings", "limits", "services", "environment_variables"}
@@ -120,10 +63,10 @@ def kind_of(value: Any, is_component: bool = False) -> str | None:
         return (OTHER_COMPONENT if is_component else OTHER_JOB) if kind in OTHER_TYPES else None
     if not kind and said is None and not is_component:
         return _by_shape(value)
-    kind = kind if kind in JOBS else _type_by_shape(value, said)
+    kind = kind if kind in JOB_TYPES else _type_by_shape(value, said)
     if is_component or _is_component(value, said):
-        return COMPONENTS.get(kind, OTHER_COMPONENT)
-    return JOBS[kind]
+        return COMPONENT_TYPES.get(kind, OTHER_COMPONENT)
+    return JOB_TYPES[kind]
 
 
 def type_of(value: Mapping[str, Any]) -> str:
@@ -154,7 +97,7 @@ def _is_component(value: Mapping[str, Any], said: str | None) -> bool:
     if {"version", "is_deterministic"} & set(value) or any(_OF_A_PORT & set(port) for port in mappings):
         return True
     if said is not None:
-        return said in COMPONENTS.values()
+        return said in COMPONENT_TYPES.values()
     return bool(mappings) and not _OF_A_JOB & set(value)
 
 
@@ -167,7 +110,7 @@ def _by_shape(value: Mapping[str, Any]) -> str | None:
     if "auth_mode" in value and "name" in value:
         return ENDPOINT
     if "command" in value and "environment" in value:
-        return COMPONENTS["command"] if _is_component(value, None) else COMMAND_JOB
+        return COMPONENT_TYPES["command"] if _is_component(value, None) else COMMAND_JOB
     if "name" in value and ("conda_file" in value or ("image" in value and len(value) <= 4)):
         return ENVIRONMENT
     return None
@@ -176,3 +119,8 @@ def _by_shape(value: Mapping[str, Any]) -> str | None:
 def _has_nodes(jobs: Mapping[str, Any]) -> bool:
     nodes = [node for node in jobs.values() if isinstance(node, Mapping)]
     return any("component" in node or ("command" in node and "environment" in node) for node in nodes)
+
+
+def article(kind: str) -> str:
+    """A kind in a sentence: a pipeline job, an environment."""
+    return f"a{'n' if kind[0] in 'aeiou' else ''} {kind}"

@@ -20,7 +20,7 @@ INCLUDES_ITSELF = reading_rule("includes-itself", "A pipeline component does not
 DEEPEST = 20  # pipeline components in one another
 OPEN = Component(name="", version="", command="", code=None, interface_known=False)
 # What a node's other fields hold is read for its expressions.
-READ_ELSEWHERE = {"inputs", "outputs", "component", "trial", "command", "jobs", "environment", "code", "type"}
+READ_ELSEWHERE = {"inputs", "outputs", "component", "trial", "command", "jobs"}
 
 
 class Model:
@@ -85,7 +85,7 @@ class Model:
         nodes = {}
         for name, raw in section.mapping("jobs").items():
             value = raw if isinstance(raw, Mapping) else {}
-            kind = kinds.NODE if (kinds.type_of(value) or "command") in kinds.JOBS else kinds.OTHER_NODE
+            kind = kinds.NODE if (kinds.type_of(value) or "command") in kinds.JOB_TYPES else kinds.OTHER_NODE
             inner = self._section(section.document, section.at("jobs", name), value, kind)
             nodes[name] = self._node(inner, name, default_compute)
         return nodes
@@ -194,8 +194,10 @@ def _is_number(text: str) -> bool:
 
 
 def _output(raw: Any) -> Output:
-    target = raw if isinstance(raw, str) else raw.get("path") if isinstance(raw, Mapping) else None
-    return Output(target=target if isinstance(target, str) and "parent." in target else "")
+    address = raw if isinstance(raw, str) else raw.get("path") if isinstance(raw, Mapping) else None
+    if not isinstance(address, str):
+        return Output()
+    return Output(target=address) if isinstance(raw, str) or "${{parent.outputs." in address else Output(path=address)
 
 
 def _type(raw: Any) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from azureml_local.checks.sections import is_file, local_path
 from azureml_local.checks.yaml_tree import MOST_BYTES, Document
 from azureml_local.spec import Data, Distribution, Environment, Port, Value
@@ -50,7 +52,8 @@ def environment_of(document: Document, raw: Any) -> Environment:
         return Environment()
     conda = raw.get("conda_file")
     path = local_path(document, conda)
-    return Environment(image=str(raw.get("image") or ""), conda=_text(path) if path else "")
+    text = yaml.safe_dump(conda) if isinstance(conda, Mapping) else _text(path) if path else ""
+    return Environment(image=str(raw.get("image") or ""), conda=text)
 
 
 def search_space(raw: Mapping[str, Any]) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""Rules about what is written: fields, names and types, before anything is looked up."""
+"""Rules about what is written: names, types and words, before anything is looked up."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from azureml_local.checks import kinds
+from azureml_local.checks.kinds import JOBS, TYPED, WITH_INPUTS
 from azureml_local.checks.model_values import ports
 from azureml_local.checks.references import shown
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, nearest
 from azureml_local.checks.sections import Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 
-TYPED = frozenset({kinds.COMMAND_COMPONENT, kinds.PIPELINE_COMPONENT})
-JOBS = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB})
-WITH_INPUTS = TYPED | JOBS | {kinds.NODE}
 PORT_TYPES = sorted(LITERAL_TYPES | PATH_TYPES - {"path"})
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 NODE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -46,50 +44,6 @@ def wrong_type(section: Section) -> Iterator[Finding]:
         yield from _port_types(section)
 
 
-@rule(Section, "unknown-field", ERROR, "A file, a node, an input and an output have only fields that Azure ML knows.")
-def unknown_field(section: Section) -> Iterator[Finding]:
-    """The SDK refuses some of them late, and ships others without a word."""
-    known = kinds.FIELDS.get(section.kind)
-    if known is None:
-        return
-    for name in section.fields:
-        if name not in known and not (section.kind in TYPED and name in kinds.NODE_ONLY):
-            yield Finding(section.at(name), f'{_article(section.kind)} has no field "{name}"{_near(name, known)}')
-    for name in section.mapping("distribution"):
-        if name not in kinds.DISTRIBUTION:
-            message = f'a distribution has no field "{name}"{_near(name, kinds.DISTRIBUTION)}'
-            yield Finding(section.at("distribution", name), message)
-    for place, name in _port_fields(section) if section.kind in TYPED else ():
-        if name not in kinds.PORT:
-            yield Finding(
-                (*place, name), f'"{place[-1]}" has a field "{name}", which there is not{_near(name, kinds.PORT)}'
-            )
-
-
-@rule(Section, "node-field", ERROR, "What belongs on a node is not in a component.")
-def node_field(section: Section) -> Iterator[Finding]:
-    """The SDK ships these as unknown fields, drops them, or crashes on them: never does what they say."""
-    if section.kind not in TYPED or (section.where and "component" not in section.where[-1:]):
-        return
-    for name in section.fields:
-        if name in kinds.NODE_ONLY and not (section.where == () and name == "jobs"):
-            yield Finding(section.at(name), f'a component has no "{name}": put it on the node that uses the component')
-    for place, name in _port_fields(section):
-        if place[-2] == "outputs" and name in kinds.NODE_OUTPUT_ONLY:
-            message = f'the output "{place[-1]}" of a component has no "{name}": put it on the output of the node'
-            yield Finding((*place, name), message)
-
-
-@rule(Section, "missing-field", ERROR, "A file has the fields that it must have.")
-def missing_field(section: Section) -> Iterator[Finding]:
-    """Names that the command line may give in place of the file are not asked for."""
-    for name in kinds.REQUIRED.get(section.kind, ()):
-        if section.fields.get(name) in (None, ""):
-            yield Finding(section.at(), f'{_article(section.kind)} needs "{name}"')
-    if section.kind == kinds.NODE and not {"component", "command", "trial", "jobs"} & set(section.fields):
-        yield Finding(section.at(), f'node "{section.where[-1]}" needs a component, or a command of its own')
-
-
 @rule(Section, "no-nodes", ERROR, "A pipeline has nodes.")
 def no_nodes(section: Section) -> Iterator[Finding]:
     """A pipeline job may name a pipeline component in place of them."""
@@ -113,7 +67,7 @@ def bad_name(section: Section) -> Iterator[Finding]:
     if section.kind in (kinds.ENDPOINT, kinds.DEPLOYMENT) and isinstance(called, str):
         is_fine = SERVING_NAME.fullmatch(called) or is_to_be_filled_in(called)
         if not is_fine:
-            message = f'{_article(section.kind)} cannot be called "{shown(called)}"'
+            message = f'{kinds.article(section.kind)} cannot be called "{shown(called)}"'
             yield Finding(section.at("name"), f"{message}: 3 to 32 letters, digits and single dashes, a letter first")
 
 
@@ -139,19 +93,10 @@ def optional_job_input(section: Section) -> Iterator[Finding]:
 def wrong_schema(section: Section) -> Iterator[Finding]:
     """An editor then checks and completes the wrong thing."""
     said = kinds.SCHEMAS.get(kinds.schema_of(section.fields))
-    if said and said != section.kind and section.kind in kinds.FIELDS and section.kind != kinds.NODE:
+    if said and said != section.kind and section.kind in kinds.SCHEMAS.values():
         name = next(name for name, kind in kinds.SCHEMAS.items() if kind == section.kind)
-        message = f"the $schema is that of {_article(said)}, and this is {_article(section.kind)}"
+        message = f"the $schema is that of {kinds.article(said)}, and this is {kinds.article(section.kind)}"
         yield Finding(section.at("$schema"), f"{message}; write {name}.schema.json")
-
-
-@rule(Section, "unknown-setting", WARNING, "A pipeline's settings are settings that there are.")
-def unknown_setting(section: Section) -> Iterator[Finding]:
-    """The SDK sends any name, and the service passes over those that it does not know."""
-    for name in section.mapping("settings") if section.kind == kinds.PIPELINE_JOB else ():
-        if name not in kinds.SETTINGS and not name.startswith("_"):
-            message = f'a pipeline has no setting "{name}"{_near(name, kinds.SETTINGS)}'
-            yield Finding(section.at("settings", name), message)
 
 
 @rule(Section, "yaml-reading", WARNING, "A text that YAML would read as something else stands in quotes.")
@@ -185,19 +130,3 @@ def _port_types(section: Section) -> Iterator[Finding]:
             elif str(kind) not in LITERAL_TYPES | PATH_TYPES | {"group"} and "${{" not in str(kind):
                 known = nearest(str(kind), PORT_TYPES)
                 yield Finding(section.at(field, name, "type"), f'"{name}" is of a type "{shown(str(kind))}"{known}')
-
-
-def _port_fields(section: Section) -> Iterator[tuple[Where, str]]:
-    for field in ("inputs", "outputs"):
-        for name, port in section.mapping(field).items():
-            for inner in port if isinstance(port, Mapping) else ():
-                yield section.at(field, name), inner
-
-
-def _near(name: str, known: set[str]) -> str:
-    said = nearest(name, known)
-    return said if said.endswith("?") else ""
-
-
-def _article(kind: str) -> str:
-    return f"a{'n' if kind[0] in 'aeiou' else ''} {kind}"
