@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
-from azureml_local.checks.references import Reference, malformed, references, whole_reference
+from azureml_local.checks.references import malformed, whole_reference
 from azureml_local.checks.scopes import Scope, is_open, known_name, nearest, reads, targets, texts
 from azureml_local.checks.table import ERROR, WARNING, Finding, rule
-from azureml_local.spec import Node
 
 READABLE = "expected ${{parent.inputs.<name>}} or ${{parent.jobs.<node>.outputs.<name>}}"
 
@@ -59,7 +58,7 @@ def unread_parent_input(scope: Scope) -> Iterator[Finding]:
         return
     read = set()
     for node in scope.nodes.values():
-        for reference in [reference for _, reference in reads(scope, node)] + _in_output_paths(node):
+        for _, reference in reads(scope, node):
             match reference.parts:
                 case ["parent", "inputs", first, *rest]:
                     read |= {first, known_name([first, *rest], scope.inputs)}
@@ -167,10 +166,6 @@ def cycle(scope: Scope) -> Iterator[Finding]:
         circle = " -> ".join(f'"{name}"' for name in names)
         message = f"the nodes {circle} wait for each other: each reads an output of the one before"
         yield Finding(scope.at(scope.nodes[names[0]]), message)
-
-
-def _in_output_paths(node: Node) -> list[Reference]:
-    return [reference for output in node.outputs.values() for reference in references(output.path)]
 
 
 def _is_in_a_group(names: list[str], scope: Scope) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from azureml_local.checks import kinds
 from azureml_local.checks.compute_files import instance_types
 from azureml_local.checks.model_values import distribution_of, environment_of, given, literal, ports, search_space
+from azureml_local.checks.references import OPENS
 from azureml_local.checks.sections import NAME_AND_VERSION, Section, exists, is_file, local_path, strings
 from azureml_local.checks.table import Problem, Where, problem, reading_rule
 from azureml_local.checks.yaml_tree import Document, UnreadableError, read
@@ -96,7 +97,6 @@ class Model:
         section.taken.update(component.inputs)
         inputs = {key: given(raw) for key, raw in section.mapping("inputs").items()}
         known = {key: value for key, value in inputs.items() if value is not None}
-        texts = strings({key: value for key, value in fields.items() if key not in READ_ELSEWHERE})
         return Node(
             name=name,
             job_name="",
@@ -105,7 +105,7 @@ class Model:
             outputs={key: _output(raw) for key, raw in section.mapping("outputs").items()},
             distribution=distribution_of(fields.get("distribution")),
             sweep=_sweep(section) if "search_space" in fields else None,
-            settings={".".join(where): text for where, text in texts if "${{" in text and not is_job},
+            settings={} if is_job else dict(_settings(fields)),
             instance_types=instance_types(document.path, fields, default_compute),
         )
 
@@ -176,6 +176,16 @@ class Model:
         self.problems.append((document, problem(rule, where, message)))
 
 
+def _settings(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The texts with expressions that no other part of a node has. `${{name}}` in an output's path is Azure's own."""
+    for where, text in strings({key: value for key, value in fields.items() if key not in READ_ELSEWHERE}):
+        if OPENS in text:
+            yield ".".join(where), text
+    for where, text in strings({"outputs": fields.get("outputs")}):
+        if "${{parent.inputs." in text:
+            yield ".".join(where), text
+
+
 def _fitting(document: Document, value: Value, port: Port | None) -> Value:
     """A text that is a path, where the component takes data: the SDK makes data of it."""
     if isinstance(value, Data) or port is None or not port.is_data or "${{" in value:
@@ -194,10 +204,9 @@ def _is_number(text: str) -> bool:
 
 
 def _output(raw: Any) -> Output:
-    address = raw if isinstance(raw, str) else raw.get("path") if isinstance(raw, Mapping) else None
-    if not isinstance(address, str):
-        return Output()
-    return Output(target=address) if isinstance(raw, str) or "${{parent.outputs." in address else Output(path=address)
+    target = raw if isinstance(raw, str) else raw.get("path") if isinstance(raw, Mapping) else None
+    is_bound = isinstance(target, str) and (isinstance(raw, str) or "${{parent.outputs." in target)
+    return Output(target=str(target) if is_bound else "")
 
 
 def _type(raw: Any) -> str:
