@@ -48,6 +48,17 @@ def test_no_file_makes_it_hang_or_crash(text: str, tmp_path: Path):
     assert time.monotonic() - begun < LONGEST
 
 
+def test_components_that_use_each_other_twice_are_checked_once_each(tmp_path: Path):
+    for level in range(19):
+        nodes = "".join(f"  {name}: {{type: pipeline, component: c{level + 1}.yml}}\n" for name in ("one", "two"))
+        (tmp_path / f"c{level}.yml").write_text(f"type: pipeline\nname: c\nversion: '1'\njobs:\n{nodes}")
+    (tmp_path / "c19.yml").write_text("type: command\nenvironment: azureml:a:1\ncommand: ls ${{inputs.x}}\n")
+    begun = time.monotonic()
+    found = check_file(tmp_path / "c0.yml")
+    assert [(one.file.name, one.rule) for one in found or []] == [("c19.yml", "undeclared")]
+    assert time.monotonic() - begun < LONGEST
+
+
 def mutations(value: object, where: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The way to every field of a document."""
     found = []

@@ -18,10 +18,7 @@ def check(options: argparse.Namespace) -> int:
         problems = check_file(path)
         if problems is None:
             if path in options.files:
-                print(
-                    f"{path}: not checked, for it is no job, component, endpoint, deployment or environment",
-                    file=sys.stderr,
-                )
+                print(f"{path}: not checked: it is of a kind that no rule is about", file=sys.stderr)
             continue
         checked += 1
         found.update(problems)

@@ -149,7 +149,9 @@ class Model:
             self._complain(section.document, MISSING_COMPONENT, section.at(key), message)
             return OPEN
         resolved = path.resolve()
-        if resolved in self._around or len(self._around) > DEEPEST:
+        if len(self._around) > DEEPEST:
+            return OPEN
+        if resolved in self._around:
             message = f"{path} contains itself: a pipeline component cannot be one of its own nodes"
             self._complain(section.document, INCLUDES_ITSELF, section.at(key), message)
             return OPEN

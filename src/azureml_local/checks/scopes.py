@@ -79,23 +79,15 @@ class Command:
     given: tuple[tuple[str, str], ...] = ()  # input -> a text that a node gives it
 
 
-def scopes(pipeline: Pipeline) -> Iterator[Scope]:
+def scopes(pipeline: Pipeline) -> list[Scope]:
     """The pipeline's own graph and every graph in it."""
-    standalone = set(pipeline.nodes) == {pipeline.name}
-    scope = Scope((), pipeline.nodes, pipeline.inputs, pipeline.outputs, standalone)
-    yield scope
-    for node in pipeline.nodes.values():
-        if isinstance(node.component, Graph):
-            yield from graph_scopes(node.component, scope.at(node, "component"))
+    is_standalone = set(pipeline.nodes) == {pipeline.name}
+    return _with_inner(Scope((), pipeline.nodes, pipeline.inputs, pipeline.outputs, is_standalone))
 
 
-def graph_scopes(graph: Graph, where: Where) -> Iterator[Scope]:
+def graph_scopes(graph: Graph, where: Where) -> list[Scope]:
     """A pipeline component's graph and every graph in it."""
-    scope = Scope(where, graph.nodes, graph.inputs, graph.outputs)
-    yield scope
-    for node in graph.nodes.values():
-        if isinstance(node.component, Graph):
-            yield from graph_scopes(node.component, scope.at(node, "component"))
+    return _with_inner(Scope(where, graph.nodes, graph.inputs, graph.outputs))
 
 
 def commands(scope: Scope) -> Iterator[Command]:
@@ -157,6 +149,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = list(islice(known, MOST_NAMES))
     said = did_you_mean(name, names)
     return said if len(names) <= FEW or said.endswith("?") else ""
+
+
+def _with_inner(outermost: Scope) -> list[Scope]:
+    """The scope and those inside it, each graph once: graphs that use each other twice would be millions of uses."""
+    found, seen = [outermost], set()
+    for scope in found:
+        for node in scope.nodes.values():
+            graph = node.component
+            if isinstance(graph, Graph) and id(graph) not in seen:
+                seen.add(id(graph))
+                found.append(Scope(scope.at(node, "component"), graph.nodes, graph.inputs, graph.outputs))
+    return found
 
 
 def _of_input(declared: Port | Value | None) -> Source:
