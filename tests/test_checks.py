@@ -237,6 +237,14 @@ FINE = {
             outputs:
               table: {type: uri_folder, path: "azureml://datastores/a/paths/${{name}}/", name: table, version: "1"}
     """,
+    "a program that takes its inputs from variables": """
+        type: command
+        name: step
+        environment: azureml:any@latest
+        inputs: {a: {type: integer}, b: {type: integer}, c: {type: string}, d: {type: uri_folder}}
+        outputs: {e: {type: uri_folder}}
+        command: python step.py
+    """,
     "a pipeline component as a job": """
         type: pipeline
         component: inner.yml

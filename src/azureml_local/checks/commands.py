@@ -12,6 +12,8 @@ from azureml_local.spec import Port
 
 DEFAULT_ARTIFACTS = "artifacts"  # Azure fills an output of this name with what the run wrote to ./outputs and ./logs
 
+MANY = 4  # inputs and outputs that nobody leaves out of a command by mistake
+
 
 @rule(Command, "malformed-command", ERROR, "In a command, every ${{ is closed and holds a dotted path.")
 def malformed_command(command: Command) -> Iterator[Finding]:
@@ -50,6 +52,8 @@ def optional_outside_brackets(command: Command) -> Iterator[Finding]:
 @rule(Command, "unused-input", WARNING, "An input that is declared is read by the command.")
 def unused_input(command: Command) -> Iterator[Finding]:
     """Whoever sets it believes that it does something."""
+    if _reads_variables(command):
+        return
     read = {name for _, name, *_ in _dotted(command, "inputs", "search_space")}
     for name in command.component.inputs:
         if name not in read and f"AZURE_ML_INPUT_{name}" not in command.component.command:
@@ -61,6 +65,8 @@ def unused_input(command: Command) -> Iterator[Finding]:
 @rule(Command, "unused-output", WARNING, "An output that is declared is in the command.")
 def unused_output(command: Command) -> Iterator[Finding]:
     """Whoever reads it finds an empty folder. Azure itself fills the one that is called `artifacts`."""
+    if _reads_variables(command):
+        return
     read = {name for _, name, *_ in _dotted(command, "outputs")}
     for name, port in command.component.outputs.items():
         is_filled_by_azure = name == DEFAULT_ARTIFACTS and port.type == "uri_folder"
@@ -105,6 +111,12 @@ def _inputs_read(command: Command) -> Iterator[tuple[Reference, Port]]:
     for reference in references(command.component.command):
         if port := _port(command, reference):
             yield reference, port
+
+
+def _reads_variables(command: Command) -> bool:
+    """Whether its program takes everything from AZURE_ML_INPUT_... and the like: it declares much and names nothing."""
+    declared = len(command.component.inputs) + len(command.component.outputs)
+    return declared >= MANY and not any(_dotted(command, "inputs", "outputs", "search_space"))
 
 
 def _dotted(command: Command, *sections: str) -> Iterator[list[str]]:
