@@ -1,18 +1,19 @@
-"""The command line: `azureml-local up | down | status | reset | env | run | watch | deploy | invoke`."""
+"""The command line: `azureml-local up | down | status | reset | env | run | watch | deploy | invoke | check`."""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from azureml_local import deploy_command, invoke_command, run_command, workspace_commands
 from azureml_local.disk import REMOVABLE
 from azureml_local.errors import InputError
+from azureml_local.exit_status import INTERRUPTED, MISTAKE
 from azureml_local.home import HOME_VARIABLE
 from azureml_local.settings import add_settings
 
-MISTAKE = 2  # exit status
+Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,13 +21,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.umask(0o077)
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
+        command: Command = options.command
         return command(options)
     except InputError as mistake:
         print(f"azureml-local: {mistake}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
-        return run_command.INTERRUPTED
+        return INTERRUPTED
+
+
+def _later(module: str, name: str) -> Command:
+    """A command whose module is imported when it is called: the SDK's libraries take a second, `check` a tenth."""
+
+    def command(options: argparse.Namespace) -> int:
+        imported = importlib.import_module(f"azureml_local.{module}")
+        return int(getattr(imported, name)(options))
+
+    return command
 
 
 def _home(text: str) -> Path:
@@ -41,27 +52,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+    def add_without_home(name: str, module: str, help: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help)
+        added.set_defaults(command=_later(module, name))
+        return added
+
+    def add(name: str, module: str, help: str) -> argparse.ArgumentParser:
+        added = add_without_home(name, module, help)
         added.add_argument(
             "--home",
             type=_home,
             metavar="DIR",
             help=f"the workspace's folder (default: ${HOME_VARIABLE}, else ~/.azureml-local)",
         )
-        added.set_defaults(command=command)
         return added
 
-    add_settings(add("up", workspace_commands.up, "Start the workspace in the background; returns when it answers."))
-    add("down", workspace_commands.down, "End the workspace and everything that it runs.")
-    add("status", workspace_commands.status, "Show whether the workspace is up, where, and what it takes on the disk.")
-    _add_reset(add("reset", workspace_commands.reset, "End the workspace and delete everything that it keeps."))
-    add("env", workspace_commands.env, 'Print what points a client at the workspace: eval "$(azureml-local env)".')
-    _add_run(add("run", run_command.run, "Run a job file through the SDK; starts a workspace when none is up."))
-    watch = add("watch", run_command.watch, "Follow a submitted job to its end.")
+    add_settings(add("up", "workspace_commands", "Start the workspace in the background; returns when it answers."))
+    add("down", "workspace_commands", "End the workspace and everything that it runs.")
+    add("status", "workspace_commands", "Show whether the workspace is up, where, and what it takes on the disk.")
+    _add_reset(add("reset", "workspace_commands", "End the workspace and delete everything that it keeps."))
+    add("env", "workspace_commands", 'Print what points a client at the workspace: eval "$(azureml-local env)".')
+    _add_run(add("run", "run_command", "Run a job file through the SDK; starts a workspace when none is up."))
+    watch = add("watch", "run_command", "Follow a submitted job to its end.")
     watch.add_argument("job", metavar="JOB", help="the job's name, as `run --detach` prints it")
-    _add_deploy(add("deploy", deploy_command.deploy, "Create the endpoint and the deployment that a folder describes."))
-    _add_invoke(add("invoke", invoke_command.invoke, "Send a request to an endpoint and print its answer."))
+    _add_deploy(add("deploy", "deploy_command", "Create the endpoint and the deployment that a folder describes."))
+    _add_invoke(add("invoke", "invoke_command", "Send a request to an endpoint and print its answer."))
+    check_help = "Say what is wrong with job, component and endpoint files, offline."
+    _add_check(add_without_home("check", "check_command", check_help))
     return parser
 
 
@@ -116,6 +133,18 @@ def _add_invoke(invoke: argparse.ArgumentParser) -> None:
     invoke.add_argument(
         "--json", action="store_true", help="print the answer as it came, as is done wherever no terminal is"
     )
+
+
+def _add_check(check: argparse.ArgumentParser) -> None:
+    check.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="a YAML file, or a folder, of which all files are checked that are Azure ML's",
+    )
+    check.add_argument("--format", choices=("text", "json"), default="text", help="json is for editors (default: text)")
+    check.add_argument("--strict", action="store_true", help="fail on warnings, too")
 
 
 if __name__ == "__main__":

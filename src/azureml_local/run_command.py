@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from azureml_local import launcher
+from azureml_local.checks import ERROR, check_file
 from azureml_local.client import connect, sdk_call
 from azureml_local.errors import InputError
+from azureml_local.exit_status import INTERRUPTED
 from azureml_local.home import Home
 from azureml_local.job_file import read_job
 from azureml_local.overrides import parse_overrides
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # what Azure takes as a model's name
-INTERRUPTED = 130  # the status that shells give a program ended by Ctrl-C
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     registrations = _registrations(options.register, document)
     if options.detach and registrations:
         raise InputError("--register waits for the job's end, and --detach does not: leave one of them out.")
+    _check(options.file, overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job is cancelled then, too
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     addresses, started = launcher.start(home, Settings.of(options))
@@ -105,6 +107,15 @@ def submit(client: "MLClient", file: Path, overrides: list[dict[str, str]]) -> s
         job = load_job(file, params_override=overrides)
     with sdk_call(f"submit {file}"):
         return str(client.jobs.create_or_update(job).name)
+
+
+def _check(file: Path, overrides: list[dict[str, str]]) -> None:
+    """Say what is wrong with the file; errors are refused before anything is started."""
+    found = check_file(file, overrides) or []
+    for problem in found:
+        print(problem, file=sys.stderr)
+    if any(problem.severity == ERROR for problem in found):
+        raise InputError(f"{file} was not run: see the errors above.")
 
 
 def _registrations(texts: list[str], document: dict[str, object]) -> dict[str, str]:

@@ -89,6 +89,7 @@ class Component:
     is_deterministic: bool = True
     display_name: str = ""
     digest: str = ""  # of all that was sent as its definition, its code's content included
+    interface_known: bool = True  # False: it is registered elsewhere, and its inputs and outputs are not known here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,8 @@ class Node:
     timeout: float | None = None  # seconds
     sweep: Sweep | None = None
     display_name: str = ""
+    settings: dict[str, str] = field(default_factory=dict)  # its other texts with `${{...}}`, by dotted field
+    instance_types: tuple[str, ...] = ()  # the machines (SKUs) that its compute may be, where they are known
 
 
 @dataclass(frozen=True, kw_only=True)

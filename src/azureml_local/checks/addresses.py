@@ -1,0 +1,80 @@
+"""Rules about what a file names outside itself: are the files there, and is an environment one?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from azureml_local.checks import kinds
+from azureml_local.checks.known_fields import FIELDS
+from azureml_local.checks.references import shown
+from azureml_local.checks.sections import Section, exists, is_to_be_filled_in
+from azureml_local.checks.table import ERROR, Finding, Where, rule
+
+RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE})
+GIVES_DATA = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, kinds.NODE, kinds.OTHER_NODE})
+WITH_ENVIRONMENT = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE, kinds.DEPLOYMENT})
+KNOWN = FIELDS[kinds.ENVIRONMENT]  # among others there may be one that was meant to be the image
+REGISTERED = re.compile(r"azureml:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
+
+
+@rule(Section, "missing-file", ERROR, "Every file and folder that is named is there.")
+def missing_file(section: Section) -> Iterator[Finding]:
+    """Relative to the file that names it, as for the SDK."""
+    for where, address, what in _named(section):
+        path = section.local(address)
+        if path is not None and not exists(path):
+            yield Finding(section.at(*where), f"there is no {what} {path}; the path is relative to this file")
+    configuration = section.mapping("code_configuration")
+    code, script = section.local(configuration.get("code")), str(configuration.get("scoring_script") or ".")
+    if section.kind == kinds.DEPLOYMENT and code and exists(code) and _is_absent(code, script):
+        message = f"there is no scoring script {code / script}; it is looked for in the code's folder"
+        yield Finding(section.at("code_configuration", "scoring_script"), message)
+
+
+@rule(Section, "bad-environment", ERROR, "An environment is a mapping, or one that is registered.")
+def bad_environment(section: Section) -> Iterator[Finding]:
+    """A path to an environment's file is not followed: it is sent as a name."""
+    environment = section.fields.get("environment") if section.kind in WITH_ENVIRONMENT else None
+    if isinstance(environment, str) and not REGISTERED.fullmatch(environment) and not is_to_be_filled_in(environment):
+        message = f'"{shown(environment)}" is no environment: write its image and conda_file here, or name one that is'
+        yield Finding(section.at("environment"), f"{message} registered, as azureml:name:version or azureml:name@label")
+    described = section.fields if section.kind == kinds.ENVIRONMENT else environment
+    if isinstance(described, Mapping) and not {"image", "build", "id"} & set(described) and set(described) <= KNOWN:
+        where = section.at(*(() if described is section.fields else ("environment",)))
+        yield Finding(where, "the environment needs an image, to which a conda_file is added, or a build with a path")
+
+
+def _is_absent(code: Path, script: str) -> bool:
+    return not is_to_be_filled_in(script) and not exists(code / script)
+
+
+def _named(section: Section) -> Iterator[tuple[Where, Any, str]]:
+    if section.kind in RUNS_CODE:
+        yield ("code",), section.fields.get("code"), "folder of code"
+    environment = section.fields if section.kind == kinds.ENVIRONMENT else section.mapping("environment")
+    prefix = () if section.kind == kinds.ENVIRONMENT else ("environment",)
+    yield from _of_environment(prefix, environment)
+    if section.kind in GIVES_DATA:
+        for name, value in section.mapping("inputs").items():
+            if isinstance(value, Mapping):
+                yield ("inputs", name, "path"), _not_a_pattern(value.get("path")), "file or folder"
+    if section.kind == kinds.ASSET:
+        yield ("path",), _not_a_pattern(section.fields.get("path")), "file or folder"
+    if section.kind == kinds.DEPLOYMENT:
+        yield ("model",), section.fields.get("model"), "model"
+        yield ("model", "path"), section.mapping("model").get("path"), "model"
+        yield ("code_configuration", "code"), section.mapping("code_configuration").get("code"), "folder of code"
+
+
+def _of_environment(prefix: Where, environment: Mapping[str, Any]) -> Iterator[tuple[Where, Any, str]]:
+    yield (*prefix, "conda_file"), environment.get("conda_file"), "conda file"
+    build = environment.get("build")
+    if isinstance(build, Mapping):
+        yield (*prefix, "build", "path"), build.get("path"), "folder to build"
+
+
+def _not_a_pattern(address: Any) -> Any:
+    return None if isinstance(address, str) and re.search(r"[*?\[]", Path(address).name) else address

@@ -1,0 +1,94 @@
+"""Rules about fields: are they ones that Azure ML knows, in the place where it looks for them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from azureml_local.checks import known_fields as known
+from azureml_local.checks.kinds import (
+    COMMAND_JOB,
+    DEPLOYMENT,
+    NODE,
+    PIPELINE_JOB,
+    SWEEP_JOB,
+    TYPED,
+    WITH_INPUTS,
+    article,
+)
+from azureml_local.checks.scopes import nearest
+from azureml_local.checks.sections import Section
+from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
+
+WITH_NESTED = frozenset({COMMAND_JOB, SWEEP_JOB, NODE, DEPLOYMENT}) | TYPED
+
+
+@rule(Section, "unknown-field", ERROR, "A file, a node, an input and an output have only fields that Azure ML knows.")
+def unknown_field(section: Section) -> Iterator[Finding]:
+    """The SDK refuses some of them late, and ships others without a word."""
+    if fields := known.FIELDS.get(section.kind):
+        for name in section.fields:
+            if name not in fields and not (section.kind in TYPED and name in known.NODE_ONLY):
+                yield Finding(section.at(name), f'{article(section.kind)} has no field "{name}"{_near(name, fields)}')
+    for where, fields, mapping in [*_nested(section), *_ports(section)]:
+        for name in mapping:
+            if name not in fields:
+                yield Finding((*where, name), f'"{where[-1]}" has no field "{name}"{_near(name, fields)}')
+
+
+@rule(Section, "node-field", ERROR, "What belongs on a node is not in a component.")
+def node_field(section: Section) -> Iterator[Finding]:
+    """The SDK ships these as unknown fields, drops them, or crashes on them: never does what they say."""
+    if section.kind not in TYPED or (section.where and "component" not in section.where[-1:]):
+        return
+    for name in section.fields:
+        if name in known.NODE_ONLY:
+            yield Finding(section.at(name), f'a component has no "{name}": put it on the node that uses the component')
+    for output, port in section.mapping("outputs").items():
+        for name in port if isinstance(port, Mapping) else ():
+            if name in known.NODE_OUTPUT_ONLY:
+                message = f'the output "{output}" of a component has no "{name}": put it on the output of the node'
+                yield Finding(section.at("outputs", output, name), message)
+
+
+@rule(Section, "missing-field", ERROR, "A file has the fields that it must have.")
+def missing_field(section: Section) -> Iterator[Finding]:
+    """Names that the command line may give in place of the file are not asked for."""
+    for name in known.REQUIRED.get(section.kind, ()):
+        if section.fields.get(name) in (None, ""):
+            yield Finding(section.at(), f'{article(section.kind)} needs "{name}"')
+    if section.kind == NODE and not {"component", "command", "trial", "jobs"} & set(section.fields):
+        yield Finding(section.at(), f'node "{section.where[-1]}" needs a component, or a command of its own')
+    for field, required in known.REQUIRED_INSIDE.items() if section.kind in WITH_NESTED else ():
+        for name in required if section.mapping(field) else ():
+            if name not in section.mapping(field):
+                yield Finding(section.at(field), f'"{field}" needs "{name}"')
+
+
+@rule(Section, "unknown-setting", WARNING, "A pipeline's settings are settings that there are.")
+def unknown_setting(section: Section) -> Iterator[Finding]:
+    """The SDK sends any name, and the service passes over those that it does not know."""
+    for name in section.mapping("settings") if section.kind == PIPELINE_JOB else ():
+        if name not in known.SETTINGS and not name.startswith("_"):
+            message = f'a pipeline has no setting "{name}"{_near(name, known.SETTINGS)}'
+            yield Finding(section.at("settings", name), message)
+
+
+def _nested(section: Section) -> Iterator[tuple[Where, set[str], Mapping[str, object]]]:
+    """The mappings in a section of which the fields are known."""
+    if section.kind in WITH_NESTED:
+        for name, fields in known.INSIDE.items():
+            yield section.at(name), fields, section.mapping(name)
+
+
+def _ports(section: Section) -> Iterator[tuple[Where, set[str], Mapping[str, object]]]:
+    if section.kind not in WITH_INPUTS:
+        return
+    for field, given in (("inputs", known.GIVEN_INPUT), ("outputs", known.GIVEN_OUTPUT)):
+        for name, port in section.mapping(field).items():
+            if isinstance(port, Mapping):
+                yield section.at(field, name), known.PORT if section.kind in TYPED else given, port
+
+
+def _near(name: str, fields: set[str]) -> str:
+    said = nearest(name, fields)
+    return said if said.endswith("?") else ""

@@ -1,0 +1,126 @@
+"""What a YAML file describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azureml_local.spec import DATA_TYPES
+
+PIPELINE_JOB, COMMAND_JOB, SWEEP_JOB, OTHER_JOB = "pipeline job", "command job", "sweep job", "job"
+PIPELINE_COMPONENT, COMMAND_COMPONENT = "pipeline component", "command component"
+OTHER_COMPONENT = "component"
+ENDPOINT, DEPLOYMENT, ENVIRONMENT = "online endpoint", "online deployment", "environment"
+COMPUTE, ASSET, NODE, OTHER_NODE = "compute", "asset", "node", "other node"
+
+SCHEMAS = {
+    "pipelineJob": PIPELINE_JOB,
+    "commandJob": COMMAND_JOB,
+    "sweepJob": SWEEP_JOB,
+    "pipelineComponent": PIPELINE_COMPONENT,
+    "commandComponent": COMMAND_COMPONENT,
+    "managedOnlineEndpoint": ENDPOINT,
+    "kubernetesOnlineEndpoint": ENDPOINT,
+    "managedOnlineDeployment": DEPLOYMENT,
+    "kubernetesOnlineDeployment": DEPLOYMENT,
+    "environment": ENVIRONMENT,
+    "amlCompute": COMPUTE,
+    "data": ASSET,
+    "model": ASSET,
+}
+JOB_TYPES = {"pipeline": PIPELINE_JOB, "command": COMMAND_JOB, "sweep": SWEEP_JOB}
+COMPONENT_TYPES = {"pipeline": PIPELINE_COMPONENT, "command": COMMAND_COMPONENT}
+CONTROL_FLOW = frozenset({"if_else", "do_while", "parallel_for"})
+OTHER_TYPES = frozenset(
+    {"spark", "parallel", "automl", "import", "data_transfer", "base", "finetuning", "distillation", "flow_parallel"}
+)
+KNOWN_TYPES = frozenset(JOB_TYPES) | OTHER_TYPES | CONTROL_FLOW
+
+TYPED = frozenset({COMMAND_COMPONENT, PIPELINE_COMPONENT})
+JOBS = frozenset({PIPELINE_JOB, COMMAND_JOB, SWEEP_JOB})
+WITH_INPUTS = TYPED | JOBS | {NODE}
+
+_OF_A_PORT = {"optional", "default", "enum", "min", "max"}
+_OF_A_JOB = {"compute", "experiment_name", "settings", "limits", "services", "environment_variables"}
+
+
+def kind_of(value: Any, is_component: bool = False) -> str | None:
+    """What a file's mapping describes; None for what is not checked.
+
+    is_component: whether a node names the file as its component.
+    """
+    if not isinstance(value, Mapping):
+        return None
+    schema, kind = schema_of(value), type_of(value)
+    said = SCHEMAS.get(schema)
+    if said in (ENDPOINT, DEPLOYMENT, ENVIRONMENT, ASSET) and not is_component:
+        return said
+    if kind == "amlcompute":
+        return COMPUTE
+    if kind in DATA_TYPES and "path" in value:
+        return ASSET
+    if kind in OTHER_TYPES or (schema and said is None):
+        return (OTHER_COMPONENT if is_component else OTHER_JOB) if kind in OTHER_TYPES else None
+    if not kind and said is None and not is_component:
+        return _by_shape(value)
+    kind = kind if kind in JOB_TYPES else _type_by_shape(value, said)
+    if is_component or _is_component(value, said):
+        return COMPONENT_TYPES.get(kind, OTHER_COMPONENT)
+    return JOB_TYPES[kind]
+
+
+def type_of(value: Mapping[str, Any]) -> str:
+    """The type that a mapping gives; empty where it gives none that is a word."""
+    kind = value.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def schema_of(value: Mapping[str, Any]) -> str:
+    """The name in its `$schema`: pipelineJob."""
+    address = str(value.get("$schema") or "")
+    return address.rpartition("/")[2].removesuffix(".schema.json")
+
+
+def _type_by_shape(value: Mapping[str, Any], said: str | None) -> str:
+    if "jobs" in value or said in (PIPELINE_JOB, PIPELINE_COMPONENT):
+        return "pipeline"
+    return "sweep" if "trial" in value or said == SWEEP_JOB else "command"
+
+
+def _is_component(value: Mapping[str, Any], said: str | None) -> bool:
+    """By what only one of the two has; by its `$schema` where it has neither."""
+    inputs = value.get("inputs")
+    given = list(inputs.values()) if isinstance(inputs, Mapping) else []
+    mappings = [port for port in given if isinstance(port, Mapping)]
+    if len(mappings) < len(given) or any("path" in port for port in mappings):
+        return False
+    if {"version", "is_deterministic"} & set(value) or any(_OF_A_PORT & set(port) for port in mappings):
+        return True
+    if said is not None:
+        return said in COMPONENT_TYPES.values()
+    return bool(mappings) and not _OF_A_JOB & set(value)
+
+
+def _by_shape(value: Mapping[str, Any]) -> str | None:
+    """Without `$schema` and type: only what is unmistakable."""
+    if isinstance(value.get("jobs"), Mapping) and not {"on", "name"} >= set(value):
+        return PIPELINE_JOB if _has_nodes(value["jobs"]) else None
+    if "endpoint_name" in value and "model" in value:
+        return DEPLOYMENT
+    if "auth_mode" in value and "name" in value:
+        return ENDPOINT
+    if "command" in value and "environment" in value:
+        return COMPONENT_TYPES["command"] if _is_component(value, None) else COMMAND_JOB
+    if "name" in value and ("conda_file" in value or ("image" in value and len(value) <= 4)):
+        return ENVIRONMENT
+    return None
+
+
+def _has_nodes(jobs: Mapping[str, Any]) -> bool:
+    nodes = [node for node in jobs.values() if isinstance(node, Mapping)]
+    return any("component" in node or ("command" in node and "environment" in node) for node in nodes)
+
+
+def article(kind: str) -> str:
+    """A kind in a sentence: a pipeline job, an environment."""
+    return f"a{'n' if kind[0] in 'aeiou' else ''} {kind}"

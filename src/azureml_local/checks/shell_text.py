@@ -1,0 +1,48 @@
+"""How a shell sees the expressions in a command: quoted or not, and in which program's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from azureml_local.checks.references import Reference, references
+
+SPLITS = re.compile(r"\s")
+EXPANDS = re.compile(r"[$`\"'\\|&;<>()*?\[]|^[#~]|\{[^{}]*,[^{}]*\}")
+ENDS = frozenset(";|&(\n")  # what begins the next command
+LONGEST_PROGRAM = 200  # letters of a path at most
+HERE_DOCUMENT = "<<"  # its text is not words, and quotes in it are not quotes
+
+
+def unquoted(command: str) -> Iterator[tuple[Reference, str]]:
+    """Each expression that stands outside quotes, with the program whose argument it is."""
+    if HERE_DOCUMENT in command:
+        return
+    found = {reference.start: reference for reference in references(command)}
+    quote, begin, position = "", 0, 0
+    while position < len(command):
+        letter = command[position]
+        if reference := found.get(position):
+            if not quote:
+                yield reference, _program(command[begin : min(position, begin + LONGEST_PROGRAM)])
+            position = reference.end
+            continue
+        if letter == "\\" and quote != "'":
+            position += 1
+        elif letter in "\"'" and quote in ("", letter):
+            quote = "" if quote else letter
+        elif letter in ENDS and not quote:
+            begin = position + 1
+        position += 1
+
+
+def is_harmed(value: str, program: str) -> bool:
+    """Whether a shell makes something else of a text without quotes than one word with that text.
+
+    `echo` puts its words together again, so to be split does it no harm.
+    """
+    return bool(EXPANDS.search(value)) or (program != "echo" and bool(SPLITS.search(value)))
+
+
+def _program(words: str) -> str:
+    return next(iter(words.split(None, 1)), "")

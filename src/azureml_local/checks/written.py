@@ -1,0 +1,132 @@
+"""Rules about what is written: names, types and words, before anything is looked up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from azureml_local.checks import kinds
+from azureml_local.checks.kinds import JOBS, TYPED, WITH_INPUTS
+from azureml_local.checks.model_values import ports
+from azureml_local.checks.references import shown
+from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, nearest
+from azureml_local.checks.sections import Section, is_to_be_filled_in
+from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
+
+PORT_TYPES = sorted(LITERAL_TYPES | PATH_TYPES - {"path"})
+COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NODE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+PORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+BOOLEAN_WORDS = frozenset({"yes", "no", "on", "off"})
+SERVING_NAME = re.compile(r"(?=.{3,32}\Z)[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
+
+
+@rule(Section, "duplicate-key", ERROR, "A field is written once.")
+def duplicate_key(section: Section) -> Iterator[Finding]:
+    """Of two, YAML keeps the last without a word."""
+    if not section.where:
+        for where in section.document.duplicates:
+            yield Finding(where, f'"{where[-1]}" is written twice, and only the last one counts: take one away')
+
+
+@rule(Section, "wrong-type", ERROR, "A job, a node, an input and an output are of a type that there is.")
+def wrong_type(section: Section) -> Iterator[Finding]:
+    """A file without a type is a command to the SDK, whatever else is in it."""
+    kind = section.fields.get("type")
+    if section.kind in (kinds.PIPELINE_JOB, kinds.PIPELINE_COMPONENT, kinds.SWEEP_JOB) and kind is None:
+        wanted = section.kind.partition(" ")[0]
+        if "component" not in section.where:
+            yield Finding(section.at(), f"the {section.kind} has no type; write type: {wanted}")
+    elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and str(kind) not in kinds.KNOWN_TYPES:
+        message = f'"{shown(str(kind))}" is not a type of a job or a component{nearest(str(kind), kinds.KNOWN_TYPES)}'
+        yield Finding(section.at("type"), message)
+    if section.kind in TYPED:
+        yield from _port_types(section)
+
+
+@rule(Section, "no-nodes", ERROR, "A pipeline has nodes.")
+def no_nodes(section: Section) -> Iterator[Finding]:
+    """A pipeline job may name a pipeline component in place of them."""
+    is_pipeline = section.kind in (kinds.PIPELINE_JOB, kinds.PIPELINE_COMPONENT)
+    if is_pipeline and not section.mapping("jobs") and "component" not in section.fields:
+        yield Finding(section.at("jobs"), f'the {section.kind} has no nodes: write them under "jobs"')
+
+
+@rule(Section, "bad-name", ERROR, "Nodes, inputs, outputs, endpoints and deployments have names that Azure takes.")
+def bad_name(section: Section) -> Iterator[Finding]:
+    """What is still to be filled in, <endpoint>, is no name yet."""
+    if section.kind in (kinds.NODE, kinds.OTHER_NODE) and not NODE_NAME.fullmatch(section.where[-1]):
+        message = f'a node cannot be called "{shown(section.where[-1])}"'
+        yield Finding(section.at(), f"{message}: lower-case letters, digits and underscores, and no digit first")
+    for field in ("inputs", "outputs") if section.kind in WITH_INPUTS else ():
+        for name in section.mapping(field):
+            if not PORT_NAME.fullmatch(name):
+                message = f'an {field[:-1]} cannot be called "{shown(name)}": letters, digits and underscores'
+                yield Finding(section.at(field, name), f"{message}, and no digit first")
+    called = section.fields.get("name")
+    if section.kind in (kinds.ENDPOINT, kinds.DEPLOYMENT) and isinstance(called, str):
+        is_fine = SERVING_NAME.fullmatch(called) or is_to_be_filled_in(called)
+        if not is_fine:
+            message = f'{kinds.article(section.kind)} cannot be called "{shown(called)}"'
+            yield Finding(section.at("name"), f"{message}: 3 to 32 letters, digits and single dashes, a letter first")
+
+
+@rule(Section, "component-name", WARNING, "A component has a name under which it can be registered.")
+def component_name(section: Section) -> Iterator[Finding]:
+    """A pipeline takes the file under any name, for there it is anonymous; to register it is refused."""
+    name = section.fields.get("name")
+    if section.kind in TYPED and isinstance(name, str) and not COMPONENT_NAME.fullmatch(name):
+        message = f'a component called "{shown(name)}" cannot be registered'
+        yield Finding(section.at("name"), f"{message}: lower-case letters, digits and underscores, a letter first")
+
+
+@rule(Section, "optional-job-input", ERROR, "The inputs of a job are values; only components declare optional ones.")
+def optional_job_input(section: Section) -> Iterator[Finding]:
+    """The SDK refuses the field; an input that may be absent belongs on a pipeline component."""
+    for name, value in section.mapping("inputs").items() if section.kind in JOBS else ():
+        if isinstance(value, Mapping) and "optional" in value:
+            message = f'the job declares its input "{name}" optional: give it a value, or take it away'
+            yield Finding(section.at("inputs", name, "optional"), message)
+
+
+@rule(Section, "wrong-schema", WARNING, "A file's `$schema` is of the kind that the file is.")
+def wrong_schema(section: Section) -> Iterator[Finding]:
+    """An editor then checks and completes the wrong thing."""
+    said = kinds.SCHEMAS.get(kinds.schema_of(section.fields))
+    if said and said != section.kind and section.kind in kinds.SCHEMAS.values():
+        name = next(name for name, kind in kinds.SCHEMAS.items() if kind == section.kind)
+        message = f"the $schema is that of {kinds.article(said)}, and this is {kinds.article(section.kind)}"
+        yield Finding(section.at("$schema"), f"{message}; write {name}.schema.json")
+
+
+@rule(Section, "yaml-reading", WARNING, "A text that YAML would read as something else stands in quotes.")
+def yaml_reading(section: Section) -> Iterator[Finding]:
+    """`no` is the boolean False in YAML 1.1, and 1.10 the number 1.1. Said only where a text is meant."""
+    for where, text in section.document.misread.items():
+        if where[: len(section.where)] == section.where and _is_text(section, where[len(section.where) :]):
+            yield Finding(where, f'YAML does not read "{text}" as this text: write it in quotes')
+
+
+def _is_text(section: Section, field: Where) -> bool:
+    """Whether a text is meant in a field: a version, a name, a string's value."""
+    match field:
+        case ("version",):
+            return not section.where
+        case ("inputs" | "outputs" | "jobs", name) if name.lower() in BOOLEAN_WORDS:
+            return section.kind in WITH_INPUTS  # the name itself
+        case ("inputs", name, "default" | "enum", *_) if section.kind in TYPED:
+            return ports(section.fields.get("inputs"))[name].type == "string"
+        case ("inputs", name) if name in section.taken:
+            return section.taken[name].type == "string"
+    return False
+
+
+def _port_types(section: Section) -> Iterator[Finding]:
+    for field in ("inputs", "outputs"):
+        for name, port in section.mapping(field).items():
+            kind = port.get("type") if isinstance(port, Mapping) else None
+            if kind is None:
+                yield Finding(section.at(field, name), f'"{name}" has no type; there are {", ".join(PORT_TYPES)}')
+            elif str(kind) not in LITERAL_TYPES | PATH_TYPES | {"group"} and "${{" not in str(kind):
+                known = nearest(str(kind), PORT_TYPES)
+                yield Finding(section.at(field, name, "type"), f'"{name}" is of a type "{shown(str(kind))}"{known}')

@@ -1,0 +1,286 @@
+"""`azureml-local check`: every rule finds its defect, in its line, and nothing else."""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from azureml_local.checks import RULES, azure_files, check_file
+from conftest import ROOT
+
+DEFECTS = ROOT / "tests" / "defects"
+ARROW = re.compile(r"^(?P<indent>\s*)(?P<wrong>.*?) # (?P<arrow>[-~])>(?P<right>.*)$")
+OWN = [ROOT / name for name in ("components", "pipelines", "endpoints", "environments")]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """Files, the first of which is checked, with arrows from what is wrong in them to what is right."""
+
+    rule: str
+    files: dict[str, list[str]]
+
+    def write(self, folder: Path, side: str) -> Path:
+        """Write the files, with what is `wrong` or `right`; returns the one to check."""
+        shutil.copytree(DEFECTS / "world", folder, dirs_exist_ok=True)
+        for name, lines in self.files.items():
+            (folder / name).write_text("\n".join(filter(None, (_side(line, side) for line in lines))) + "\n")
+        return folder / next(iter(self.files))
+
+    def place(self, folder: Path) -> tuple[Path, int]:
+        """The file and the line of the arrow."""
+        for name, lines in self.files.items():
+            for number, line in enumerate(lines, 1):
+                if (arrow := ARROW.match(line)) and arrow["arrow"] == "-":
+                    return folder / name, number
+        raise AssertionError(f"{self.rule}: no line has an arrow")
+
+
+def _side(line: str, side: str) -> str:
+    arrow = ARROW.match(line)
+    if not arrow:
+        return line
+    text = arrow[side].strip()
+    return f"{arrow['indent']}{text}" if text else ""
+
+
+def defects() -> list[Defect]:
+    """The table: the text files in `tests/defects`."""
+    found = []
+    for path in sorted(DEFECTS.glob("*.txt")):
+        for text in path.read_text().split("==== ")[1:]:
+            rule, _, body = text.partition("\n")
+            first, *others = body.rstrip("\n").split("\n---- ")
+            files = {"file.yml": first.split("\n")}
+            files |= {name: rest.split("\n") for name, _, rest in (other.partition("\n") for other in others)}
+            found.append(Defect(rule, files))
+    return found
+
+
+TABLE = defects()
+
+
+@pytest.mark.parametrize("defect", TABLE, ids=[f"{index}-{one.rule}" for index, one in enumerate(TABLE)])
+def test_a_rule_finds_its_defect_in_its_line_and_nothing_in_the_correction(defect: Defect, tmp_path: Path):
+    found = check_file(defect.write(tmp_path / "wrong", "wrong"))
+    assert found is not None
+    assert [(one.rule, one.file, one.line) for one in found] == [(defect.rule, *defect.place(tmp_path / "wrong"))]
+    assert found[0].severity == RULES[defect.rule].severity
+    assert check_file(defect.write(tmp_path / "right", "right")) == []
+
+
+def test_every_rule_has_a_defect_and_says_what_it_asks():
+    assert {defect.rule for defect in TABLE} == set(RULES)
+    for rule in RULES.values():
+        assert rule.sentence.endswith("."), rule.name
+        assert rule.check is None or rule.check.__doc__, rule.name
+
+
+def test_our_own_files_are_without_findings():
+    files = [file for folder in OWN for file in azure_files(folder)]
+    assert len(files) > 15
+    assert [str(one) for file in files for one in check_file(file) or []] == []
+
+
+# What is wrong in the public samples, and is: see the sentence of each rule.
+SAMPLES = {
+    ("basics/hello-iris-literal.yml", "unused-input"),  # an input called "type", one level too high
+    ("basics/3a_basic_pipeline/pipeline.yml", "unknown-setting"),  # default_datestore
+    ("basics/6c_r_iris/component.yml", "component-name"),  # r-iris-example
+    ("image_classification_with_densenet/apply_image_transformation/entry.spec.yaml", "unused-input"),  # mode
+    ("image_classification_with_densenet/pipeline.yml", "not-in-enum"),  # center_crop: 224, of True and False
+    ("nyc_taxi_data_regression_with_pipeline_component/pipeline.yml", "dropped-input"),  # test_split_ratio
+}
+LEFT_OUT = ("shakespeare.txt",)  # of checkouts without the large files
+
+
+def test_the_public_samples_have_the_findings_that_are_known_and_no_others():
+    checkout = os.environ.get("AZUREML_EXAMPLES")
+    if not checkout:
+        pytest.skip("AZUREML_EXAMPLES names no checkout of azureml-examples")
+    jobs = Path(checkout, "cli", "jobs")
+    files = [file for name in ("basics", "pipelines-with-components") for file in sorted((jobs / name).rglob("*.y*ml"))]
+    found = [
+        one for file in files for one in check_file(file) or [] if not one.message.split(";")[0].endswith(LEFT_OUT)
+    ]
+    unknown = [
+        one for one in found if not any(str(one.file).endswith(end) and one.rule == rule for end, rule in SAMPLES)
+    ]
+    assert len(files) > 100
+    assert [str(one) for one in unknown] == []
+    assert len({(one.file, one.rule) for one in found}) == len(SAMPLES)
+
+
+def test_a_component_that_several_nodes_use_is_checked_once(tmp_path: Path):
+    nodes = "\n".join(f"  n{index}: {{type: command, component: step.yml}}" for index in range(5))
+    (tmp_path / "step.yml").write_text("type: command\nenvironment: azureml:a:1\ncommand: ls ${{inputs.x}}\n")
+    (tmp_path / "job.yml").write_text(f"type: pipeline\njobs:\n{nodes}\n")
+    found = check_file(tmp_path / "job.yml")
+    assert [(one.file.name, one.line, one.rule) for one in found or []] == [("step.yml", 3, "undeclared")]
+
+
+def test_a_finding_inside_a_nested_component_is_placed_in_its_file(tmp_path: Path):
+    shutil.copytree(DEFECTS / "world", tmp_path, dirs_exist_ok=True)
+    inner = (tmp_path / "inner.yml").read_text().replace("${{parent.inputs.table}}", "${{parent.inputs.tabel}}")
+    (tmp_path / "inner.yml").write_text(inner)
+    (tmp_path / "job.yml").write_text(
+        "type: pipeline\njobs:\n  i: {type: pipeline, component: inner.yml, inputs: {table: ./data}}\n"
+    )
+    [found] = check_file(tmp_path / "job.yml") or []
+    assert found.file.name == "inner.yml"
+    assert inner.splitlines()[found.line - 1].strip() == 'inputs: {table: "${{parent.inputs.tabel}}"}'
+    assert found.message == ('node "train" reads "tabel", which is not an input of the pipeline; did you mean "table"?')
+
+
+FINE = {
+    "anchors and merge keys": """
+        type: pipeline
+        jobs:
+          one: &prep {type: command, component: prep.yml, inputs: &few {rows: 3}}
+          two: {<<: *prep, inputs: {<<: *few, mode: slow}}
+    """,
+    "registered components": """
+        type: pipeline
+        outputs: {model: }
+        jobs:
+          one: {type: command, component: "azureml:step:1", inputs: {any: 1}}
+          two:
+            type: command
+            component: azureml:step@latest
+            inputs: {any: "${{parent.jobs.one.outputs.any}}"}
+            outputs: {model: "${{parent.outputs.model}}"}
+          three: {type: command, component: azureml://registries/azureml/components/step/versions/1}
+          four: {type: command, component: prep.yml, inputs: {raw: "${{parent.jobs.two.outputs.other}}"}}
+    """,
+    "an inline component": """
+        type: pipeline
+        jobs:
+          one:
+            type: command
+            component:
+              type: command
+              name: one
+              inputs: {rows: {type: integer}}
+              environment: azureml:any@latest
+              command: step ${{inputs.rows}}
+            inputs: {rows: 3}
+    """,
+    "a command in the node": """
+        type: pipeline
+        inputs: {rows: 3, table: {type: uri_folder, path: data}}
+        jobs:
+          one:
+            type: command
+            command: step ${{inputs.rows}} ${{inputs.table.path}} ${{outputs.any}}
+            environment: azureml:any@latest
+            inputs: {rows: "${{parent.inputs.rows}}", table: {path: "${{parent.inputs.table.path}}"}}
+            outputs: {any: }
+    """,
+    "a sweep": """
+        type: pipeline
+        jobs:
+          one:
+            type: sweep
+            trial: prep.yml
+            inputs: {title: some words}
+            search_space: {rows: {type: choice, values: [1, 2]}, mode: {type: choice, values: [fast, slow]}}
+            sampling_algorithm: random
+            objective: {goal: minimize, primary_metric: loss}
+            limits: {max_total_trials: 2}
+          two: {type: command, component: train.yml, inputs: {table: "${{parent.jobs.one.outputs.table}}"}}
+    """,
+    "a sweep of its own": """
+        type: sweep
+        trial:
+          command: step ${{inputs.rows}} ${{search_space.size}}
+          environment: azureml:any@latest
+        inputs: {rows: 3}
+        search_space: {size: {type: uniform, min_value: 0, max_value: 1}}
+        objective: {goal: minimize, primary_metric: loss}
+        limits: {max_total_trials: 2}
+    """,
+    "control flow and other nodes": """
+        type: pipeline
+        inputs: {times: 3}
+        jobs:
+          check: {type: command, component: azureml:check@latest}
+          yes_branch: {type: command, component: prep.yml}
+          branch:
+            type: if_else
+            condition: ${{parent.jobs.check.outputs.is_good}}
+            true_block: ${{parent.jobs.yes_branch}}
+          body: {type: command, component: azureml:body@latest}
+          loop:
+            type: do_while
+            body: ${{parent.jobs.body}}
+            condition: ${{parent.jobs.body.outputs.again}}
+            mapping: {table: "${{parent.jobs.body.inputs.raw}}"}
+            limits: {max_iteration_count: 2}
+          many:
+            type: parallel
+            input_data: ${{inputs.raw}}
+            inputs: {raw: "${{parent.jobs.body.outputs.table}}"}
+            outputs: {all: }
+            task: {type: run_function, program_arguments: "--raw ${{inputs.raw}}"}
+          spark: {type: spark, args: "--rows ${{inputs.rows}}", inputs: {rows: "${{parent.inputs.times}}"}}
+          learn: {type: automl, task: classification, training_data: "${{parent.jobs.body.outputs.table}}"}
+    """,
+    "an output with a place and a name": """
+        type: pipeline
+        jobs:
+          one:
+            type: command
+            component: prep.yml
+            outputs:
+              table: {type: uri_folder, path: "azureml://datastores/a/paths/${{name}}/", name: table, version: "1"}
+    """,
+    "a program that takes its inputs from variables": """
+        type: command
+        name: step
+        environment: azureml:any@latest
+        inputs: {a: {type: integer}, b: {type: integer}, c: {type: string}, d: {type: uri_folder}}
+        outputs: {e: {type: uri_folder}}
+        command: python step.py
+    """,
+    "a pipeline component as a job": """
+        type: pipeline
+        component: inner.yml
+        inputs: {table: {type: uri_folder, path: data}}
+        outputs: {model: }
+        settings: {default_compute: azureml:any}
+    """,
+}
+
+
+@pytest.mark.parametrize("text", FINE.values(), ids=list(FINE))
+def test_what_azure_takes_is_without_findings(text: str, tmp_path: Path):
+    shutil.copytree(DEFECTS / "world", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "file.yml").write_text(text)
+    assert [str(one) for one in check_file(tmp_path / "file.yml") or []] == []
+
+
+def test_what_set_puts_into_a_file_is_checked_in_place_of_what_was_there():
+    distilbert = ROOT / "pipelines" / "distilbert.yml"
+    lines = distilbert.read_text().splitlines()
+    for key, value, rule, line in [
+        ("inputs.seed", "many", "wrong-literal", "  seed: 0"),
+        ("jobs.preprocess.inputs.corpus.path", "nowhere", "missing-file", "    inputs:"),
+        (
+            "jobs.distill.inputs.sequences",
+            "5",
+            "wrong-kind",
+            "      sequences: ${{parent.jobs.preprocess.outputs.sequences}}",
+        ),
+        (
+            "jobs.distill.component",
+            "../components/nope.yml",
+            "missing-component",
+            "    component: ../components/distill.yml",
+        ),
+    ]:
+        [found, *_] = check_file(distilbert, [{key: value}]) or []
+        assert (found.rule, lines[found.line - 1]) == (rule, line)
+    assert check_file(distilbert, [{"jobs.preprocess.inputs.corpus.path": "../sample_data/corpus"}]) == []
