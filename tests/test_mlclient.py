@@ -153,7 +153,7 @@ def test_the_mlflow_run_is_called_as_the_job(found: dict):
 def test_a_job_that_cannot_run_is_refused_with_node_and_field(found: dict):
     status, message = found["refusal"]
     assert status == 400
-    assert 'node "greet", input "times"' in message
+    assert 'jobs.greet.inputs.times: node "greet" takes an integer as "times", got "x"' in message
 
 
 def test_a_model_is_registered_from_the_output_of_a_job_and_from_a_folder(found: dict):

@@ -192,7 +192,8 @@ def test_a_job_that_cannot_be_run_names_node_and_field_and_leaves_no_trace(clien
     body = {"properties": {"jobType": "Pipeline", "jobs": {"speak": node}}}
     reply = client.put(resource_id("jobs", "broken"), json=body)
     assert reply.status_code == 400
-    assert 'node "speak", input "txt"' in reply.json()["error"]["message"]
+    message = reply.json()["error"]["message"]
+    assert 'jobs.speak.inputs.txt: node "speak" gives an input "txt", which its component does not have' in message
     assert client.get(resource_id("jobs", "broken")).status_code == 404
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from azureml_local.assets import OUTPUT_PATH, Assets, output_address
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
 from azureml_local.changes import FINAL, JobChange
+from azureml_local.checks import ERROR, problems
 from azureml_local.engine import Engine
 from azureml_local.home import Home
 from azureml_local.job_bodies import pipeline_of
@@ -15,7 +16,7 @@ from azureml_local.job_notes import notes
 from azureml_local.live_log import LiveLog
 from azureml_local.plan import Plan
 from azureml_local.settings import Settings
-from azureml_local.spec import Pipeline
+from azureml_local.spec import Pipeline, SpecError
 from azureml_local.store import Resource, Store
 
 JOBS = "jobs"  # what was submitted: pipelines and stand-alone jobs, as the SDK sent them
@@ -47,6 +48,7 @@ class Jobs:
         if known := self._store.get(JOBS, name):
             return self._describe(known, properties)
         pipeline = pipeline_of(name, properties, self._assets)
+        _check(pipeline)
         plan = self._engine.plan(pipeline)
         if not self._store.add(JOBS, name, "", {"properties": properties}):
             return self._found(JOBS, name)
@@ -156,6 +158,12 @@ class Jobs:
         found = self._store.get(kind, name)
         assert found
         return found
+
+
+def _check(pipeline: Pipeline) -> None:
+    """Refuse what the SDK lets by, with all of it at once."""
+    if errors := [str(problem) for problem in problems(pipeline) if problem.severity == ERROR]:
+        raise SpecError("; ".join(errors))
 
 
 def _changed(run: Json, change: JobChange) -> Json:
