@@ -27,10 +27,6 @@ class JobView:
         """The run of the job or of a node below it, or None."""
         return self._runs.get(node)
 
-    def is_group(self, node: str) -> bool:
-        """Whether there are nodes in a node."""
-        return node in self._groups
-
     def state(self, since: str = "") -> Json:
         """The whole job at this moment; `nodes` is None when nothing has changed since the version `since`."""
         runs = list(self._runs.values())

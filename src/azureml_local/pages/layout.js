@@ -193,9 +193,11 @@ function place(layers, middles, routes, links) {
   let [x, used, height] = [0, 0, 0];
   for (const layer of layers) {
     const width = Math.max(...layer.map((box) => box.width));
+    const isOpen = (box) => box.height > 60; // open groups keep their own width, and stretch no other
+    const usual = Math.max(...layer.filter((box) => !isOpen(box)).map((box) => box.width));
     for (const box of layer) {
       const y = middles.get(box.id) - box.height / 2 - top;
-      const stretched = box.isPassage || box.height < 60 ? width : box.width; // open groups keep their own width
+      const stretched = box.isPassage ? width : isOpen(box) ? box.width : usual;
       places.set(box.id, { x, y, width: stretched, height: box.height, right: x + width });
       height = Math.max(height, y + box.height);
     }

@@ -86,9 +86,9 @@ def list_jobs(here: Here) -> JSONResponse:
 
 
 @job_data.get("/nodes/{node}")
-def get_node(node: Node, view: View, here: Here) -> JSONResponse:
+def get_node(node: Node, here: Here) -> JSONResponse:
     """What is known of a node beside its state."""
-    if view.is_group(node.name) and node.body.get("status") not in FINAL:
+    if not node.body.get("parent") and node.body.get("status") not in FINAL:
         here.jobs.follow(node.name)  # the log of a pipeline has what its nodes write when somebody looks
     return _answer(details(node, read_params(_database(here), node.name)))
 
