@@ -35,6 +35,8 @@ def sentence(name: str) -> str:
         return OTHERS[name]
     if path.suffix == ".py":
         return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].replace("\n", " ").rstrip(".")
+    if path.suffix in (".js", ".css", ".html", ".svg"):  # its first comment
+        return re.search(r"(?://|/\*|<!--) (.+?)\.\s", path.read_text()).group(1)
     return yaml.safe_load(path.read_text())["description"].split(". ")[0].split(": ")[0].strip().rstrip(".;")
 
 

@@ -23,6 +23,7 @@ from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret
 from azureml_local.jobs import ARTIFACT_PATH
+from azureml_local.log_tail import last_line
 
 POLL_SECONDS = 0.5
 PATIENCE = 300.0  # seconds without an answer
@@ -130,7 +131,7 @@ class Watcher:
         message = (run["error"] or {}).get("error", {}).get("message", "")
         seconds = _seconds(run["startTimeUtc"], run["endTimeUtc"])
         logs = (self._home.blobs / ARTIFACTS / ARTIFACT_PATH.format(job=run["runId"])).resolve() / "user_logs"
-        last = _last_line(logs) if run["status"] == "Running" else ""
+        last = last_line(logs) if run["status"] == "Running" else ""
         reused = run["properties"].get("azureml.isreused") == "true"
         warnings = tuple(warning["message"] for warning in run.get("warnings") or ())
         return NodeState(run["name"], run["runId"], run["status"], seconds, message, logs, last, reused, warnings)
@@ -178,14 +179,3 @@ def _seconds(start: str | None, end: str | None) -> float | None:
         return None
     until = datetime.fromisoformat(end) if end else datetime.now(UTC)
     return (until - datetime.fromisoformat(start)).total_seconds()
-
-
-def _last_line(folder: Path) -> str:
-    logs = sorted(folder.glob("*.txt"))
-    if not logs:
-        return ""
-    with logs[0].open("rb") as stream:
-        stream.seek(max(0, logs[0].stat().st_size - 2000))
-        lines = stream.read().decode(errors="replace").replace("\r", "\n").split("\n")
-    written = [line.strip() for line in lines if line.strip()]
-    return written[-1] if written else ""

@@ -12,8 +12,9 @@ from azureml_local.rest.assets import assets
 from azureml_local.rest.endpoints import deployments, endpoints, operations
 from azureml_local.rest.errors import RestError, answer_error, error_response, not_found, not_spoken
 from azureml_local.rest.history import data, history
+from azureml_local.rest.job_data import job_data, job_list
+from azureml_local.rest.job_page import job_page
 from azureml_local.rest.jobs import jobs
-from azureml_local.rest.overview import overview
 from azureml_local.rest.scoring import scoring
 from azureml_local.rest.storage import storage
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
@@ -23,7 +24,7 @@ SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PR
 SCORING = "/score/"  # guarded by the endpoints' own keys
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"]
 
-ROOTS: tuple[APIRouter, ...] = (roots, storage, scoring, overview)
+ROOTS: tuple[APIRouter, ...] = (roots, storage, scoring, job_list, job_page, job_data)
 # What routes there are below a workspace, by the plane that their address begins with; the first that fits answers.
 PLANES: tuple[tuple[str, APIRouter], ...] = (
     ("", workspaces),
