@@ -23,9 +23,15 @@ OTHERS = {
     "environments/inference/conda.yml": "what the endpoint installs",
     "endpoints/fill-mask/deployment.yml": "the scoring script, its environment, its instance and its limits",
     "sample_data/": "sentences of our own: generator, facts, corpus, vocabulary and GLUE-layout files",
+    "src/azureml_local/checks/": "the rules of `azureml-local check`, a module for each subject, and what reads the files",
+    "src/azureml_local/pages/": "the page of a job: frames, scripts and styles, served as they are",
     "tests/": "the tests",
+    "docs/compatibility.md": "the public job files of azureml-examples, and how each ends here",
+    "docs/local-workspace.md": "what the local workspace speaks, and how it runs, reuses and checks jobs",
 }
-SECTIONS = ["", "components/", "pipelines/", "endpoints/", "environments/", "src/", "docs/", "sample_data/", "tests/"]
+ONE_LINE = ("sample_data/", "src/azureml_local/checks/", "src/azureml_local/pages/", "tests/")  # their files are alike
+SECTIONS = ["", "components/", "pipelines/", "endpoints/", "environments/", "src/", "docs/", "benchmarks/"]
+SECTIONS += ["sample_data/", "tests/"]
 
 
 def sentence(name: str) -> str:
@@ -45,8 +51,7 @@ def tree() -> str:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     hidden = {"LICENSE", "README.md"}
     names = [name for name in tracked if not Path(name).name.startswith(".") and name not in hidden]
-    names = [name for name in names if not name.startswith((".", "sample_data/", "tests/"))]
-    names += ["sample_data/", "tests/"]
+    names = [name for name in names if not name.startswith((".", *ONE_LINE))] + list(ONE_LINE)
 
     def place(name: str) -> tuple[int, str]:
         return max(i for i, section in enumerate(SECTIONS) if name.startswith(section)), name

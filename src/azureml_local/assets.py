@@ -12,6 +12,7 @@ from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecErro
 from azureml_local.store import Resource, Store
 
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
+REMOTE = frozenset({"http", "https", "wasb", "wasbs", "abfs", "abfss", "adl"})
 KINDS = ("codes", "environments", "components", "data", "models")
 # Azure's default place for an output in the datastore workspaceblobstore.
 OUTPUT_PATH = "azureml/{job}/{output}"
@@ -58,9 +59,10 @@ class Assets:
         except BlobPathError as error:
             raise SpecError(str(error)) from error
         if path is None:
+            where = "on the internet" if urlsplit(uri).scheme in REMOTE else "not on this machine"
             raise SpecError(
-                f"{uri} is not on this machine. Give a local path, or an address of a datastore, an asset or a job's "
-                "output of the local workspace."
+                f"{uri} is {where}, and the local workspace loads nothing from there. Give a local path, or an address "
+                "of a datastore, an asset or a job's output of the local workspace."
             )
         if not path.exists():
             raise SpecError(f"There is nothing at {uri}.")

@@ -56,7 +56,7 @@ class Components:
         build = said.get("build") or {}
         context = self._assets.locate(build["contextUri"]) if build.get("contextUri") else None
         return Environment(
-            name=f"{found.name}:{found.version}",
+            name="" if said.get("isAnonymous") else f"{found.name}:{found.version}",
             image=said.get("image") or "",
             conda=said.get("condaFile") or "",
             dockerfile=(build.get("dockerfilePath") or "Dockerfile") if build else "",

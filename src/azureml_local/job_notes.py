@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from azureml_local.plan import Group, Plan, Task
-from azureml_local.spec import Environment, Output, Pipeline, Port
+from azureml_local.readiness import title
+from azureml_local.spec import Output, Pipeline, Port
 
 Json = dict[str, Any]
 
@@ -38,7 +39,7 @@ def _task_note(task: Task, plan: Plan) -> Json:
         "needs": sorted(_job_of(step, plan) for step in task.needs),
         "given": {name: str(value) for name, value in task.given.items()},
         "command": task.command,
-        "environment": _environment(task.component.environment),
+        "environment": title(task.component.environment),
         "registers": _registrations(task.node.outputs, task.component.outputs),
     }
 
@@ -74,7 +75,3 @@ def _registrations(outputs: dict[str, Output], ports: dict[str, Port]) -> dict[s
         for name, output in outputs.items()
         if output.asset_name
     }
-
-
-def _environment(environment: Environment) -> str:
-    return environment.name or environment.image

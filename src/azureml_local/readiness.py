@@ -57,7 +57,7 @@ def readiness(environment: Environment) -> Readiness:
 
 def title(environment: Environment) -> str:
     """What to call an environment in a sentence."""
-    return shown(environment.name or environment.image or "without a name")
+    return shown(environment.name or environment.image or environment.dockerfile or "of the job")
 
 
 def _count(sentences: list[str]) -> str:
