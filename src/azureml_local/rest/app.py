@@ -9,8 +9,9 @@ from azureml_local.arm_ids import PROVIDER
 from azureml_local.identity import Identity
 from azureml_local.rest.arm import roots, workspaces
 from azureml_local.rest.assets import assets
+from azureml_local.rest.compute import computes, locations
 from azureml_local.rest.endpoints import deployments, endpoints, operations
-from azureml_local.rest.errors import RestError, answer_error, error_response, not_found, not_spoken
+from azureml_local.rest.errors import RestError, answer_error, error_response, named, not_found, not_spoken
 from azureml_local.rest.history import data, history
 from azureml_local.rest.jobs import jobs
 from azureml_local.rest.overview import overview
@@ -23,10 +24,11 @@ SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PR
 SCORING = "/score/"  # guarded by the endpoints' own keys
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"]
 
-ROOTS: tuple[APIRouter, ...] = (roots, storage, scoring, overview)
+ROOTS: tuple[APIRouter, ...] = (roots, locations, storage, scoring, overview)
 # What routes there are below a workspace, by the plane that their address begins with; the first that fits answers.
 PLANES: tuple[tuple[str, APIRouter], ...] = (
     ("", workspaces),
+    ("", computes),
     ("", jobs),
     ("", endpoints),
     ("", deployments),
@@ -88,5 +90,5 @@ def check_workspace(subscription: str, group: str, workspace: str) -> None:
 def everything_else(path: str, request: Request) -> None:
     """What is not spoken is said to be so, and by name."""
     _, found, operation = path.partition(f"{PROVIDER}/workspaces/")
-    below = operation.partition("/")[2] if found else path
-    raise not_spoken(f'"{request.method} {below or path}"')
+    below = (operation.partition("/")[2] if found else path.partition(f"{PROVIDER}/")[2]) or path
+    raise not_spoken(named(below, f"{request.method} {below}"))

@@ -7,6 +7,22 @@ from fastapi.responses import JSONResponse
 from azureml_local.job_bodies import NotSpokenError
 from azureml_local.spec import SpecError
 
+# What Azure ML has and the local workspace has not, by the part of the address that stands for it.
+ELSEWHERE = {
+    "batchEndpoints": "batch endpoints",
+    "serverlessEndpoints": "serverless endpoints",
+    "schedules": "schedules",
+    "registries": "registries",
+    "connections": "connections",
+    "featurestoreEntities": "feature stores",
+    "featuresets": "feature stores",
+    "featuresetversions": "feature stores",
+    "marketplaceSubscriptions": "marketplace subscriptions",
+    "outboundRules": "managed networks",
+    "datastores": "datastores of your own",
+    "indexes": "indexes",
+}
+
 
 class RestError(Exception):
     """A request that is refused: HTTP status, Azure's error code, and a sentence for the user."""
@@ -30,6 +46,12 @@ def bad_request(message: str) -> RestError:
 def not_spoken(what: str) -> RestError:
     """501 for a part of Azure ML that the local workspace does not have."""
     return RestError(501, "NotImplemented", f"The local workspace does not speak {what}; run this on Azure ML.")
+
+
+def named(path: str, call: str) -> str:
+    """What a call that is not spoken is about: Azure's word for it where we know it, and the call itself."""
+    words = next((words for part, words in ELSEWHERE.items() if part.lower() in path.lower().split("/")), "")
+    return f'{words} ("{call}")' if words else f'"{call}"'
 
 
 def error_response(status: int, code: str, message: str) -> JSONResponse:

@@ -1,9 +1,9 @@
 """Routes of the run history and of the data plane: how the SDK follows jobs and finds their outputs."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from azureml_local.assets import output_address
 from azureml_local.blobs import ARTIFACTS
@@ -42,9 +42,16 @@ def get_details(name: str, base: Base, here: Here) -> Json:
 
 
 @history.get("/runs/{name}/children")
-def get_children(name: str, here: Here) -> Json:
+def get_children(name: str, here: Here, top: Annotated[int | None, Query(alias="$top", ge=0)] = None) -> Json:
     """The runs of a pipeline's nodes."""
-    return page(run_body(child) for child in here.jobs.children(_found(name, here).name))
+    return page(run_body(child) for child in here.jobs.children(_found(name, here).name)[:top])
+
+
+@history.get("/runs/{name}/serviceinstances/{node}")
+def get_services(name: str, here: Here) -> Json:
+    """The services that a job offers beside its work: none."""
+    _found(name, here)
+    return {"instances": {}}
 
 
 @history.post("/rundata")

@@ -22,11 +22,10 @@ jobs = APIRouter(prefix="/jobs")  # below {workspace}
 
 
 @jobs.get("")
-def list_jobs(base: Base, here: Here, view: View = "ActiveOnly") -> Json:
+def list_jobs(base: Base, here: Here, view: View = "ActiveOnly", jobType: str = "", tag: str = "") -> Json:
     """The jobs that were submitted, the newest first."""
-    hidden = {"All": (True, False), "ArchivedOnly": (True,)}.get(view, (False,))
-    bodies = [job_body(job, base, here) for job in here.jobs.all()]
-    return page(body for body in bodies if body["properties"]["isArchived"] in hidden)
+    found = [job_body(job, base, here) for job in here.jobs.all()]
+    return page(body for body in found if _is_wanted(body["properties"], view, jobType, tag))
 
 
 @jobs.get("/{name}")
@@ -55,6 +54,13 @@ def cancel_job(name: str, here: Here) -> Response:
         raise not_found(f"job {name}")
     here.jobs.cancel(name)
     return Response(status_code=200)
+
+
+def _is_wanted(properties: Json, view: str, kind: str, tag: str) -> bool:
+    seen = view == "All" or properties["isArchived"] == (view == "ArchivedOnly")
+    name, _, value = tag.partition("=")
+    tagged = not tag or (name in properties["tags"] and value in ("", properties["tags"][name]))
+    return seen and tagged and kind.lower() in ("", properties["jobType"].lower())
 
 
 def job_body(job: Resource, base: str, here: Workspace) -> Json:

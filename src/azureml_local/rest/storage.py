@@ -94,7 +94,8 @@ def _locate(blobs: Blobs, container: str, name: str) -> Path:
 
 def _existing(blobs: Blobs, container: str, name: str) -> Path:
     file = _locate(blobs, container, name)
-    if not file.is_file():
+    # With a slash at its end a name means what is below a folder, never a blob.
+    if name.endswith("/") or not file.is_file():
         raise RestError(404, "BlobNotFound", f"There is no blob {name} in {container}.")
     return file
 
