@@ -22,7 +22,7 @@ experiment_name: operations
 code: code
 command: >-
   cat sentence.txt "${{inputs.notes}}/note.txt" > ${{outputs.text}}/text.txt
-  && sleep 1 && echo ${{inputs.word}} $GREETING && echo kept > outputs/kept.txt
+  && sleep 2 && echo ${{inputs.word}} $GREETING && echo kept > outputs/kept.txt
 inputs:
   word: hello
   notes: {type: uri_folder, path: notes}

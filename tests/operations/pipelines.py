@@ -31,7 +31,7 @@ jobs:
     inputs: {{word: "${{{{parent.inputs.word}}}}", times: 2}}
   note:
     type: command
-    command: cat ${{{{inputs.note}}}} && cp ${{{{inputs.note}}}} ${{{{outputs.noted}}}}/
+    command: sleep 2 && cat ${{{{inputs.note}}}} && cp ${{{{inputs.note}}}} ${{{{outputs.noted}}}}/
     environment: {{image: "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"}}
     inputs: {{note: "${{{{parent.inputs.note}}}}"}}
     outputs: {{noted: {{type: uri_folder}}}}

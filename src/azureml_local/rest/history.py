@@ -1,15 +1,16 @@
 """Routes of the run history and of the data plane: how the SDK follows jobs and finds their outputs."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 
 from azureml_local.assets import output_address
 from azureml_local.blobs import ARTIFACTS
 from azureml_local.changes import FINAL
 from azureml_local.jobs import ARTIFACT_PATH
-from azureml_local.rest.bodies import USER, Json, page
+from azureml_local.rest.bodies import USER, Body, Json, page
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found
 from azureml_local.spec import SUBSCRIPTION
@@ -17,6 +18,9 @@ from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 RUN_TYPES = {"Pipeline": "azureml.PipelineRun", "Command": "azureml.StepRun", "Sweep": "hyperdrive"}
+
+SDK_VERSION = re.compile(r"azure-ai-ml/(\d+)\.(\d+)")
+NEW_TYPES = (1, 35)  # the SDK from which on an output's type is written "uri_folder"; "UriFolder" before
 
 history = APIRouter()  # below /history/v1.0{workspace}
 data = APIRouter()  # below /data/v1.0{workspace}
@@ -55,10 +59,13 @@ def get_services(name: str, here: Here) -> Json:
 
 
 @history.post("/rundata")
-def get_run_data(body: dict[str, Any], here: Here) -> Json:
+def get_run_data(body: Body, here: Here, agent: Annotated[str, Header(alias="user-agent")] = "") -> Json:
     """A run, for who looks for its outputs."""
-    run = _found(str(body.get("runId")), here)
-    return {"runMetadata": run_body(run), "runDefinition": None, "jobSpecification": None}
+    found = run_body(_found(str(body.get("runId")), here))
+    sdk = SDK_VERSION.search(agent)
+    if sdk and tuple(map(int, sdk.groups())) < NEW_TYPES:
+        found["outputs"] = {name: {**output, "type": "UriFolder"} for name, output in found["outputs"].items()}
+    return {"runMetadata": found, "runDefinition": None, "jobSpecification": None}
 
 
 @history.patch("/experiments/{experiment}/runs/{name}")
