@@ -10,7 +10,19 @@ from pathlib import Path
 
 from operations.table import Session, outcome_lines, run_all
 
-PARTS = ("workspace", "environments", "data", "components", "jobs", "pipelines", "models", "endpoints")
+PARTS = (
+    "workspace",
+    "environments",
+    "data",
+    "components",
+    "jobs",
+    "outputs",
+    "sweeps",
+    "pipelines",
+    "models",
+    "endpoints",
+    "elsewhere",
+)
 
 
 def main() -> int:

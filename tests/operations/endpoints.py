@@ -188,12 +188,3 @@ def delete_deployment(session: Session) -> None:
 def delete(session: Session) -> None:
     session.client.online_endpoints.begin_delete(session.name("greeter")).wait()
     raises(ResourceNotFoundError, lambda: session.client.online_endpoints.get(session.name("greeter")))
-
-
-@operation("batch_endpoints.list, schedules.list and registries.get are refused")
-def refuse_others(session: Session) -> None:
-    client = session.client
-    for ask in (lambda: list(client.batch_endpoints.list()), lambda: list(client.schedules.list())):
-        error = raises(HttpResponseError, ask)
-        assert error.status_code == 501
-        assert "does not speak" in str(error)

@@ -119,7 +119,7 @@ def download_all(session: Session) -> None:
     assert {"text.txt", "std_log.txt"} <= set(texts(Path("all")))
 
 
-@operation("jobs.download of the default artifacts", pending=True)
+@operation("jobs.download of the default artifacts")
 def download_artifacts(session: Session) -> None:
     session.client.jobs.download(session.made["job"], download_path="artifacts", all=True)
     assert Path("artifacts/artifacts/outputs/kept.txt").read_text() == "kept\n"

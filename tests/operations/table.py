@@ -17,7 +17,7 @@ from operations.old_sdks import LIMITS
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
-OK, FAILED, NOT_YET, NOT_IN_SDK = "ok", "failed", "not yet", "not in this SDK"
+OK, FAILED, NOT_IN_SDK = "ok", "failed", "not in this SDK"
 
 
 @dataclass
@@ -53,7 +53,6 @@ class Operation:
 
     name: str
     check: Callable[[Session], None]
-    pending: bool = False  # the workspace is known not to do it yet
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,11 @@ class Outcome:
 OPERATIONS: list[Operation] = []
 
 
-def operation(name: str, pending: bool = False) -> Callable[[Callable[[Session], None]], Callable[[Session], None]]:
+def operation(name: str) -> Callable[[Callable[[Session], None]], Callable[[Session], None]]:
     """Enter a check in the table under the name of what it does."""
 
     def enter(check: Callable[[Session], None]) -> Callable[[Session], None]:
-        OPERATIONS.append(Operation(name, check, pending))
+        OPERATIONS.append(Operation(name, check))
         return check
 
     return enter
@@ -91,7 +90,7 @@ def outcome_lines(outcomes: list[Outcome], version: str) -> list[str]:
     for outcome in outcomes:
         lines.append(f"{outcome.name:{width}}  {outcome.state:15}  {outcome.seconds:5.1f} s")
         lines += [f"    {line}" for line in outcome.said.splitlines()]
-    counts = {state: sum(outcome.state == state for outcome in outcomes) for state in (OK, FAILED, NOT_YET, NOT_IN_SDK)}
+    counts = {state: sum(outcome.state == state for outcome in outcomes) for state in (OK, FAILED, NOT_IN_SDK)}
     return [*lines, f"azure-ai-ml {version}: " + ", ".join(f"{count} {state}" for state, count in counts.items())]
 
 
@@ -110,8 +109,7 @@ def _run(one: Operation, session: Session, limit: str | None) -> Outcome:
     error = _error_of(one, session)
     seconds = time.monotonic() - started
     if limit is None:
-        failed = NOT_YET if one.pending else FAILED
-        return Outcome(one.name, failed if error else OK, error, seconds)
+        return Outcome(one.name, FAILED if error else OK, error, seconds)
     if limit in error:
         return Outcome(one.name, NOT_IN_SDK, limit, seconds)
     return Outcome(one.name, FAILED, f'expected an SDK that says "{limit}"\n{error}', seconds)

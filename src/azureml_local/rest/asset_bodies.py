@@ -1,7 +1,8 @@
 """The bodies of versioned assets: checked, completed as the service would, and never changed in what they stand for."""
 
-from azureml_local.rest.bodies import Json, fields, shown
+from azureml_local.rest.bodies import Json
 from azureml_local.rest.errors import RestError, bad_request, not_spoken
+from azureml_local.rest.requests import shown
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
@@ -14,18 +15,14 @@ MEANING: dict[str, tuple[str, ...]] = {
     "models": ("modelUri", "modelType"),
     "components": ("command", "code", "environment", "jobs"),
 }
-TEXTS = ("description", "stage", "dataUri", "dataType", "modelUri", "modelType", "codeUri", "image", "condaFile")
-OBJECTS = ("tags", "properties", "componentSpec", "build", "flavors", "inferenceConfig")
-FLAGS = ("isAnonymous", "isArchived")
 
 
 def completed(kind: str, name: str, version: str, sent: Json, here: Workspace) -> Json:
     """The properties of a version with what the service would add to them.
 
-    Raises RestError, naming the field, for a value that cannot be one, and SpecError for a model that is not there.
+    Raises RestError, naming the field, where one must be given and is not, and SpecError for a model that is not there.
     """
     given = {key: value for key, value in sent.items() if value is not None}
-    _check_types(given)
     properties: Json = {"tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False, **given}
     properties["provisioningState"] = "Succeeded"
     match kind:
@@ -40,7 +37,7 @@ def completed(kind: str, name: str, version: str, sent: Json, here: Workspace) -
         case "environments":
             return {"environmentType": "UserCreated", "osType": "Linux", **properties}
         case "components":
-            properties["componentSpec"] = _component(name, version, fields(properties, "componentSpec", "properties"))
+            properties["componentSpec"] = _component(name, version, properties.get("componentSpec") or {})
     return properties
 
 
@@ -70,23 +67,12 @@ def _component(name: str, version: str, spec: Json) -> Json:
     if (kind := spec.get("type")) not in SPOKEN_COMPONENTS:
         raise not_spoken(f"components of type {shown(kind)}")
     if kind == "command":
-        _needed(spec, "command", "componentSpec")
-    for field in ("inputs", "outputs", "jobs"):
-        for port, body in fields(spec, field, "componentSpec").items():
-            if not isinstance(body, dict):
-                raise bad_request(f"componentSpec.{field}.{port}: expected an object, got {shown(body)}.")
+        _needed(spec, "command", "properties.componentSpec")
     return {**spec, "name": spec.get("name") or name, "version": version}
 
 
 def _needed(properties: Json, field: str, where: str = "properties") -> str:
-    value = properties.get(field)
-    if not isinstance(value, str) or not value:
-        raise bad_request(f"{where}.{field}: expected a text, got {shown(value)}.")
+    value: str = properties.get(field) or ""
+    if not value:
+        raise bad_request(f"{where}.{field} must be given.")
     return value
-
-
-def _check_types(properties: Json) -> None:
-    for names, kind, word in ((TEXTS, str, "a text"), (OBJECTS, dict, "an object"), (FLAGS, bool, "true or false")):
-        for name in names:
-            if name in properties and not isinstance(properties[name], kind):
-                raise bad_request(f"properties.{name}: expected {word}, got {shown(properties[name])}.")

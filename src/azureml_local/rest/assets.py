@@ -8,9 +8,11 @@ from fastapi.responses import JSONResponse
 from azureml_local.assets import KINDS, is_archived
 from azureml_local.blobs import BLOBSTORE
 from azureml_local.rest.asset_bodies import completed, refuse_change
-from azureml_local.rest.bodies import Body, Json, arm_body, fields, page
+from azureml_local.rest.bodies import Json, arm_body, page
 from azureml_local.rest.context import Base, Here, signed
 from azureml_local.rest.errors import named, not_found, not_spoken
+from azureml_local.rest.requests import Body
+from azureml_local.rest.shapes import ASSET, FLAG, SAID, check, check_name
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
@@ -33,6 +35,7 @@ assets = APIRouter()  # below {workspace}, after all routes that name what they 
 @assets.post("/codes/{name}/versions/{version}/startPendingUpload")
 def start_pending_upload(name: str, base: Base, here: Here) -> Json:
     """Where the files of a code asset may be put."""
+    check_name("the name of an asset", name)
     folder = f"/blob/{BLOBSTORE}/codes/{name}"
     credential = {"credentialType": "SAS", "sasUri": signed(base, folder, here)}
     reference = {"blobUri": f"{base}{folder}", "storageAccountArmId": "", "credential": credential}
@@ -56,7 +59,9 @@ def get_container(kind: Kind, name: str, here: Here) -> Json:
 @assets.put("/{kind}/{name}")
 def put_container(kind: Kind, name: str, body: Body, here: Here) -> Json:
     """Describe a name, or archive it."""
-    here.store.put(CONTAINERS, f"{kind}/{name}", "", fields(body, "properties"))
+    check_name("the name of an asset", name)
+    check(body, {"properties": {**SAID, "isArchived": FLAG}})
+    here.store.put(CONTAINERS, f"{kind}/{name}", "", body.get("properties") or {})
     return container_body(kind, name, here)
 
 
@@ -96,7 +101,10 @@ def get_version(kind: Kind, name: str, version: str, here: Here) -> Json:
 @assets.put("/{kind}/{name}/versions/{version}")
 def put_version(kind: Kind, name: str, version: str, body: Body, here: Here) -> JSONResponse:
     """Create a version, or change one."""
-    properties = completed(kind, name, version, fields(body, "properties"), here)
+    check_name("the name of an asset", name)
+    check_name("the version of an asset", version)
+    check(body, {"properties": ASSET})
+    properties = completed(kind, name, version, body.get("properties") or {}, here)
     known = here.store.get(kind, name, version)
     if known:
         refuse_change(known, properties)

@@ -1,33 +1,13 @@
 """Resources of the store as the ARM bodies that the SDK reads."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from azureml_local.arm_ids import PROVIDER, resource_id
-from azureml_local.rest.errors import bad_request
 from azureml_local.store import Resource
 
 Json = dict[str, Any]
-Body = Json  # of a request
 USER = "azureml-local"
-SHOWN = 80  # characters of a value in an error sentence
-
-
-def fields(body: Json, name: str, where: str = "") -> Json:
-    """The object in a field of a request; an empty one where nothing is given. Raises RestError for any other value."""
-    value = body.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise bad_request(f"{f'{where}.{name}' if where else name}: expected an object, got {shown(value)}.")
-    return value
-
-
-def shown(value: object) -> str:
-    """A value as an error sentence shows it: as JSON, and not all of a long one."""
-    text = json.dumps(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def system_data(resource: Resource) -> Json:

@@ -6,9 +6,11 @@ from pathlib import Path
 from fastapi import APIRouter, Response
 
 from azureml_local.arm_ids import LOCATION, PROVIDER, resource_id
-from azureml_local.rest.bodies import Body, Json, fields, page
+from azureml_local.rest.bodies import Json, page
 from azureml_local.rest.context import Here
 from azureml_local.rest.errors import not_spoken
+from azureml_local.rest.requests import Body, shown
+from azureml_local.rest.shapes import COMPUTE, check, check_name
 
 COMPUTES = "computes"
 THIS_MACHINE = "local"
@@ -35,11 +37,13 @@ def get_compute(name: str, here: Here) -> Json:
 @computes.put("/{name}")
 def put_compute(name: str, body: Body, here: Here) -> Json:
     """Remember a cluster's settings; its work is done on this machine."""
-    given = fields(body, "properties")
+    check_name("the name of a compute", name)
+    check(body, COMPUTE)
+    given = body.get("properties") or {}
     if (kind := given.get("computeType")) not in (None, "AmlCompute"):
-        raise not_spoken(f"compute of type {kind}")
-    settings = {key: value for key, value in fields(given, "properties", "properties").items() if value is not None}
-    said = {"description": given.get("description"), "tags": fields(body, "tags"), "settings": settings}
+        raise not_spoken(f"compute of type {shown(kind)}")
+    settings = {key: value for key, value in (given.get("properties") or {}).items() if value is not None}
+    said = {"description": given.get("description"), "tags": body.get("tags") or {}, "settings": settings}
     return compute_body(name, here.store.put(COMPUTES, name, "", said).body)
 
 

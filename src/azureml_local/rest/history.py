@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 
@@ -10,9 +10,11 @@ from azureml_local.assets import output_address
 from azureml_local.blobs import ARTIFACTS
 from azureml_local.changes import FINAL
 from azureml_local.jobs import ARTIFACT_PATH
-from azureml_local.rest.bodies import USER, Body, Json, page
+from azureml_local.rest.bodies import USER, Json, page
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found
+from azureml_local.rest.requests import Body
+from azureml_local.rest.shapes import ADDRESSES, RUN, check
 from azureml_local.spec import SUBSCRIPTION
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
@@ -69,14 +71,16 @@ def get_run_data(body: Body, here: Here, agent: Annotated[str, Header(alias="use
 
 
 @history.patch("/experiments/{experiment}/runs/{name}")
-def change_run(name: str, body: dict[str, Any], here: Here) -> Json:
+def change_run(name: str, body: Body, here: Here) -> Json:
     """Change what is said of a run, or archive it."""
+    check(body, RUN)
     return run_body(here.jobs.change(_found(name, here).name, body))
 
 
 @data.post("/dataversion/batchGetResolvedUris")
-def resolve_outputs(body: dict[str, Any]) -> Json:
+def resolve_outputs(body: Body) -> Json:
     """The addresses of outputs by their ids; an id is an address already."""
+    check(body, ADDRESSES)
     return {"values": {uri: {"uri": uri, "type": "uri_folder"} for uri in body.get("values") or []}}
 
 

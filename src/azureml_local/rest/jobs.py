@@ -1,7 +1,6 @@
 """Routes of jobs on the ARM plane: submit, get, list, cancel."""
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -13,6 +12,8 @@ from azureml_local.rest.assets import View
 from azureml_local.rest.bodies import Json, arm_body, page
 from azureml_local.rest.context import Base, Here, signed
 from azureml_local.rest.errors import bad_request, not_found
+from azureml_local.rest.requests import Body
+from azureml_local.rest.shapes import JOB, check
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
@@ -39,10 +40,11 @@ def get_job(name: str, base: Base, here: Here) -> Json:
 
 
 @jobs.put("/{name}")
-def put_job(name: str, body: dict[str, Any], base: Base, here: Here) -> JSONResponse:
+def put_job(name: str, body: Body, base: Base, here: Here) -> JSONResponse:
     """Submit a job, or change what is said of a known one."""
-    if not isinstance(body.get("properties"), dict):
+    if not body.get("properties"):
         raise bad_request("A job needs properties.")
+    check(body, {"properties": JOB})
     known = here.jobs.get(name)
     return JSONResponse(job_body(here.jobs.submit(name, body), base, here), 200 if known else 201)
 
