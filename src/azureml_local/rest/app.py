@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from azureml_local.arm_ids import PROVIDER
-from azureml_local.identity import Identity
+from azureml_local.blobs import BlobPathError
+from azureml_local.identity import Identity, foreign_page
 from azureml_local.rest.arm import roots, workspaces
 from azureml_local.rest.assets import assets
 from azureml_local.rest.compute import computes, locations
@@ -45,7 +47,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     """The workspace's web application."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.workspace = workspace
-    for kind in (RestError, SpecError, RequestValidationError, Exception):
+    for kind in (RestError, SpecError, BlobPathError, RequestValidationError, HTTPException, RecursionError, Exception):
         app.add_exception_handler(kind, answer_error)
     app.middleware("http")(guard(workspace.identity))
     for router in ROOTS:
@@ -61,6 +63,8 @@ def guard(identity: Identity) -> Callable[[Request, Answer], Awaitable[Response]
 
     async def check(request: Request, answer: Answer) -> Response:
         path = request.url.path
+        if stranger := foreign_page(request):
+            return error_response(403, "AuthenticationFailed", stranger)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if path.startswith(SCORING):
             return await answer(request)
@@ -69,7 +73,7 @@ def guard(identity: Identity) -> Callable[[Request, Answer], Awaitable[Response]
                 return await answer(request)
             return error_response(401, "InvalidAuthenticationToken", "The token is not one of this workspace.")
         if "sig" in request.query_params:
-            if identity.is_signed(path, dict(request.query_params)):
+            if identity.is_signed(request.method, path, dict(request.query_params)):
                 return await answer(request)
             return error_response(403, "AuthenticationFailed", "The signature does not open this address.")
         return error_response(401, "AuthenticationFailed", "This workspace answers only those who know its secret.")

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from azureml_local.arm_ids import CLOUD, LOCATION, PROVIDER, WORKSPACE_ID, resource_id
 from azureml_local.blobs import DATASTORES
 from azureml_local.connection import METADATA_PATH
-from azureml_local.identity import TENANT
+from azureml_local.identity import TENANT, WRITE
 from azureml_local.rest.bodies import Json, page
 from azureml_local.rest.context import Base, Here, signed
 from azureml_local.rest.errors import not_found
@@ -96,7 +96,7 @@ def get_datastore(name: str, base: Base) -> Json:
 @workspaces.post("/datastores/{name}/listSecrets")
 def list_secrets(name: str, here: Here) -> Json:
     """The signature that opens a datastore's container."""
-    return {"secretsType": "Sas", "sasToken": here.identity.sign(f"/blob/{_container(name)}")}
+    return {"secretsType": "Sas", "sasToken": here.identity.sign(f"/blob/{_container(name)}", permissions=WRITE)}
 
 
 def datastore_body(name: str, base: str) -> Json:

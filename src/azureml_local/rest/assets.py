@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from azureml_local.assets import KINDS, is_archived
 from azureml_local.blobs import BLOBSTORE
+from azureml_local.identity import WRITE
 from azureml_local.rest.asset_bodies import completed, refuse_change
 from azureml_local.rest.bodies import Json, arm_body, page
 from azureml_local.rest.context import Base, Here, signed
@@ -37,7 +38,7 @@ def start_pending_upload(name: str, base: Base, here: Here) -> Json:
     """Where the files of a code asset may be put."""
     check_name("the name of an asset", name)
     folder = f"/blob/{BLOBSTORE}/codes/{name}"
-    credential = {"credentialType": "SAS", "sasUri": signed(base, folder, here)}
+    credential = {"credentialType": "SAS", "sasUri": signed(base, folder, here, WRITE)}
     reference = {"blobUri": f"{base}{folder}", "storageAccountArmId": "", "credential": credential}
     return {"pendingUploadType": "TemporaryBlobReference", "blobReferenceForConsumption": reference}
 

@@ -3,7 +3,9 @@
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
+from azureml_local.blobs import BlobPathError
 from azureml_local.job_bodies import NotSpokenError
 from azureml_local.spec import SpecError
 
@@ -60,22 +62,30 @@ def error_response(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse(body, status, headers={"x-ms-error-code": code})
 
 
-async def answer_error(_: Request, error: Exception) -> JSONResponse:
+async def answer_error(request: Request, error: Exception) -> JSONResponse:
     """The reply to a request that failed; a mistake of ours is 500, and its trace is in the log."""
-    refusal = _refusal(error)
+    refusal = _refusal(request, error)
     if refusal is None:
         return error_response(500, "InternalError", f"The local workspace failed: {error!r}. Its log has more.")
     return error_response(refusal.status, refusal.code, str(refusal))
 
 
-def _refusal(error: Exception) -> RestError | None:
+def _refusal(request: Request, error: Exception) -> RestError | None:
     match error:
         case RestError():
             return error
+        case BlobPathError():
+            return RestError(400, "InvalidResourceName", str(error))
+        case RecursionError():
+            return bad_request("The request nests too much in one another.")
         case NotSpokenError():
             return not_spoken(str(error))
         case SpecError():
             return bad_request(str(error))
+        case HTTPException():
+            return RestError(
+                error.status_code, "UserError", f'{error.detail}: "{request.method} {request.url.path:.100}".'
+            )
         case RequestValidationError():
             problems = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
             return bad_request(f"The request cannot be read: {problems}.")

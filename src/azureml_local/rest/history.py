@@ -13,6 +13,7 @@ from azureml_local.jobs import ARTIFACT_PATH
 from azureml_local.rest.bodies import USER, Json, page
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found
+from azureml_local.rest.jobs import NOT_STARTED
 from azureml_local.rest.requests import Body
 from azureml_local.rest.shapes import ADDRESSES, RUN, check
 from azureml_local.spec import SUBSCRIPTION
@@ -39,7 +40,7 @@ def get_run(name: str, here: Here) -> Json:
 def get_details(name: str, base: Base, here: Here) -> Json:
     """The same with the addresses of its logs, which open without a token."""
     run = _found(name, here)
-    if run.body["status"] not in FINAL:
+    if run.body.get("status") not in FINAL:
         here.jobs.follow(name)
     folder = f"/blob/{ARTIFACTS}/{ARTIFACT_PATH.format(job=name)}"
     signature = here.identity.sign(folder)
@@ -107,7 +108,7 @@ def run_body(run: Resource) -> Json:
         "experimentId": state["experiment"],
         "displayName": state["displayName"],
         "description": state["description"],
-        "status": state["status"],
+        "status": state.get("status", NOT_STARTED),
         "createdUtc": run.created,
         "startTimeUtc": state.get("start_time"),
         "endTimeUtc": state.get("end_time"),

@@ -18,6 +18,7 @@ from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 JOB_PAGE = "/jobs/{name}"
+NOT_STARTED = "NotStarted"  # a job of which the engine has said nothing yet
 
 jobs = APIRouter(prefix="/jobs")  # below {workspace}
 
@@ -42,9 +43,9 @@ def get_job(name: str, base: Base, here: Here) -> Json:
 @jobs.put("/{name}")
 def put_job(name: str, body: Body, base: Base, here: Here) -> JSONResponse:
     """Submit a job, or change what is said of a known one."""
+    check(body, {"properties": JOB})
     if not body.get("properties"):
         raise bad_request("A job needs properties.")
-    check(body, {"properties": JOB})
     known = here.jobs.get(name)
     return JSONResponse(job_body(here.jobs.submit(name, body), base, here), 200 if known else 201)
 
@@ -75,7 +76,7 @@ def job_body(job: Resource, base: str, here: Workspace) -> Json:
         outputs.setdefault(name, {"jobOutputType": "uri_folder"})["uri"] = output_address(job.name, name, Path(path))
     properties = {
         **sent,
-        "status": now["status"],
+        "status": now.get("status", NOT_STARTED),
         "displayName": now["displayName"],
         "description": now["description"],
         "tags": now["tags"],

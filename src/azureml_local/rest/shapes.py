@@ -29,6 +29,13 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A list that begins with values of these shapes."""
+
+    shapes: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Whole:
     """A whole number in these bounds."""
 
@@ -102,7 +109,7 @@ JOB = {
     "jobs": Each(NODE),
     "objective": OBJECTIVE,
     "samplingAlgorithm": {"samplingAlgorithmType": TEXT},
-    "searchSpace": {},
+    "searchSpace": Each(Row((TEXT, Row(())))),
     "trial": TRIAL,
 }
 RUN = {**SAID, "hidden": FLAG}
@@ -175,6 +182,11 @@ def check(value: object, shape: Any, path: str = "") -> None:
                 raise _unlike(value, "a list", path)
             for number, item in enumerate(value):
                 check(item, shape.shape, f"{path}.{number}")
+        case Row():
+            if not isinstance(value, list) or len(value) < len(shape.shapes):
+                raise _unlike(value, f"a list of {len(shape.shapes)}", path)
+            for number, inner in enumerate(shape.shapes):
+                check(value[number], inner, f"{path}.{number}")
         case str():
             if not isinstance(value, KINDS[shape]):
                 raise _unlike(value, shape, path)
