@@ -177,9 +177,7 @@ def create_with_mistake(session: Session) -> None:
 
 @operation("jobs.begin_cancel of a pipeline")
 def cancel(session: Session) -> None:
-    text = YAML.format(say=name(session, "say"), copy=name(session, "copy")).replace(
-        "command: cat", "command: sleep 99;"
-    )
+    text = YAML.format(say=name(session, "say"), copy=name(session, "copy")).replace("sleep 2", "sleep 99")
     file = session.write("pipeline/slow.yml", text)
     job = session.client.jobs.create_or_update(load_job(file))
     session.client.jobs.begin_cancel(job.name).wait()
