@@ -61,7 +61,7 @@ def refuse_spark(session: Session) -> None:
         executor_cores=1,
         executor_instances=1,
         executor_memory="1g",
-        resources={"instance_type": "standard_e4s_v3", "runtime_version": "3.4"},
+        resources={"instance_type": "standard_e4s_v3", "runtime_version": "3.3"},
     )
     refused('"Spark"', lambda: session.client.jobs.create_or_update(job))
 
