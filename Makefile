@@ -5,7 +5,7 @@ LOCAL = $(BIN)/azureml-local
 export AZUREML_LOCAL_HOME ?= $(CURDIR)/.azureml-local
 INSTALLED := .venv/.installed
 
-.PHONY: install run test check clean
+.PHONY: install run test test-old-sdks check clean
 
 install: $(INSTALLED)
 
@@ -26,6 +26,10 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses auto
+
+# The operations with old versions of the SDK, each in a virtual environment of its own; takes minutes.
+test-old-sdks: install
+	AZUREML_LOCAL_OLD_SDKS=1 $(BIN)/python -m pytest tests/test_operations.py
 
 check: install
 	$(BIN)/ruff format --check .

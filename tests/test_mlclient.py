@@ -1,15 +1,12 @@
 """The unmodified `MLClient` and `DefaultAzureCredential()`, set up by environment variables only."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 
 from local_project import write_project
-
-CLEAN = ("AZURE", "ARM_", "IDENTITY_", "MSI_", "MLFLOW_", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+from running_workspace import run_in, running_workspace
 
 # What a user's own script or notebook does: nothing in it knows of the local workspace.
 SCRIPT = """
@@ -82,32 +79,14 @@ Path("found.json").write_text(json.dumps(found))
 """
 
 
-def clean_environment(**variables: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(CLEAN)} | variables
-
-
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
     """What the script printed, and what it found, in a workspace that the command line started."""
     folder = tmp_path_factory.mktemp("mlclient")
-
-    def azureml_local(command: str) -> str:
-        arguments = [sys.executable, "-m", "azureml_local.cli", command, "--home", str(folder / "home")]
-        return subprocess.run(arguments, env=clean_environment(), check=True, capture_output=True, text=True).stdout
-
-    azureml_local("up")
-    try:
-        (folder / "script.py").write_text(SCRIPT)
-        script = [sys.executable, "-W", "ignore", str(folder / "script.py"), str(write_project(folder))]
-        done = subprocess.run(
-            ["/bin/bash", "-c", 'eval "$0"; exec "$@"', azureml_local("env"), *script],
-            cwd=folder,
-            env=clean_environment(HOME=str(folder)),
-            capture_output=True,
-            text=True,
-        )
-    finally:
-        azureml_local("down")
+    (folder / "script.py").write_text(SCRIPT)
+    script = [sys.executable, "-W", "ignore", str(folder / "script.py"), str(write_project(folder))]
+    with running_workspace(folder / "home") as exports:
+        done = run_in(exports, script, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, json.loads((folder / "found.json").read_text())
 

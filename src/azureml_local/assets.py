@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from azureml_local.arm_ids import parse_versioned, short_name
-from azureml_local.blobs import BLOBSTORE, DATASTORES, BlobPathError, Blobs
+from azureml_local.blobs import DATASTORES, BlobPathError, Blobs
 from azureml_local.expressions import substitute
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
 from azureml_local.store import Resource, Store
@@ -16,6 +16,9 @@ REMOTE = frozenset({"http", "https", "wasb", "wasbs", "abfs", "abfss", "adl"})
 KINDS = ("codes", "environments", "components", "data", "models")
 # Azure's default place for an output in the datastore workspaceblobstore.
 OUTPUT_PATH = "azureml/{job}/{output}"
+# What every job leaves in `outputs/` and `logs/`, with its log, as an output; in the datastore workspaceartifactstore.
+DEFAULT_OUTPUT = "artifacts"
+DEFAULT_OUTPUT_PATH = "ExperimentRun/dcid.{job}"
 
 _DATASTORE_URI = re.compile(r"azureml://(?:subscriptions/.*/)?datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
 _OUTPUT_URI = re.compile(r"azureml://(?:subscriptions/.*/)?jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)/?(?P<path>.*)")
@@ -119,10 +122,8 @@ class Assets:
         if match := _DATASTORE_URI.fullmatch(uri):
             return self._blobs.path(DATASTORES.get(match["datastore"], match["datastore"]), match["path"].strip("/"))
         if match := _OUTPUT_URI.fullmatch(uri):
-            below = match["path"].removeprefix("paths/")
-            return self._blobs.path(
-                BLOBSTORE, f"{OUTPUT_PATH.format(job=match['job'], output=match['output'])}/{below}"
-            )
+            datastore, place = _place(match["job"], match["output"], _below(match))
+            return self._blobs.path(DATASTORES[datastore], place)
         address = urlsplit(uri)
         if address.hostname in ("127.0.0.1", "localhost") and address.path.startswith("/blob/"):
             container, _, name = unquote(address.path).removeprefix("/blob/").partition("/")
@@ -150,8 +151,16 @@ def output_address(job: str, output: str, path: Path, below: str = "") -> str:
     path: where it is on this machine; a folder's address ends with a slash, so that no other begins with it.
     """
     workspace = f"subscriptions/{SUBSCRIPTION}/resourcegroups/{RESOURCE_GROUP}/workspaces/{WORKSPACE}"
-    place = "/".join(filter(None, (OUTPUT_PATH.format(job=job, output=output), below)))
-    return f"azureml://{workspace}/datastores/workspaceblobstore/paths/{place}{'/' if path.is_dir() else ''}"
+    datastore, place = _place(job, output, below)
+    return f"azureml://{workspace}/datastores/{datastore}/paths/{place}{'/' if path.is_dir() else ''}"
+
+
+def _place(job: str, output: str, below: str) -> tuple[str, str]:
+    """The datastore of a job's output, and the path in it."""
+    default = output == DEFAULT_OUTPUT
+    path = DEFAULT_OUTPUT_PATH if default else OUTPUT_PATH
+    place = "/".join(filter(None, (path.format(job=job, output=output), below)))
+    return "workspaceartifactstore" if default else "workspaceblobstore", place
 
 
 def _below(match: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -12,7 +13,10 @@ from azureml_local.store import Store
 ARTIFACTS = "azureml"  # the container of the datastore workspaceartifactstore: logs
 BLOBSTORE = "azureml-blobstore"  # the container of the datastore workspaceblobstore: data, models, outputs, code
 DATASTORES = {"workspaceblobstore": BLOBSTORE, "workspaceartifactstore": ARTIFACTS}
+CERTIFICATES = "certificates"  # the folder beside the containers that holds private keys
 METADATA = "blob-metadata"  # kind of the documents in the store
+LONGEST = 1024  # characters of a blob's name, as on Azure
+LONGEST_PART = 255  # bytes between two slashes, as in a file system
 
 
 class BlobPathError(ValueError):
@@ -37,12 +41,28 @@ class Blobs:
             )
         parts = PurePosixPath(name).parts
         if name.startswith("/") or "\\" in name or "\0" in name or ".." in parts:
-            raise BlobPathError(f"A blob's name is a path inside its container, not {name!r}.")
+            raise BlobPathError(f"A blob's name is a path inside its container, not {name!r:.100}.")
+        if len(name) > LONGEST or any(len(os.fsencode(part)) > LONGEST_PART for part in parts):
+            raise BlobPathError(
+                f"A blob's name has at most {LONGEST} characters, and {LONGEST_PART} bytes between two slashes; "
+                f"{name!r:.100} has more."
+            )
         path = self.root.joinpath(container, *parts)
-        # Outputs of jobs are linked in from the workspace's folder; nothing outside of it is ever followed.
-        if not path.resolve().is_relative_to(self.root.parent.resolve()):
+        if not self._is_open(path):
             raise BlobPathError(f"The blob {name!r} leads out of the workspace's folder.")
         return path
+
+    def _is_open(self, path: Path) -> bool:
+        """Whether a path may be followed.
+
+        Outputs of jobs are linked in from other folders of the workspace's. What is outside of it, and the files at its
+        top and its certificates, are nobody's blobs.
+        """
+        home, real = self.root.parent.resolve(), Path(os.path.realpath(path))
+        if not real.is_relative_to(home):
+            return False
+        inside = real.relative_to(home).parts
+        return len(inside) > 1 and inside[0] != CERTIFICATES
 
     def link(self, container: str, name: str, target: Path) -> None:
         """Let the blob or virtual folder `name` be `target`, a path in the workspace's folder."""
@@ -58,7 +78,7 @@ class Blobs:
         start = prefix if prefix.endswith("/") else str(PurePosixPath(prefix).parent)
         root = self.path(container)
         found = []
-        for file in _files(self.path(container, start.strip("/")), set()):
+        for file in self._files(self.path(container, start.strip("/")), set()):
             name = file.relative_to(root).as_posix()
             if name.startswith(prefix):
                 found.append((name, file))
@@ -81,7 +101,8 @@ class Blobs:
         whole = self.scratch()
         with whole.open("wb") as target:
             for file in staged:
-                target.write(file.read_bytes())
+                with file.open("rb") as block:
+                    shutil.copyfileobj(block, target)
         for file in set(staged):
             file.unlink()
         self.adopt(container, name, whole)
@@ -89,8 +110,14 @@ class Blobs:
     def adopt(self, container: str, name: str, file: Path) -> None:
         """Make a whole file the blob `name`, and forget the metadata of what was there before."""
         path = self.path(container, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(path)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            file.unlink()
+            raise BlobPathError(
+                f"The blob {name!r} cannot be written: a blob and a folder cannot have the same name here."
+            ) from error
         self._store.delete(METADATA, f"{container}/{name}")
 
     def delete(self, container: str, name: str) -> None:
@@ -107,21 +134,22 @@ class Blobs:
         """Replace a blob's metadata."""
         self._store.put(METADATA, f"{container}/{name}", "", metadata)
 
+    def _files(self, folder: Path, seen: set[str]) -> Iterator[Path]:
+        """Every file below a folder, links followed, each real folder once (links may go in circles)."""
+        real = os.path.realpath(folder)
+        if real in seen or not folder.is_dir():
+            return
+        seen.add(real)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.is_symlink() and not self._is_open(Path(entry.path)):
+                continue
+            if entry.is_dir():
+                yield from self._files(Path(entry.path), seen)
+            elif entry.is_file():
+                yield Path(entry.path)
+
 
 def md5(file: Path) -> str:
     """The file's MD5 in base64, as the Content-MD5 header has it."""
     with file.open("rb") as source:
         return base64.b64encode(hashlib.file_digest(source, "md5").digest()).decode()
-
-
-def _files(folder: Path, seen: set[str]) -> Iterator[Path]:
-    """Every file below a folder, links followed, each real folder once (links may go in circles)."""
-    real = os.path.realpath(folder)
-    if real in seen or not folder.is_dir():
-        return
-    seen.add(real)
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _files(Path(entry.path), seen)
-        elif entry.is_file():
-            yield Path(entry.path)

@@ -5,6 +5,7 @@ import random
 import secrets
 import threading
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 from azureml_local.assets import Assets
@@ -141,6 +142,9 @@ class Endpoints:
 
     def _spec(self, name: str, properties: Json) -> DeploymentSpec:
         model, code = properties.get("model"), properties.get("codeConfiguration") or {}
+        script = PurePosixPath(code.get("scoringScript") or "")
+        if script.is_absolute() or ".." in script.parts:
+            raise SpecError(f'scoringScript: expected a path inside the code, got "{script}"')
         return DeploymentSpec(
             name=name,
             model=self._assets.locate(model) if model else None,

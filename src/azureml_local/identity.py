@@ -5,15 +5,21 @@ import hmac
 import secrets
 import time
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import jwt
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from jwt.types import Options
 
 ALGORITHM = "HS256"
 LIFETIME = 24 * 3600  # seconds
+LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 TENANT = "00000000-0000-0000-0000-000000000000"
+
+READ, WRITE = "rl", "racwdl"  # what a signature permits, in the letters of shared access signatures
+# The letter that a signature must have for a method; any other method takes the right to write.
+NEEDED = {"GET": "r", "HEAD": "r", "DELETE": "d"}
 
 
 def read_secret(path: Path) -> str:
@@ -52,25 +58,28 @@ class Identity:
     def is_token(self, token: str) -> bool:
         """Whether we issued the bearer token and it has not expired."""
         try:
-            jwt.decode(token, self._secret, algorithms=[ALGORITHM], options={"verify_aud": False})
-        except jwt.InvalidTokenError:
+            options: Options = {"verify_aud": False, "require": ["exp"]}
+            jwt.decode(token, self._secret, algorithms=[ALGORITHM], options=options)
+        except (jwt.InvalidTokenError, ValueError):  # the latter for what is no text of a token at all
             return False
         return True
 
-    def sign(self, scope: str, lifetime: int = LIFETIME) -> str:
+    def sign(self, scope: str, lifetime: int = LIFETIME, permissions: str = READ) -> str:
         """The query that opens the path `scope` and everything below it, as a shared access signature does."""
         expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lifetime))
-        signature = self._digest(f"{scope}\n{expiry}")
+        signature = self._digest(f"{scope}\n{expiry}\n{permissions}")
         # Storage clients pass on only the fields that they know of a signature, so the path is its `sr`, the resource.
-        return f"sv=2024-11-04&sr={quote(scope, safe='')}&sp=racwdl&se={quote(expiry)}&sig={signature}"
+        return f"sv=2024-11-04&sr={quote(scope, safe='')}&sp={permissions}&se={quote(expiry)}&sig={signature}"
 
-    def is_signed(self, path: str, query: dict[str, str]) -> bool:
-        """Whether the query is ours, still valid, and covers the path."""
-        scope, expiry = query.get("sr", ""), query.get("se", "")
-        if not hmac.compare_digest(self._digest(f"{scope}\n{expiry}"), query.get("sig", "")):
+    def is_signed(self, method: str, path: str, query: dict[str, str]) -> bool:
+        """Whether the query is ours, still valid, and permits the method on the path."""
+        scope, expiry, permissions = (query.get(field, "") for field in ("sr", "se", "sp"))
+        expected = self._digest(f"{scope}\n{expiry}\n{permissions}")
+        if not hmac.compare_digest(expected.encode(), query.get("sig", "").encode()):
             return False
         in_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) < expiry
-        return in_time and (path == scope or path.startswith(scope.rstrip("/") + "/"))
+        covered = path == scope or path.startswith(scope.rstrip("/") + "/")
+        return in_time and covered and NEEDED.get(method, "w") in permissions
 
 
 def identity_app(identity: Identity) -> FastAPI:
@@ -80,6 +89,8 @@ def identity_app(identity: Identity) -> FastAPI:
     @app.get("/msi/token")
     def token(request: Request, resource: str = "") -> JSONResponse:
         header = request.headers.get("x-identity-header", "")
+        if stranger := foreign_page(request):
+            return JSONResponse({"error": "unauthorized_client", "error_description": stranger}, 403)
         if not hmac.compare_digest(header.encode(), identity.header.encode()):
             return JSONResponse({"error": "unauthorized_client", "error_description": "Wrong identity header."}, 401)
         access_token, expires_on = identity.issue_token(resource)
@@ -87,3 +98,17 @@ def identity_app(identity: Identity) -> FastAPI:
         return JSONResponse({**body, "token_type": "Bearer"})
 
     return app
+
+
+def foreign_page(request: Request) -> str:
+    """Why a request comes from a page of somebody else that a browser shows; empty where it does not.
+
+    Such a page may call any address, and by a name of its own that leads to this machine.
+    """
+    host = request.headers.get("host", "")
+    if urlsplit(f"//{host}").hostname not in LOOPBACK_NAMES:
+        return f'This workspace answers only to {" and ".join(LOOPBACK_NAMES)}, not to "{host:.100}".'
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"{request.url.scheme}://{host}":
+        return f'This workspace does not answer pages of "{origin:.100}".'
+    return ""

@@ -4,13 +4,16 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from azureml_local.arm_ids import PROVIDER
-from azureml_local.identity import Identity
+from azureml_local.blobs import BlobPathError
+from azureml_local.identity import Identity, foreign_page
 from azureml_local.rest.arm import roots, workspaces
 from azureml_local.rest.assets import assets
+from azureml_local.rest.compute import computes, locations
 from azureml_local.rest.endpoints import deployments, endpoints, operations
-from azureml_local.rest.errors import RestError, answer_error, error_response, not_found, not_spoken
+from azureml_local.rest.errors import RestError, answer_error, error_response, named, not_found, not_spoken
 from azureml_local.rest.history import data, history
 from azureml_local.rest.job_data import job_data, job_list
 from azureml_local.rest.job_page import job_page
@@ -24,10 +27,12 @@ SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PR
 SCORING = "/score/"  # guarded by the endpoints' own keys
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"]
 
-ROOTS: tuple[APIRouter, ...] = (roots, storage, scoring, job_list, job_page, job_data)
+PAGES: tuple[APIRouter, ...] = (job_list, job_page, job_data)
+ROOTS: tuple[APIRouter, ...] = (roots, locations, storage, scoring, *PAGES)
 # What routes there are below a workspace, by the plane that their address begins with; the first that fits answers.
 PLANES: tuple[tuple[str, APIRouter], ...] = (
     ("", workspaces),
+    ("", computes),
     ("", jobs),
     ("", endpoints),
     ("", deployments),
@@ -42,11 +47,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 def create_app(workspace: Workspace) -> FastAPI:
     """The workspace's web application."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.workspace = workspace
-    for kind in (RestError, SpecError, RequestValidationError, Exception):
-        app.add_exception_handler(kind, answer_error)
-    app.middleware("http")(guard(workspace.identity))
+    app = _guarded_app(workspace)
     for router in ROOTS:
         app.include_router(router)
     for plane, router in PLANES:
@@ -55,11 +56,30 @@ def create_app(workspace: Workspace) -> FastAPI:
     return app
 
 
+def create_page_app(workspace: Workspace) -> FastAPI:
+    """The pages of the jobs alone, for an address without encryption: no browser knows the workspace's certificate."""
+    app = _guarded_app(workspace)
+    for router in PAGES:
+        app.include_router(router)
+    return app
+
+
+def _guarded_app(workspace: Workspace) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.workspace = workspace
+    for kind in (RestError, SpecError, BlobPathError, RequestValidationError, HTTPException, RecursionError, Exception):
+        app.add_exception_handler(kind, answer_error)
+    app.middleware("http")(guard(workspace.identity))
+    return app
+
+
 def guard(identity: Identity) -> Callable[[Request, Answer], Awaitable[Response]]:
     """Middleware that lets in bearer tokens and signed addresses of ours, whatever the route."""
 
     async def check(request: Request, answer: Answer) -> Response:
         path = request.url.path
+        if stranger := foreign_page(request):
+            return error_response(403, "AuthenticationFailed", stranger)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if path.startswith(SCORING):
             return await answer(request)
@@ -68,7 +88,7 @@ def guard(identity: Identity) -> Callable[[Request, Answer], Awaitable[Response]
                 return await answer(request)
             return error_response(401, "InvalidAuthenticationToken", "The token is not one of this workspace.")
         if "sig" in request.query_params:
-            if identity.is_signed(path, dict(request.query_params)):
+            if identity.is_signed(request.method, path, dict(request.query_params)):
                 return await answer(request)
             return error_response(403, "AuthenticationFailed", "The signature does not open this address.")
         return error_response(401, "AuthenticationFailed", "This workspace answers only those who know its secret.")
@@ -89,5 +109,5 @@ def check_workspace(subscription: str, group: str, workspace: str) -> None:
 def everything_else(path: str, request: Request) -> None:
     """What is not spoken is said to be so, and by name."""
     _, found, operation = path.partition(f"{PROVIDER}/workspaces/")
-    below = operation.partition("/")[2] if found else path
-    raise not_spoken(f'"{request.method} {below or path}"')
+    below = (operation.partition("/")[2] if found else path.partition(f"{PROVIDER}/")[2]) or path
+    raise not_spoken(named(below, f"{request.method} {below}"))

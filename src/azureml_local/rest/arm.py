@@ -1,16 +1,14 @@
-"""Routes of the workspace itself: cloud metadata, discovery, the workspace, its datastores and its compute."""
-
-from typing import Any
+"""Routes of the workspace itself: cloud metadata, discovery, the workspace and its datastores."""
 
 from fastapi import APIRouter
 
 from azureml_local.arm_ids import CLOUD, LOCATION, PROVIDER, WORKSPACE_ID, resource_id
 from azureml_local.blobs import DATASTORES
 from azureml_local.connection import METADATA_PATH
-from azureml_local.identity import TENANT
+from azureml_local.identity import TENANT, WRITE
 from azureml_local.rest.bodies import Json, page
 from azureml_local.rest.context import Base, Here, signed
-from azureml_local.rest.errors import not_found, not_spoken
+from azureml_local.rest.errors import not_found
 from azureml_local.spec import SUBSCRIPTION, WORKSPACE
 
 DISCOVERY_PATH = "/discovery"
@@ -48,6 +46,13 @@ def get_subscription(subscription: str) -> Json:
     """The subscription, for clients that look before they ask."""
     identity = f"/subscriptions/{subscription}"
     return {"id": identity, "subscriptionId": SUBSCRIPTION, "tenantId": TENANT, "displayName": CLOUD}
+
+
+@roots.get(f"/subscriptions/{{subscription}}/providers/{PROVIDER}/workspaces")
+@roots.get(f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces")
+def list_workspaces(base: Base, here: Here) -> Json:
+    """The workspace there is."""
+    return page([get_workspace(base, here)])
 
 
 @workspaces.get("")
@@ -91,28 +96,7 @@ def get_datastore(name: str, base: Base) -> Json:
 @workspaces.post("/datastores/{name}/listSecrets")
 def list_secrets(name: str, here: Here) -> Json:
     """The signature that opens a datastore's container."""
-    return {"secretsType": "Sas", "sasToken": here.identity.sign(f"/blob/{_container(name)}")}
-
-
-@workspaces.get("/computes")
-def list_computes() -> Json:
-    """This machine."""
-    return page([compute_body("local")])
-
-
-@workspaces.get("/computes/{name}")
-def get_compute(name: str) -> Json:
-    """Any cluster asked for."""
-    return compute_body(name)
-
-
-@workspaces.put("/computes/{name}")
-def put_compute(name: str, body: dict[str, Any]) -> Json:
-    """A cluster that somebody creates: it exists already."""
-    given = body.get("properties") or {}
-    if given.get("computeType") not in (None, "AmlCompute"):
-        raise not_spoken(f"compute of type {given['computeType']}")
-    return compute_body(name, given.get("properties"))
+    return {"secretsType": "Sas", "sasToken": here.identity.sign(f"/blob/{_container(name)}", permissions=WRITE)}
 
 
 def datastore_body(name: str, base: str) -> Json:
@@ -134,28 +118,6 @@ def datastore_body(name: str, base: str) -> Json:
     }
     kind = f"{PROVIDER}/workspaces/datastores"
     return {"id": resource_id("datastores", name), "name": name, "type": kind, "properties": properties}
-
-
-def compute_body(name: str, given: Json | None = None) -> Json:
-    """A cluster's ARM body, whatever its name: it is this machine."""
-    cluster = {
-        "vmSize": "local",
-        "vmPriority": "Dedicated",
-        "scaleSettings": {"maxNodeCount": 1, "minNodeCount": 1, "nodeIdleTimeBeforeScaleDown": "PT120S"},
-        "allocationState": "Steady",
-        "currentNodeCount": 1,
-        **(given or {}),
-    }
-    properties = {
-        "computeType": "AmlCompute",
-        "computeLocation": LOCATION,
-        "description": "This machine.",
-        "provisioningState": "Succeeded",
-        "properties": cluster,
-    }
-    kind = f"{PROVIDER}/workspaces/computes"
-    envelope = {"id": resource_id("computes", name), "name": name, "type": kind, "location": LOCATION, "tags": {}}
-    return {**envelope, "properties": properties}
 
 
 def _container(datastore: str) -> str:

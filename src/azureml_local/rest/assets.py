@@ -1,24 +1,29 @@
 """Routes of the versioned assets: one generic set for codes, environments, components, data and models."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from azureml_local.assets import KINDS, is_archived
 from azureml_local.blobs import BLOBSTORE
+from azureml_local.identity import WRITE
+from azureml_local.rest.asset_bodies import completed, refuse_change
 from azureml_local.rest.bodies import Json, arm_body, page
 from azureml_local.rest.context import Base, Here, signed
-from azureml_local.rest.errors import not_found, not_spoken
+from azureml_local.rest.errors import named, not_found, not_spoken
+from azureml_local.rest.requests import Body
+from azureml_local.rest.shapes import ASSET, FLAG, SAID, check, check_name
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 CONTAINERS = "containers"  # kind of the documents that hold what is said of a name, not of a version
+DEFAULT_VERSION = "azureml_default"  # what the SDK asks for where it is given no version of a component
 
 
 def _kind(kind: str, request: Request) -> str:
     if kind not in KINDS:
-        raise not_spoken(f'"{request.method} {kind}"')
+        raise not_spoken(named(kind, f"{request.method} {kind}"))
     return kind
 
 
@@ -31,8 +36,9 @@ assets = APIRouter()  # below {workspace}, after all routes that name what they 
 @assets.post("/codes/{name}/versions/{version}/startPendingUpload")
 def start_pending_upload(name: str, base: Base, here: Here) -> Json:
     """Where the files of a code asset may be put."""
+    check_name("the name of an asset", name)
     folder = f"/blob/{BLOBSTORE}/codes/{name}"
-    credential = {"credentialType": "SAS", "sasUri": signed(base, folder, here)}
+    credential = {"credentialType": "SAS", "sasUri": signed(base, folder, here, WRITE)}
     reference = {"blobUri": f"{base}{folder}", "storageAccountArmId": "", "credential": credential}
     return {"pendingUploadType": "TemporaryBlobReference", "blobReferenceForConsumption": reference}
 
@@ -52,8 +58,10 @@ def get_container(kind: Kind, name: str, here: Here) -> Json:
 
 
 @assets.put("/{kind}/{name}")
-def put_container(kind: Kind, name: str, body: dict[str, Any], here: Here) -> Json:
+def put_container(kind: Kind, name: str, body: Body, here: Here) -> Json:
     """Describe a name, or archive it."""
+    check_name("the name of an asset", name)
+    check(body, {"properties": {**SAID, "isArchived": FLAG}})
     here.store.put(CONTAINERS, f"{kind}/{name}", "", body.get("properties") or {})
     return container_body(kind, name, here)
 
@@ -67,12 +75,16 @@ def list_versions(
     order: Annotated[str, Query(alias="$orderBy")] = "",
     top: Annotated[int | None, Query(alias="$top", ge=0)] = None,
     digest: Annotated[str, Query(alias="hash")] = "",
+    stage: str = "",
 ) -> Json:
     """The versions of a name; for code, those of any name with equal files."""
     if digest:
         found = [item for item in here.store.all(kind) if _digest(item) == digest]
     else:
-        found = [item for item in here.store.all(kind, name) if _is_seen(is_archived(item), view)]
+        hidden = bool(_described(kind, name, here).get("isArchived"))
+        found = [item for item in here.store.all(kind, name) if _is_seen(hidden or is_archived(item), view)]
+    if stage:
+        found = [item for item in found if item.body["properties"].get("stage") == stage]
     ordered = found[::-1] if order.endswith("desc") else found
     return page(arm_body(item) for item in ordered[:top])
 
@@ -80,18 +92,26 @@ def list_versions(
 @assets.get("/{kind}/{name}/versions/{version}")
 def get_version(kind: Kind, name: str, version: str, here: Here) -> Json:
     """A version."""
-    found = here.store.get(kind, name, version)
+    latest = version == DEFAULT_VERSION
+    found = here.assets.latest(kind, name) if latest else here.store.get(kind, name, version)
     if not found:
         raise not_found(f"{kind} {name}:{version}")
     return arm_body(found)
 
 
 @assets.put("/{kind}/{name}/versions/{version}")
-def put_version(kind: Kind, name: str, version: str, body: dict[str, Any], here: Here) -> JSONResponse:
+def put_version(kind: Kind, name: str, version: str, body: Body, here: Here) -> JSONResponse:
     """Create a version, or change one."""
+    check_name("the name of an asset", name)
+    check_name("the version of an asset", version)
+    check(body, {"properties": ASSET})
+    properties = completed(kind, name, version, body.get("properties") or {}, here)
     known = here.store.get(kind, name, version)
-    completed = {"properties": _complete(kind, body.get("properties") or {}, here)}
-    return JSONResponse(arm_body(here.store.put(kind, name, version, completed)), 200 if known else 201)
+    if known:
+        refuse_change(known, properties)
+    return JSONResponse(
+        arm_body(here.store.put(kind, name, version, {"properties": properties})), 200 if known else 201
+    )
 
 
 @assets.delete("/{kind}/{name}/versions/{version}")
@@ -105,19 +125,24 @@ def container_body(kind: str, name: str, here: Workspace) -> Json:
     versions = here.store.all(kind, name)
     if not versions:
         raise not_found(f"{kind} {name}")
-    described = here.store.get(CONTAINERS, f"{kind}/{name}")
     latest = here.assets.latest(kind, name) or versions[-1]
     properties: Json = {
         "isArchived": all(is_archived(version) for version in versions),
         "tags": {},
         "properties": {},
-        **(described.body if described else {}),
+        **_described(kind, name, here),
         "latestVersion": latest.version,
         "nextVersion": here.assets.next_version(kind, name),
     }
     if kind == "data":
         properties["dataType"] = latest.body["properties"].get("dataType", "uri_folder")
     return arm_body(Resource(kind, name, "", {"properties": properties}, versions[0].created, latest.modified))
+
+
+def _described(kind: str, name: str, here: Workspace) -> Json:
+    """What is said of a name."""
+    described = here.store.get(CONTAINERS, f"{kind}/{name}")
+    return described.body if described else {}
 
 
 def _is_seen(archived: bool, view: str) -> bool:
@@ -127,20 +152,3 @@ def _is_seen(archived: bool, view: str) -> bool:
 def _digest(resource: Resource) -> str | None:
     given = resource.body["properties"]["properties"]
     return given.get("hash_sha256")
-
-
-def _complete(kind: str, sent: Json, here: Workspace) -> Json:
-    """The properties with what the service would add to them."""
-    given = {key: value for key, value in sent.items() if value is not None}
-    properties: Json = {"tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False, **given}
-    properties["provisioningState"] = "Succeeded"
-    if kind == "models":
-        properties["modelUri"] = here.assets.settle(str(properties.get("modelUri")))
-        return {"flavors": {}, "modelType": "custom_model", **properties}
-    if kind == "environments":
-        return {"environmentType": "UserCreated", "osType": "Linux", **properties}
-    if kind == "components":
-        spoken = ("command", "pipeline")
-        if (component := (properties.get("componentSpec") or {}).get("type")) not in spoken:
-            raise not_spoken(f'components of type "{component}"')
-    return properties

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from azureml_local.identity import READ
 from azureml_local.workspace import Workspace
 
 
@@ -20,6 +21,6 @@ Here = Annotated[Workspace, Depends(_workspace)]
 Base = Annotated[str, Depends(_base)]  # as in https://127.0.0.1:40123
 
 
-def signed(base: str, path: str, here: Workspace) -> str:
+def signed(base: str, path: str, here: Workspace, permissions: str = READ) -> str:
     """An address that opens without a token: the path itself and what is below it."""
-    return f"{base}{path}?{here.identity.sign(path)}"
+    return f"{base}{path}?{here.identity.sign(path, permissions=permissions)}"

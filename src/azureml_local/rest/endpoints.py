@@ -1,7 +1,5 @@
 """Routes of online endpoints and their deployments; what takes its time is an Azure-AsyncOperation."""
 
-from typing import Any
-
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
@@ -10,6 +8,8 @@ from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, OPERATIONS
 from azureml_local.rest.bodies import Json, arm_body, page, system_data
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import bad_request, not_found, not_spoken
+from azureml_local.rest.requests import Body
+from azureml_local.rest.shapes import DEPLOYMENT, ENDPOINT, KEY, LOGS, check, check_name
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
@@ -34,8 +34,10 @@ def get_endpoint(name: str, base: Base, here: Here) -> Json:
 
 
 @endpoints.put("/{name}")
-def put_endpoint(name: str, body: dict[str, Any], base: Base, here: Here) -> JSONResponse:
+def put_endpoint(name: str, body: Body, base: Base, here: Here) -> JSONResponse:
     """Create an endpoint, or change its description and traffic."""
+    check_name("the name of an endpoint", name)
+    check(body, ENDPOINT)
     mode = (body.get("properties") or {}).get("authMode") or "Key"
     if mode.lower() != "key":
         raise not_spoken(f'endpoints with auth_mode "{mode}", only "key"')
@@ -44,8 +46,9 @@ def put_endpoint(name: str, body: dict[str, Any], base: Base, here: Here) -> JSO
 
 
 @endpoints.patch("/{name}")
-def patch_endpoint(name: str, body: dict[str, Any], base: Base, here: Here) -> Json:
+def patch_endpoint(name: str, body: Body, base: Base, here: Here) -> Json:
     """Change some fields of an endpoint."""
+    check(body, ENDPOINT)
     known = _endpoint(name, here).body
     properties = {**(known.get("properties") or {}), **(body.get("properties") or {})}
     changes = {key: body[key] for key in ("tags", "identity") if body.get(key)}
@@ -67,9 +70,10 @@ def list_keys(name: str, here: Here) -> Json:
 
 
 @endpoints.post("/{name}/regenerateKeys")
-def renew_key(name: str, body: dict[str, Any], here: Here) -> Response:
+def renew_key(name: str, body: Body, here: Here) -> Response:
     """Draw a new primary or secondary key."""
-    kind = str(body.get("keyType") or "Primary")
+    check(body, KEY)
+    kind = body.get("keyType") or "Primary"
     if kind.lower() not in ("primary", "secondary"):
         raise bad_request(f'keyType: expected Primary or Secondary, got "{kind}".')
     here.endpoints.renew_key(_endpoint(name, here).name, kind)
@@ -98,8 +102,10 @@ def get_deployment(endpoint: str, name: str, here: Here) -> Json:
 
 
 @deployments.put("/{name}")
-def put_deployment(endpoint: str, name: str, body: dict[str, Any], base: Base, here: Here) -> JSONResponse:
+def put_deployment(endpoint: str, name: str, body: Body, base: Base, here: Here) -> JSONResponse:
     """Begin to serve a deployment."""
+    check_name("the name of a deployment", name)
+    check(body, DEPLOYMENT)
     known = here.endpoints.deployment(_endpoint(endpoint, here).name, name)
     deployment, operation = here.endpoints.deploy(endpoint, name, body)
     return JSONResponse(deployment_body(deployment), 200 if known else 201, headers=_operation(base, operation))
@@ -114,10 +120,11 @@ def delete_deployment(endpoint: str, name: str, base: Base, here: Here) -> Respo
 
 
 @deployments.post("/{name}/getLogs")
-def get_logs(endpoint: str, name: str, body: dict[str, Any], here: Here) -> Json:
+def get_logs(endpoint: str, name: str, body: Body, here: Here) -> Json:
     """The end of what a deployment's server has written."""
     _deployment(endpoint, name, here)
-    return {"content": here.endpoints.log(endpoint, name, int(body.get("tail") or 100))}
+    check(body, LOGS)
+    return {"content": here.endpoints.log(endpoint, name, body.get("tail") or 100)}
 
 
 def endpoint_body(endpoint: Resource, base: str) -> Json:

@@ -3,9 +3,27 @@
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
+from azureml_local.blobs import BlobPathError
 from azureml_local.job_bodies import NotSpokenError
 from azureml_local.spec import SpecError
+
+# What Azure ML has and the local workspace has not, by the part of the address that stands for it.
+ELSEWHERE = {
+    "batchEndpoints": "batch endpoints",
+    "serverlessEndpoints": "serverless endpoints",
+    "schedules": "schedules",
+    "registries": "registries",
+    "connections": "connections",
+    "featurestoreEntities": "feature stores",
+    "featuresets": "feature stores",
+    "featuresetversions": "feature stores",
+    "marketplaceSubscriptions": "marketplace subscriptions",
+    "outboundRules": "managed networks",
+    "datastores": "datastores of your own",
+    "indexes": "indexes",
+}
 
 
 class RestError(Exception):
@@ -32,28 +50,42 @@ def not_spoken(what: str) -> RestError:
     return RestError(501, "NotImplemented", f"The local workspace does not speak {what}; run this on Azure ML.")
 
 
+def named(path: str, call: str) -> str:
+    """What a call that is not spoken is about: Azure's word for it where we know it, and the call itself."""
+    words = next((words for part, words in ELSEWHERE.items() if part.lower() in path.lower().split("/")), "")
+    return f'{words} ("{call}")' if words else f'"{call}"'
+
+
 def error_response(status: int, code: str, message: str) -> JSONResponse:
     """Azure's error body; the header is what the storage clients read."""
     body = {"error": {"code": code, "message": message, "details": [], "additionalInfo": []}}
     return JSONResponse(body, status, headers={"x-ms-error-code": code})
 
 
-async def answer_error(_: Request, error: Exception) -> JSONResponse:
+async def answer_error(request: Request, error: Exception) -> JSONResponse:
     """The reply to a request that failed; a mistake of ours is 500, and its trace is in the log."""
-    refusal = _refusal(error)
+    refusal = _refusal(request, error)
     if refusal is None:
         return error_response(500, "InternalError", f"The local workspace failed: {error!r}. Its log has more.")
     return error_response(refusal.status, refusal.code, str(refusal))
 
 
-def _refusal(error: Exception) -> RestError | None:
+def _refusal(request: Request, error: Exception) -> RestError | None:
     match error:
         case RestError():
             return error
+        case BlobPathError():
+            return RestError(400, "InvalidResourceName", str(error))
+        case RecursionError():
+            return bad_request("The request nests too much in one another.")
         case NotSpokenError():
             return not_spoken(str(error))
         case SpecError():
             return bad_request(str(error))
+        case HTTPException():
+            return RestError(
+                error.status_code, "UserError", f'{error.detail}: "{request.method} {request.url.path:.100}".'
+            )
         case RequestValidationError():
             problems = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
             return bad_request(f"The request cannot be read: {problems}.")

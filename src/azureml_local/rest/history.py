@@ -1,9 +1,10 @@
 """Routes of the run history and of the data plane: how the SDK follows jobs and finds their outputs."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header, Query
 
 from azureml_local.assets import output_address
 from azureml_local.blobs import ARTIFACTS
@@ -12,11 +13,17 @@ from azureml_local.jobs import ARTIFACT_PATH
 from azureml_local.rest.bodies import USER, Json, page
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found
+from azureml_local.rest.jobs import NOT_STARTED
+from azureml_local.rest.requests import Body
+from azureml_local.rest.shapes import ADDRESSES, RUN, check
 from azureml_local.spec import SUBSCRIPTION
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 RUN_TYPES = {"Pipeline": "azureml.PipelineRun", "Command": "azureml.StepRun", "Sweep": "hyperdrive"}
+
+SDK_VERSION = re.compile(r"azure-ai-ml/(\d+)\.(\d+)")
+NEW_TYPES = (1, 35)  # the SDK from which on an output's type is written "uri_folder"; "UriFolder" before
 
 history = APIRouter()  # below /history/v1.0{workspace}
 data = APIRouter()  # below /data/v1.0{workspace}
@@ -33,7 +40,7 @@ def get_run(name: str, here: Here) -> Json:
 def get_details(name: str, base: Base, here: Here) -> Json:
     """The same with the addresses of its logs, which open without a token."""
     run = _found(name, here)
-    if run.body["status"] not in FINAL:
+    if run.body.get("status") not in FINAL:
         here.jobs.follow(name)
     folder = f"/blob/{ARTIFACTS}/{ARTIFACT_PATH.format(job=name)}"
     signature = here.identity.sign(folder)
@@ -42,27 +49,39 @@ def get_details(name: str, base: Base, here: Here) -> Json:
 
 
 @history.get("/runs/{name}/children")
-def get_children(name: str, here: Here) -> Json:
+def get_children(name: str, here: Here, top: Annotated[int | None, Query(alias="$top", ge=0)] = None) -> Json:
     """The runs of a pipeline's nodes."""
-    return page(run_body(child) for child in here.jobs.children(_found(name, here).name))
+    return page(run_body(child) for child in here.jobs.children(_found(name, here).name)[:top])
+
+
+@history.get("/runs/{name}/serviceinstances/{node}")
+def get_services(name: str, here: Here) -> Json:
+    """The services that a job offers beside its work: none."""
+    _found(name, here)
+    return {"instances": {}}
 
 
 @history.post("/rundata")
-def get_run_data(body: dict[str, Any], here: Here) -> Json:
+def get_run_data(body: Body, here: Here, agent: Annotated[str, Header(alias="user-agent")] = "") -> Json:
     """A run, for who looks for its outputs."""
-    run = _found(str(body.get("runId")), here)
-    return {"runMetadata": run_body(run), "runDefinition": None, "jobSpecification": None}
+    found = run_body(_found(str(body.get("runId")), here))
+    sdk = SDK_VERSION.search(agent)
+    if sdk and tuple(map(int, sdk.groups())) < NEW_TYPES:
+        found["outputs"] = {name: {**output, "type": "UriFolder"} for name, output in found["outputs"].items()}
+    return {"runMetadata": found, "runDefinition": None, "jobSpecification": None}
 
 
 @history.patch("/experiments/{experiment}/runs/{name}")
-def change_run(name: str, body: dict[str, Any], here: Here) -> Json:
+def change_run(name: str, body: Body, here: Here) -> Json:
     """Change what is said of a run, or archive it."""
+    check(body, RUN)
     return run_body(here.jobs.change(_found(name, here).name, body))
 
 
 @data.post("/dataversion/batchGetResolvedUris")
-def resolve_outputs(body: dict[str, Any]) -> Json:
+def resolve_outputs(body: Body) -> Json:
     """The addresses of outputs by their ids; an id is an address already."""
+    check(body, ADDRESSES)
     return {"values": {uri: {"uri": uri, "type": "uri_folder"} for uri in body.get("values") or []}}
 
 
@@ -89,7 +108,7 @@ def run_body(run: Resource) -> Json:
         "experimentId": state["experiment"],
         "displayName": state["displayName"],
         "description": state["description"],
-        "status": state["status"],
+        "status": state.get("status", NOT_STARTED),
         "createdUtc": run.created,
         "startTimeUtc": state.get("start_time"),
         "endTimeUtc": state.get("end_time"),

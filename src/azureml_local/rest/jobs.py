@@ -1,7 +1,6 @@
 """Routes of jobs on the ARM plane: submit, get, list, cancel."""
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -13,20 +12,22 @@ from azureml_local.rest.assets import View
 from azureml_local.rest.bodies import Json, arm_body, page
 from azureml_local.rest.context import Base, Here, signed
 from azureml_local.rest.errors import bad_request, not_found
+from azureml_local.rest.requests import Body
+from azureml_local.rest.shapes import JOB, check
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 JOB_PAGE = "/jobs/{name}"
+NOT_STARTED = "NotStarted"  # a job of which the engine has said nothing yet
 
 jobs = APIRouter(prefix="/jobs")  # below {workspace}
 
 
 @jobs.get("")
-def list_jobs(base: Base, here: Here, view: View = "ActiveOnly") -> Json:
+def list_jobs(base: Base, here: Here, view: View = "ActiveOnly", jobType: str = "", tag: str = "") -> Json:
     """The jobs that were submitted, the newest first."""
-    hidden = {"All": (True, False), "ArchivedOnly": (True,)}.get(view, (False,))
-    bodies = [job_body(job, base, here) for job in here.jobs.all()]
-    return page(body for body in bodies if body["properties"]["isArchived"] in hidden)
+    found = [job_body(job, base, here) for job in here.jobs.all()]
+    return page(body for body in found if _is_wanted(body["properties"], view, jobType, tag))
 
 
 @jobs.get("/{name}")
@@ -40,9 +41,10 @@ def get_job(name: str, base: Base, here: Here) -> Json:
 
 
 @jobs.put("/{name}")
-def put_job(name: str, body: dict[str, Any], base: Base, here: Here) -> JSONResponse:
+def put_job(name: str, body: Body, base: Base, here: Here) -> JSONResponse:
     """Submit a job, or change what is said of a known one."""
-    if not isinstance(body.get("properties"), dict):
+    check(body, {"properties": JOB})
+    if not body.get("properties"):
         raise bad_request("A job needs properties.")
     known = here.jobs.get(name)
     return JSONResponse(job_body(here.jobs.submit(name, body), base, here), 200 if known else 201)
@@ -57,6 +59,13 @@ def cancel_job(name: str, here: Here) -> Response:
     return Response(status_code=200)
 
 
+def _is_wanted(properties: Json, view: str, kind: str, tag: str) -> bool:
+    seen = view == "All" or properties["isArchived"] == (view == "ArchivedOnly")
+    name, _, value = tag.partition("=")
+    tagged = not tag or (name in properties["tags"] and value in ("", properties["tags"][name]))
+    return seen and tagged and kind.lower() in ("", properties["jobType"].lower())
+
+
 def job_body(job: Resource, base: str, here: Workspace) -> Json:
     """A job's ARM body: what was sent, and what has become of it."""
     run = here.jobs.run(job.name)
@@ -67,7 +76,7 @@ def job_body(job: Resource, base: str, here: Workspace) -> Json:
         outputs.setdefault(name, {"jobOutputType": "uri_folder"})["uri"] = output_address(job.name, name, Path(path))
     properties = {
         **sent,
-        "status": now["status"],
+        "status": now.get("status", NOT_STARTED),
         "displayName": now["displayName"],
         "description": now["description"],
         "tags": now["tags"],

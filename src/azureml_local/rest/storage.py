@@ -1,19 +1,25 @@
 """The part of the Blob service's REST interface that the SDK uses: put, blocks, metadata, head, ranges, list."""
 
+import re
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
-from azureml_local.blobs import BlobPathError, Blobs, md5
+from azureml_local.blobs import Blobs, md5
 from azureml_local.rest.context import Here
 from azureml_local.rest.errors import RestError, not_spoken
+from azureml_local.rest.requests import read_within
 
 CHUNK = 1 << 20  # bytes
 META = "x-ms-meta-"
+METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 
 storage = APIRouter(prefix="/blob/{container}")
@@ -22,7 +28,7 @@ storage = APIRouter(prefix="/blob/{container}")
 @storage.get("")
 def list_blobs(container: str, here: Here, prefix: str = "", delimiter: str = "", comp: str = "") -> Response:
     """The blobs of a container; without `comp=list`, whether it is there."""
-    _locate(here.blobs, container, prefix.strip("/"))
+    here.blobs.path(container, prefix.strip("/"))
     if comp != "list":
         return Response(status_code=200)
     return Response(_listing(here.blobs, container, prefix, delimiter), media_type="application/xml")
@@ -48,23 +54,23 @@ async def put_blob(
     container: str, name: str, request: Request, here: Here, comp: str = "", blockid: str = ""
 ) -> Response:
     """Write a blob, one of its blocks, the list of its blocks, or its metadata."""
-    blobs = here.blobs
-    _locate(blobs, container, name)
+    blobs, metadata = here.blobs, _sent_metadata(request)
+    blobs.path(container, name)
     match comp:
         case "metadata":
             _existing(blobs, container, name)
-            blobs.set_metadata(container, name, _sent_metadata(request))
+            blobs.set_metadata(container, name, metadata)
             return Response(headers=_headers(blobs, container, name))
         case "block":
             await _receive(request, blobs.stage(container, name, blockid))
             return Response(status_code=201)
         case "blocklist":
-            _assemble(blobs, container, name, await request.body())
+            _assemble(blobs, container, name, await read_within(request))
         case "":
             await _put_whole(blobs, container, name, request)
         case _:
             raise not_spoken(f'the blob operation "{comp}"')
-    if metadata := _sent_metadata(request):
+    if metadata:
         blobs.set_metadata(container, name, metadata)
     return Response(status_code=201, headers=_headers(blobs, container, name))
 
@@ -85,24 +91,22 @@ async def _put_whole(blobs: Blobs, container: str, name: str, request: Request) 
     blobs.adopt(container, name, staged)
 
 
-def _locate(blobs: Blobs, container: str, name: str) -> Path:
-    try:
-        return blobs.path(container, name)
-    except BlobPathError as error:
-        raise RestError(400, "InvalidResourceName", str(error)) from error
-
-
 def _existing(blobs: Blobs, container: str, name: str) -> Path:
-    file = _locate(blobs, container, name)
-    if not file.is_file():
+    file = blobs.path(container, name)
+    # With a slash at its end a name means what is below a folder, never a blob.
+    if name.endswith("/") or not file.is_file():
         raise RestError(404, "BlobNotFound", f"There is no blob {name} in {container}.")
     return file
 
 
 async def _receive(request: Request, staged: Path) -> None:
-    with staged.open("wb") as target:
-        async for chunk in request.stream():
-            target.write(chunk)
+    try:
+        with staged.open("wb") as target:
+            async for chunk in request.stream():
+                target.write(chunk)
+    except ClientDisconnect:
+        staged.unlink()
+        raise RestError(400, "IncompleteBody", "The content did not arrive as a whole.") from None
     expected = request.headers.get("content-md5")
     if expected and md5(staged) != expected:
         staged.unlink()
@@ -111,14 +115,46 @@ async def _receive(request: Request, staged: Path) -> None:
 
 def _assemble(blobs: Blobs, container: str, name: str, body: bytes) -> None:
     try:
-        blocks = [element.text or "" for element in ElementTree.fromstring(body)]
-        blobs.assemble(container, name, blocks)
-    except (ElementTree.ParseError, KeyError) as error:
+        blobs.assemble(container, name, _blocks(body))
+    except (expat.ExpatError, LookupError, ValueError) as error:
         raise RestError(400, "InvalidBlockList", f"The block list of {name} is not usable: {error}.") from error
 
 
+def _blocks(body: bytes) -> list[str]:
+    """The texts of the elements in a block list. Declarations, in which entities could grow, are refused unread."""
+    blocks: list[str] = []
+    depth = 0
+
+    def start(_: str, __: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth == 2:
+            blocks.append("")
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def text(data: str) -> None:
+        if depth == 2:
+            blocks[-1] += data
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it declares a document type")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
+    parser.StartDoctypeDeclHandler = refuse
+    parser.Parse(body, True)
+    return blocks
+
+
 def _sent_metadata(request: Request) -> dict[str, str]:
-    return {key.removeprefix(META): value for key, value in request.headers.items() if key.startswith(META)}
+    sent = {key.removeprefix(META): value for key, value in request.headers.items() if key.startswith(META)}
+    for key in sent:
+        if not METADATA_NAME.fullmatch(key):
+            raise RestError(400, "InvalidMetadata", f'"{key:.100}" cannot be the name of metadata.')
+    return sent
 
 
 def _headers(blobs: Blobs, container: str, name: str) -> dict[str, str]:
@@ -147,10 +183,12 @@ def _content(file: Path, headers: dict[str, str], request: Request) -> Response:
 
 
 def _range(asked: str, size: int) -> tuple[int, int]:
-    first, _, last = asked.removeprefix("bytes=").partition("-")
-    if not first.isdigit() or (last and not last.isdigit()) or int(first) >= size:
-        raise RestError(416, "InvalidRange", f"The range {asked!r} does not lie in {size} bytes.")
-    return int(first), min(int(last), size - 1) if last else size - 1
+    match = RANGE.fullmatch(asked)
+    first = int(match[1]) if match else size
+    last = min(int(match[2]), size - 1) if match and match[2] else size - 1
+    if not first <= last:
+        raise RestError(416, "InvalidRange", f'The range "{asked:.100}" does not lie in {size} bytes.')
+    return first, last
 
 
 def _read(file: Path, start: int, length: int) -> Iterator[bytes]:
