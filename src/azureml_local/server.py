@@ -14,9 +14,8 @@ from fastapi import FastAPI
 from azureml_local.certificates import server_certificate
 from azureml_local.connection import Addresses, held
 from azureml_local.home import Home
-from azureml_local.identity import identity_app
-from azureml_local.mlflow_rest import PREFIX, MlflowServer, mlflow_router
 from azureml_local.rest.app import create_app
+from azureml_local.rest.plain_app import create_plain_app
 from azureml_local.settings import Settings, add_settings
 from azureml_local.workspace import Workspace
 
@@ -47,7 +46,10 @@ async def _serve(workspace: Workspace) -> None:
     sockets = [_listen(port) for port in _last_ports(home)]
     ports = [listening.getsockname()[1] for listening in sockets]
     certificate = str(server_certificate(home))
-    servers = [_server(create_app(workspace), certificate), _server(_plain_app(workspace, ports[1]), None)]
+    servers = [
+        _server(create_app(workspace), certificate),
+        _server(create_plain_app(workspace, f"http://{LOOPBACK}:{ports[1]}"), None),
+    ]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, servers)
@@ -57,18 +59,6 @@ async def _serve(workspace: Workspace) -> None:
     home.ports.write_text(json.dumps(ports))
     Addresses(ports[0], ports[1], os.getpid(), workspace.settings).write(home)
     await asyncio.gather(*tasks)
-
-
-def _plain_app(workspace: Workspace, port: int) -> FastAPI:
-    """What is asked without encryption, on this machine only: tokens, and MLflow's REST interface."""
-    app = identity_app(workspace.identity)
-    token = workspace.identity.tracking_token
-    app.include_router(
-        mlflow_router(MlflowServer(workspace.home.tracking_uri, workspace.home.path / "artifacts"), token)
-    )
-    address = f"http://{LOOPBACK}:{port}{PREFIX}"
-    workspace.jobs.track_over({"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_TOKEN": token})
-    return app
 
 
 class _Server(uvicorn.Server):

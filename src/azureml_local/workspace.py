@@ -17,6 +17,7 @@ class Workspace:
     def __init__(self, home: Home, settings: Settings = DEFAULTS) -> None:
         self.home = home
         self.settings = settings
+        self.page_address = ""  # where browsers find the pages of jobs, once there is a server
         self.identity = Identity(read_secret(home.secret))
         self.store = Store(home.database)
         self.blobs = Blobs(home.blobs, self.store)

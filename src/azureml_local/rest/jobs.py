@@ -71,6 +71,7 @@ def job_body(job: Resource, base: str, here: Workspace) -> Json:
     run = here.jobs.run(job.name)
     assert run
     sent, now = job.body["properties"], run.body
+    page = signed(here.page_address or base, JOB_PAGE.format(name=job.name), here)
     outputs = {name: {**(given or {})} for name, given in (sent.get("outputs") or {}).items()}
     for name, path in (now.get("outputs") or {}).items():
         outputs.setdefault(name, {"jobOutputType": "uri_folder"})["uri"] = output_address(job.name, name, Path(path))
@@ -85,7 +86,7 @@ def job_body(job: Resource, base: str, here: Workspace) -> Json:
         "experimentName": now["experiment"],
         "outputs": outputs,
         "services": {
-            "Studio": {"jobServiceType": "Studio", "endpoint": signed(base, JOB_PAGE.format(name=job.name), here)},
+            "Studio": {"jobServiceType": "Studio", "endpoint": page},
             "Tracking": {"jobServiceType": "Tracking", "endpoint": here.home.tracking_uri},
         },
     }
