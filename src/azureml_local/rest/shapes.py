@@ -56,7 +56,7 @@ KINDS: dict[str, tuple[type, ...]] = {TEXT: (str,), FLAG: (bool,), SCALAR: (str,
 
 SCALARS = Each(SCALAR)
 SAID = {"displayName": TEXT, "description": TEXT, "tags": SCALARS, "properties": SCALARS}
-INPUT = Either(SCALAR, {"jobInputType": TEXT, "job_input_type": TEXT, "value": SCALAR, "uri": TEXT, "mode": TEXT})
+GIVEN = {"jobInputType": TEXT, "job_input_type": TEXT, "value": SCALAR, "uri": TEXT, "mode": TEXT}
 PLACE = {"jobOutputType": TEXT, "uri": TEXT, "mode": TEXT, "assetName": TEXT, "assetVersion": TEXT}
 PORT = {"type": TEXT, "default": SCALAR, "optional": SCALAR, "min": SCALAR, "max": SCALAR, "description": TEXT}
 DISTRIBUTION = {
@@ -83,7 +83,7 @@ NODE = {
     "display_name": TEXT,
     "componentId": TEXT,
     "computeId": TEXT,
-    "inputs": Each(INPUT),
+    "inputs": Each(Either(SCALAR, GIVEN)),
     "outputs": Each({**PLACE, "value": TEXT, "type": TEXT, "path": TEXT, "name": TEXT, "version": TEXT}),
     "environment_variables": SCALARS,
     "distribution": DISTRIBUTION,
@@ -102,7 +102,7 @@ JOB = {
     "componentId": TEXT,
     "computeId": TEXT,
     "isArchived": FLAG,
-    "inputs": Each(INPUT),
+    "inputs": Each(GIVEN),
     "outputs": Each(PLACE),
     "settings": {"continue_on_step_failure": SCALAR, "force_rerun": SCALAR},
     "limits": SCALARS,
