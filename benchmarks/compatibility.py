@@ -70,7 +70,7 @@ def main() -> int:
         addresses, _ = launcher.start(home, Settings(options.max_parallel, build_environments=True))
         try:
             client = connect(home, addresses)
-            register(client, options.examples, options.assets)
+            register(client, options.examples, options.assets, options.also)
             watcher = Watcher(home, addresses)
             results = []
             files = [file for file in job_files(options.examples) if options.only in str(file)]
@@ -80,7 +80,7 @@ def main() -> int:
                 results.append(result)
         finally:
             launcher.stop(home)
-    page = "\n".join(lines(options.examples, results)) + "\n"
+    page = "\n".join(lines(options.examples, results, options.also)) + "\n"
     if options.write:
         options.write.write_text(page)
     else:
@@ -98,7 +98,7 @@ def job_files(examples: Path) -> Iterator[Path]:
                 yield file.relative_to(examples)
 
 
-def register(client: Any, examples: Path, assets: Path | None) -> None:
+def register(client: Any, examples: Path, assets: Path | None, also: list[str]) -> None:
     """Register what the samples' own scripts do, and the curated environments whose conda files are public."""
     from azure.ai.ml import load_component, load_data
     from azure.ai.ml.entities import Environment
@@ -109,6 +109,7 @@ def register(client: Any, examples: Path, assets: Path | None) -> None:
     for name in curated_names(examples) if assets else ():
         for file in sorted(assets.glob(f"assets/**/environments/{name}/context/conda_dependencies.yaml")):
             conda = yaml.safe_load(TEMPLATE.sub("", file.read_text()))
+            next(part for part in conda["dependencies"] if isinstance(part, dict))["pip"] += also
             image = "mcr.microsoft.com/azureml/curated/" + name
             client.environments.create_or_update(Environment(name=name, image=image, conda_file=conda))
 
@@ -144,7 +145,7 @@ def run(client: Any, watcher: Watcher, examples: Path, file: Path, timeout: floa
     return Result(str(file), state.job.status, len(state.nodes), time.monotonic() - start, _reason(state, timeout))
 
 
-def lines(examples: Path, results: list[Result]) -> Iterator[str]:
+def lines(examples: Path, results: list[Result], also: list[str]) -> Iterator[str]:
     """The page."""
     completed = sum(result.status == "Completed" for result in results)
     commit = subprocess.run(
@@ -157,6 +158,9 @@ def lines(examples: Path, results: list[Result]) -> Iterator[str]:
         f"{completed} of {len(results)} job files complete, each in an environment built from what it asks for. "
         "The others end with the sentence in the last column. Seconds include the first build of an environment."
     )
+    if also:
+        yield ""
+        yield f"Added to the curated environments, whose newest packages lack it: {', '.join(also)}."
     yield ""
     yield "| job file | ends as | nodes | seconds | because |"
     yield "| --- | --- | ---: | ---: | --- |"
@@ -186,6 +190,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("examples", type=Path, help="a checkout of azureml-examples")
     parser.add_argument("--assets", type=Path, help="a checkout of azureml-assets")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="install it in the curated environments as well: the newest versions of what they ask for may lack it",
+    )
     parser.add_argument("--home", type=Path, help="a workspace to use and keep (default: one that is deleted)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the files whose path contains this")
     parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="for each file")

@@ -23,7 +23,7 @@ OTHERS = {
     "environments/inference/conda.yml": "what the endpoint installs",
     "endpoints/fill-mask/deployment.yml": "the scoring script, its environment, its instance and its limits",
     "sample_data/": "sentences of our own: generator, facts, corpus, vocabulary and GLUE-layout files",
-    "src/azureml_local/checks/": "the rules of `azureml-local check`, a module for each subject, and what reads the files",
+    "src/azureml_local/checks/": "the rules of `azureml-local check`, by subject, and what reads the files",
     "src/azureml_local/pages/": "the page of a job: frames, scripts and styles, served as they are",
     "tests/": "the tests",
     "docs/compatibility.md": "the public job files of azureml-examples, and how each ends here",

@@ -54,6 +54,16 @@ class Assets:
     def locate(self, uri: str) -> Path:
         """The file or folder on this machine that an address means.
 
+        Raises SpecError, as `path_of` does, and when nothing is there.
+        """
+        path = self.path_of(uri)
+        if not path.exists():
+            raise SpecError(f"There is nothing at {uri}.")
+        return path
+
+    def path_of(self, uri: str) -> Path:
+        """Where an address leads to on this machine; something may be there later.
+
         Takes datastore and job output addresses, addresses of our own blobs, and data and model assets.
         Raises SpecError for an address that means nothing here.
         """
@@ -67,8 +77,6 @@ class Assets:
                 f"{uri} is {where}, and the local workspace loads nothing from there. Give a local path, or an address "
                 "of a datastore, an asset or a job's output of the local workspace."
             )
-        if not path.exists():
-            raise SpecError(f"There is nothing at {uri}.")
         return path.resolve()
 
     def place(self, uri: str, names: Mapping[str, str]) -> Path:
@@ -125,8 +133,9 @@ class Assets:
             datastore, place = _place(match["job"], match["output"], _below(match))
             return self._blobs.path(DATASTORES[datastore], place)
         address = urlsplit(uri)
-        if address.hostname in ("127.0.0.1", "localhost") and address.path.startswith("/blob/"):
-            container, _, name = unquote(address.path).removeprefix("/blob/").partition("/")
+        if address.hostname in ("127.0.0.1", "localhost"):
+            # The SDK drops `/blob` where it puts the address of a build context together.
+            container, _, name = unquote(address.path).removeprefix("/blob").lstrip("/").partition("/")
             return self._blobs.path(container, name)
         return self._locate_asset(uri)
 

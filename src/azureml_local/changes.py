@@ -30,6 +30,7 @@ class JobChange:
     log_folder: Path | None = None  # a file's path in it is Azure's name for the log, as in user_logs/std_log.txt
     reused: str | None = None  # the earlier job whose outputs it has, where it was not run
     reused_root: str | None = None  # the pipeline job of that one
+    best_trial: str | None = None  # the job of a sweep's best trial
     warnings: tuple[str, ...] = ()  # what may be wrong with the place that it runs in, a sentence each
 
 

@@ -45,6 +45,11 @@ class Addresses:
         """The REST interface."""
         return f"https://127.0.0.1:{self.port}"
 
+    @property
+    def page_url(self) -> str:
+        """Where a browser looks at jobs: loopback without a certificate that it does not know."""
+        return f"http://127.0.0.1:{self.identity_port}"
+
     def write(self, home: Home) -> None:
         """Say in the workspace's folder that it runs."""
         written = home.state.with_suffix(".new")
@@ -91,6 +96,11 @@ def metadata_url(home: Home, addresses: Addresses) -> str:
     """The address that describes the cloud; signed, as everything else."""
     identity = Identity(read_secret(home.secret))
     return f"{addresses.url}{METADATA_PATH}?{identity.sign(METADATA_PATH, YEAR)}"
+
+
+def page_url(home: Home, addresses: Addresses, path: str) -> str:
+    """The address of a page, such as /jobs or /jobs/<name>, signed: it opens without a token for a day."""
+    return f"{addresses.page_url}{path}?{Identity(read_secret(home.secret)).sign(path)}"
 
 
 def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:

@@ -106,10 +106,19 @@ class Engine:
 
 
 def _check_data(pipeline: Pipeline) -> None:
-    """Data that a pipeline starts from must be there; what its nodes write is not there yet."""
+    """Data that a pipeline starts from must be there, unless a node of it writes to that place."""
+    said = [
+        *pipeline.outputs.values(),
+        *(out for _, node in all_nodes(pipeline.nodes) for out in node.outputs.values()),
+    ]
+    places = [output.place.resolve() for output in said if output.place]
     given = {f'input "{name}"': value for name, value in pipeline.inputs.items()}
     for name, node in all_nodes(pipeline.nodes):
         given |= {f'node "{name}", input "{key}"': value for key, value in node.inputs.items()}
     for where, value in given.items():
-        if isinstance(value, Data) and not value.path.exists():
-            raise SpecError(f"{where}: there is nothing at {value.path}")
+        if isinstance(value, Data) and not value.path.exists() and not _is_written(value.path, places):
+            raise SpecError(f"{where}: there is nothing at {value.address or value.path}")
+
+
+def _is_written(path: Path, places: list[Path]) -> bool:
+    return any(path.is_relative_to(place) or place.is_relative_to(path) for place in places)

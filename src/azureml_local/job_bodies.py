@@ -98,6 +98,8 @@ def _command_node(name: str, properties: Json, assets: Assets) -> Node:
 def _sweep_node(name: str, properties: Json, assets: Assets) -> Node:
     """The node of a sweep job: what its command reads from the search space are inputs like the others."""
     trial = properties.get("trial") or {}
+    if not trial.get("command"):
+        raise SpecError("trial.command: a sweep needs a command")
     shared = {key: properties.get(key) for key in ("inputs", "outputs", "displayName")}
     node = _command_node(name, {**trial, **shared}, assets)
     assert isinstance(node.component, Component)

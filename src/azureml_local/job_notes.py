@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 def notes(pipeline: Pipeline, plan: Plan, properties: Json) -> dict[str, Json]:
     """The documents of all jobs by their ids; properties: the submitted job, as the SDK sent it."""
-    common = {"experiment": pipeline.experiment_name, "root": pipeline.name, "hidden": False}
+    common = {"status": "NotStarted", "experiment": pipeline.experiment_name, "root": pipeline.name, "hidden": False}
     own = {
         "type": properties["jobType"],
         "node": pipeline.name,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azureml_local.assets import OUTPUT_PATH, Assets, output_address
+from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH, Assets, output_address
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
 from azureml_local.changes import FINAL, JobChange
 from azureml_local.checks import ERROR, problems
@@ -21,8 +21,8 @@ from azureml_local.store import Resource, Store
 
 JOBS = "jobs"  # what was submitted: pipelines and stand-alone jobs, as the SDK sent them
 RUNS = "runs"  # what has become of each job, nodes included
-ARTIFACT_PATH = "ExperimentRun/dcid.{job}"
 
+NOT_KEPT = ("best_trial", "reused", "reused_root")  # fields of a change that are written in Azure's words
 DIED = "the local workspace was stopped while this job ran"
 
 Json = dict[str, Any]
@@ -65,7 +65,7 @@ class Jobs:
         """Keep a change, and give the outputs and logs their addresses."""
         run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change))
         if change.log_folder:
-            self._blobs.link(ARTIFACTS, ARTIFACT_PATH.format(job=change.name), change.log_folder)
+            self._blobs.link(ARTIFACTS, DEFAULT_OUTPUT_PATH.format(job=change.name), change.log_folder)
         if change.status not in FINAL:
             return
         for output, path in change.outputs.items():
@@ -168,16 +168,18 @@ def _check(pipeline: Pipeline) -> None:
 
 def _changed(run: Json, change: JobChange) -> Json:
     """A run's document after a change; a reused job says so as on Azure."""
-    state = {key: _plain(value) for key, value in asdict(change).items() if not key.startswith("reused")}
-    if not change.reused:
-        return {**run, **state}
-    reused = {"job": change.reused, "root": change.reused_root}
-    properties = {
-        "azureml.isreused": "true",
-        "azureml.reusedrunid": change.reused,
-        "azureml.reusedpipelinerunid": change.reused_root or "",
-    }
-    return {**run, **state, "reused": reused, "properties": {**run["properties"], **properties}}
+    state = {key: _plain(value) for key, value in asdict(change).items() if key not in NOT_KEPT}
+    if change.best_trial:
+        state["properties"] = {**run["properties"], "best_child_run_id": change.best_trial}
+    if change.reused:
+        state["reused"] = {"job": change.reused, "root": change.reused_root}
+        state["properties"] = {
+            **run["properties"],
+            "azureml.isreused": "true",
+            "azureml.reusedrunid": change.reused,
+            "azureml.reusedpipelinerunid": change.reused_root or "",
+        }
+    return {**run, **state}
 
 
 def _plain(value: object) -> object:

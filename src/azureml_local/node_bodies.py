@@ -29,7 +29,7 @@ def node_values(inputs: Json | None, where: str, assets: Assets) -> dict[str, Va
 
 def given_ports(inputs: Json | None) -> dict[str, Port]:
     """The interface that a stand-alone job's inputs imply."""
-    kinds = {name: given.get("jobInputType", "literal") for name, given in (inputs or {}).items()}
+    kinds = {name: given.get("jobInputType", "literal") for name, given in (inputs or {}).items() if given}
     return {name: Port(name=name, type="string" if kind == "literal" else kind) for name, kind in kinds.items()}
 
 
@@ -88,8 +88,10 @@ def sweep_of(body: Json, where: str) -> Sweep:
         raise SpecError(f"{where}: a sweep needs a search_space and an objective with its primary_metric")
     trials = _count(limits, "max_total_trials", "maxTotalTrials", where, 1000)
     seed = sampling.get("seed")
+    if seed is not None and not str(seed).lstrip("-").isdecimal():
+        raise SpecError(f'{where}, sampling_algorithm.seed: expected a whole number, got "{seed}"')
     return Sweep(
-        search_space={name: _distribution(said) for name, said in space.items()},
+        search_space={name: _distribution(said, f'{where}, search_space, "{name}"') for name, said in space.items()},
         sampling=str(kind).lower(),
         seed=None if seed is None else int(seed),
         primary_metric=metric,
@@ -108,18 +110,24 @@ def _count(limits: Json, name: str, other_name: str, where: str, default: int) -
     return int(given)
 
 
-def _distribution(said: Any) -> tuple[str, tuple[str, ...]]:
+def _distribution(said: Any, where: str) -> tuple[str, tuple[str, ...]]:
     """`{"type": "uniform", "min_value": 0, "max_value": 1}`, or `["uniform", [0, 1]]` as a sweep job has it."""
-    if isinstance(said, list):
-        kind, parameters = said[0], said[1]
-        if kind == "choice":
-            parameters = parameters[0]
-        return str(kind), tuple(str(parameter) for parameter in parameters)
-    if not isinstance(said, dict):
-        return "choice", (str(said),)
-    if said.get("type") == "choice":
-        return "choice", tuple(str(choice) for choice in said.get("values") or ())
-    return str(said.get("type")), tuple(str(said[name]) for name in _PARAMETERS if name in said)
+    match said:
+        case ["choice", [[*parameters]]]:
+            kind = "choice"
+        case [str(kind), [*parameters]] if kind != "choice":
+            pass
+        case {"type": "choice", "values": [*parameters]}:
+            kind = "choice"
+        case {"type": str(kind)} if kind != "choice":
+            parameters = [said[name] for name in _PARAMETERS if name in said]
+        case str() | int() | float():
+            kind, parameters = "choice", [said]
+        case _:
+            kind, parameters = "", []
+    if not parameters:
+        raise SpecError(f"{where}: expected a distribution with its parameters, got {said!r:.100}")
+    return kind, tuple(str(parameter) for parameter in parameters)
 
 
 def _value(given: Json | str | None, where: str, assets: Assets) -> Value | None:
@@ -127,7 +135,7 @@ def _value(given: Json | str | None, where: str, assets: Assets) -> Value | None
         return None if given is None else str(given)
     if uri := given.get("uri"):
         try:
-            return Data(path=assets.locate(uri))
+            return Data(path=assets.path_of(uri), address=uri)
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from None
     value = given.get("value")

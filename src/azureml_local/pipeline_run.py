@@ -191,7 +191,7 @@ class PipelineRun:
         if best:
             link_outputs(sweep.outputs, trials[best].outputs)
             self._shop.runs.copy(trials[best].job, sweep.job)
-            self._end_group(sweep, "Completed", None)
+            self._end_group(sweep, "Completed", None, best_trial=trials[best].job)
         elif self._stopped:
             self._end_group(sweep, "Canceled", f'node "{sweep.name}" was ended: {self._stopped}')
         else:
@@ -200,10 +200,11 @@ class PipelineRun:
             detail = f"; one of them: {errors[0]}" if errors else ""
             self._end_group(sweep, "Failed", f'node "{sweep.name}" failed: {reason}{detail}')
 
-    def _end_group(self, group: Group, status: str, error: str | None) -> None:
+    def _end_group(self, group: Group, status: str, error: str | None, **changes: str) -> None:
         if self.journal[group.job].status != "NotStarted":
             self._shop.runs.finish(group.job, status)
-        self.journal.end(group.job, status, error, group.outputs if status == "Completed" else {})
+        outputs = group.outputs if status == "Completed" else {}
+        self.journal.end(group.job, status, error, outputs, **changes)
 
     def _status(self, step: str) -> str:
         job = self._plan.tasks[step].job if step in self._plan.tasks else self._plan.groups[step].job

@@ -14,7 +14,15 @@ from azureml_local import guardian
 
 # What points at the workspace, at a job of another one, or at processes that these are not a part of.
 _NOT_INHERITED = ("AZUREML_", "ARM_CLOUD_", "IDENTITY_", "MSI_", "MLFLOW_")
-_NOT_INHERITED_NAMES = {"RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+_NOT_INHERITED_NAMES = {
+    "AZURE_TOKEN_CREDENTIALS",
+    "RANK",
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+}
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from azureml_local import launcher
 from azureml_local.checks import ERROR, check_file
 from azureml_local.client import connect, sdk_call
+from azureml_local.connection import page_url
 from azureml_local.errors import InputError
 from azureml_local.exit_status import INTERRUPTED
 from azureml_local.home import Home
@@ -48,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
             name = submit(client, options.file, overrides)
         try:
             console.print(f"Submitted {options.file} as {name}; everything is kept in {home.path}")
+            console.print(f"Look at it: {page_url(home, addresses, f'/jobs/{name}')}")
             if interrupted:
                 raise KeyboardInterrupt
             if options.detach:

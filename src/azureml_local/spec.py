@@ -124,6 +124,7 @@ class Data:
     """Data that is there already: a file or folder on this machine."""
 
     path: Path
+    address: str = ""  # as it was given, for sentences
 
 
 Value = str | Data  # text (a literal, or with `${{...}}`), or data

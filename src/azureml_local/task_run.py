@@ -101,6 +101,9 @@ class TaskRun:
             if self._ended:
                 command.end(self._ended)
         command.prepare()
+        for name, value in task.given.items():
+            if isinstance(value, Path) and not value.exists():
+                return "Failed", f'node "{task.name}" failed: there is nothing at {value}, its input "{name}"'
         self._advance(task.job, "Running", warnings=tuple(filter(None, [interpreter.warning])))
         return command.run()
 

@@ -15,14 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from azureml_local.arm_ids import WORKSPACE_ID
-from azureml_local.assets import OUTPUT_PATH
+from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE
 from azureml_local.changes import FINAL
 from azureml_local.connection import Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret
-from azureml_local.jobs import ARTIFACT_PATH
 from azureml_local.log_tail import last_line
 
 POLL_SECONDS = 0.5
@@ -130,7 +129,7 @@ class Watcher:
     def _state(self, run: dict[str, Any]) -> NodeState:
         message = (run["error"] or {}).get("error", {}).get("message", "")
         seconds = _seconds(run["startTimeUtc"], run["endTimeUtc"])
-        logs = (self._home.blobs / ARTIFACTS / ARTIFACT_PATH.format(job=run["runId"])).resolve() / "user_logs"
+        logs = (self._home.blobs / ARTIFACTS / DEFAULT_OUTPUT_PATH.format(job=run["runId"])).resolve() / "user_logs"
         last = last_line(logs) if run["status"] == "Running" else ""
         reused = run["properties"].get("azureml.isreused") == "true"
         warnings = tuple(warning["message"] for warning in run.get("warnings") or ())

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 
 from azureml_local import disk, launcher
-from azureml_local.connection import Addresses, client_environment, shell_exports
+from azureml_local.connection import Addresses, client_environment, page_url, shell_exports
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.settings import Settings
@@ -39,6 +39,7 @@ def status(options: argparse.Namespace) -> int:
     if addresses:
         _say("home", str(home.path))
         _say("address", f"{addresses.url} (process {addresses.pid})")
+        _say("all jobs", page_url(home, addresses, "/jobs"))
         _say("subscription", SUBSCRIPTION)
         _say("resource group", RESOURCE_GROUP)
         _say("workspace", WORKSPACE)

@@ -24,6 +24,8 @@ def sweep(session: Session) -> None:
 def list_trials(session: Session) -> None:
     trials = list(session.client.jobs.list(parent_job_name=session.made["sweep"]))
     assert len(trials) == 2
+    best = session.client.jobs.get(session.made["sweep"]).properties["best_child_run_id"]
+    assert best in [trial.name for trial in trials]
 
 
 @operation("jobs.create_or_update with a limit of time")

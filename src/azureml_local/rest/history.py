@@ -6,10 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 
-from azureml_local.assets import output_address
+from azureml_local.assets import DEFAULT_OUTPUT_PATH, output_address
 from azureml_local.blobs import ARTIFACTS
 from azureml_local.changes import FINAL
-from azureml_local.jobs import ARTIFACT_PATH
 from azureml_local.rest.bodies import USER, Json, page
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found
@@ -42,7 +41,7 @@ def get_details(name: str, base: Base, here: Here) -> Json:
     run = _found(name, here)
     if run.body.get("status") not in FINAL:
         here.jobs.follow(name)
-    folder = f"/blob/{ARTIFACTS}/{ARTIFACT_PATH.format(job=name)}"
+    folder = f"/blob/{ARTIFACTS}/{DEFAULT_OUTPUT_PATH.format(job=name)}"
     signature = here.identity.sign(folder)
     logs = {log: f"{base}{folder}/{log}?{signature}" for log in log_names(run)}
     return {**run_body(run), "createdTimeUtc": run.created, "logFiles": logs}
