@@ -22,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(home: Path) -> Iterator[TestClient]:
     uri, artifacts = f"sqlite:///{home / 'mlflow.db'}", home / "artifacts"
-    Runs(uri, artifacts).create(RUN, "trials", "a job")
+    Runs(uri, artifacts).create(RUN, "trials", "a job", artifacts / RUN)
 
     import mlflow
     from mlflow.server import handlers

@@ -70,7 +70,7 @@ def create_from_yaml(session: Session) -> None:
     job = session.client.jobs.create_or_update(load_job(file))
     session.made["job"] = job.name
     assert (job.display_name, job.experiment_name, job.tags["team"]) == ("from a file", "operations", "tests")
-    assert job.studio_url.startswith("https://127.0.0.1:")
+    assert job.studio_url.startswith("http://127.0.0.1:")
 
 
 @operation("jobs.stream")
