@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,9 @@ def main() -> int:
             files = [file for file in job_files(options.examples) if options.only in str(file)]
             for number, file in enumerate(files, start=1):
                 result = run(client, watcher, options.examples, file, options.timeout)
+                # Where this machine keeps things is nothing that a reader needs.
+                reason = result.reason.replace(str(home.path), "WORKSPACE").replace(str(options.examples), "EXAMPLES")
+                result = replace(result, reason=_short(reason))
                 console.print(f"[{number}/{len(files)}] {result.file}: {result.status} {result.reason[:150]}")
                 results.append(result)
         finally:
@@ -135,7 +138,7 @@ def run(client: Any, watcher: Watcher, examples: Path, file: Path, timeout: floa
         with contextlib.chdir((examples / file).parent), sdk_call("submit"):
             name = str(client.jobs.create_or_update(job).name)
     except InputError as error:
-        return Result(str(file), "refused", 0, time.monotonic() - start, _short(str(error)))
+        return Result(str(file), "refused", 0, time.monotonic() - start, str(error).removeprefix("Could not submit: "))
     state = watcher.look(name)
     while not state.is_final and time.monotonic() - start < timeout:
         time.sleep(0.5)
@@ -170,7 +173,7 @@ def lines(examples: Path, results: list[Result], also: list[str]) -> Iterator[st
 def _reason(state: JobState, timeout: float) -> str:
     if not state.is_final:
         return f"still running after {timeout:.0f} s"
-    return "" if state.job.status == "Completed" else _short(state.job.error)
+    return "" if state.job.status == "Completed" else state.job.error
 
 
 def _short(text: str) -> str:

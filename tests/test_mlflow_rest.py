@@ -46,7 +46,7 @@ def test_a_job_logs_to_its_run(client: TestClient, home: Path) -> None:
     run = client.get(f"{API}/runs/get", params={"run_id": RUN}).json()["run"]
     assert run["data"]["metrics"][0]["value"] == 0.5
     assert run["data"]["params"] == [{"key": "alpha", "value": "é/1"}]
-    assert run["info"]["artifact_uri"] == f"{home / 'artifacts'}/1/{RUN}/artifacts"
+    assert run["info"]["artifact_uri"] == f"{home / 'artifacts'}/{RUN}"
     history = client.get(f"{API}/metrics/get-history", params={"run_id": RUN, "metric_key": "loss"}).json()
     assert [point["step"] for point in history["metrics"]] == [3]
 
