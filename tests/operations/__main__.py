@@ -19,6 +19,7 @@ PARTS = (
     "outputs",
     "sweeps",
     "pipelines",
+    "reuse",
     "models",
     "endpoints",
     "elsewhere",
