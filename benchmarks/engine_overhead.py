@@ -16,8 +16,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from azureml_local.changes import FINAL
-from azureml_local.engine import Engine, JobChange
+from azureml_local.engine.changes import FINAL
+from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.spec import Component, Node, Pipeline, Port
 
 FOLDER = Port(name="out", type="uri_folder")

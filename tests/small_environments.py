@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local import job_environments
-from azureml_local.pythons import OWN
+from azureml_local.environments import job_environments
+from azureml_local.environments.pythons import OWN
 from azureml_local.spec import Environment
 
 NEVER = threading.Event()

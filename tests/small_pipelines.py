@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from azureml_local.engine import JobChange
+from azureml_local.engine.engine import JobChange
 from azureml_local.spec import Component, Node, Pipeline, Port
 
 FINAL = {"Completed", "Failed", "Canceled"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.dockerfiles import read_dockerfile, read_image
-from azureml_local.requirements import Requirements
+from azureml_local.environments.dockerfiles import read_dockerfile, read_image
+from azureml_local.environments.requirements import Requirements
 
 
 def docker(folder: Path, *lines: str) -> Requirements:

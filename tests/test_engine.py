@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.engine import Engine, JobChange
-from azureml_local.runs import Runs
+from azureml_local.engine.engine import Engine, JobChange
+from azureml_local.engine.runs import Runs
 from azureml_local.settings import Settings
 from azureml_local.spec import Data, Distribution, Node, Output, Pipeline, Port, SpecError
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline, until
@@ -169,7 +169,7 @@ def test_cores_are_shared_by_the_processes_that_run_together(
     run: Callable, heard: Heard, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("azureml_local.shop.cores", lambda: 6)
+    monkeypatch.setattr("azureml_local.engine.shop.cores", lambda: 6)
     show = "echo $OMP_NUM_THREADS; until [ -e {}/jobs/sharing-{}/logs/user_logs/{} ]; do sleep 0.02; done"
     a = component(show.format(home, "b", "std_log.txt"), outputs=(FOLDER,))
     b = component(show.format(home, "a", "std_log_process_0.txt"), outputs=(FOLDER,))

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.job_environments import Interpreter, JobEnvironmentError, JobEnvironments, WaitCancelledError
+from azureml_local.environments.job_environments import (
+    Interpreter,
+    JobEnvironmentError,
+    JobEnvironments,
+    WaitCancelledError,
+)
 from azureml_local.processes import Groups
 from small_environments import NEVER, conda, fake_python
 from small_pipelines import alive, until
@@ -134,7 +139,7 @@ def test_a_build_whose_workspace_was_killed_is_not_taken_for_complete(
 import sys, threading
 from dataclasses import replace
 from pathlib import Path
-from azureml_local import job_environments
+from azureml_local.environments import job_environments
 from azureml_local.processes import Groups
 from azureml_local.spec import Environment
 fake = replace(job_environments.OWN, executable=Path({str(tmp_path / "fake-python")!r}))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azureml_local.binding import plan
+from azureml_local.engine.binding import plan
 from azureml_local.expressions import command_line, references, substitute, whole_reference
 from azureml_local.spec import Component, Data, Distribution, Node, Output, Pipeline, Port, SpecError
 

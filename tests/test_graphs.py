@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.binding import plan
-from azureml_local.engine import Engine, JobChange
+from azureml_local.engine.binding import plan
+from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.spec import Graph, Node, Output, Pipeline, Port, SpecError, Value
 from small_pipelines import FOLDER, Heard, component, log_of
 

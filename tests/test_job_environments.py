@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.environment_cache import cached_environments
-from azureml_local.job_environments import Interpreter, JobEnvironmentError, JobEnvironments
-from azureml_local.private_layer import may_install, private_layer
+from azureml_local.environments.cache import cached_environments
+from azureml_local.environments.job_environments import Interpreter, JobEnvironmentError, JobEnvironments
+from azureml_local.environments.private_layer import may_install, private_layer
+from azureml_local.environments.pythons import OWN, Python, find_python
 from azureml_local.processes import Groups
-from azureml_local.pythons import OWN, Python, find_python
 from azureml_local.spec import Environment
 from small_environments import NEVER, conda, fake_python, wheel
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from azureml_local.arm_ids import WORKSPACE_ID, resource_id
-from azureml_local.engine import Engine
+from azureml_local.engine.engine import Engine
 from azureml_local.serving import Deployments
 from malformed_requests import COMPONENT, TEXTS, malformed
 from test_rest import client_of, open_workspace

@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from azureml_local.engine.runs import Runs
 from azureml_local.mlflow_rest import MlflowServer, mlflow_router
-from azureml_local.runs import Runs
 
 RUN = "sincere_plum_1"
 API = "/mlflow/api/2.0/mlflow"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from azureml_local.readiness import readiness, requirements_of
+from azureml_local.environments.readiness import readiness, requirements_of
 from azureml_local.spec import Environment
 
 

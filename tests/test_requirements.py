@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from azureml_local.conda_files import read_conda_file
-from azureml_local.requirements import Requirements, read_requirements
+from azureml_local.environments.conda_files import read_conda_file
+from azureml_local.environments.requirements import Requirements, read_requirements
 
 
 def conda(*dependencies: object) -> Requirements:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.engine import Engine
+from azureml_local.engine.engine import Engine
 from azureml_local.spec import Component, Data, Environment, Node, Pipeline, Port
 from small_pipelines import FOLDER, Heard, component, log_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.runs import Runs
+from azureml_local.engine.runs import Runs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.engine import Engine, JobChange
+from azureml_local.engine.engine import Engine, JobChange
+from azureml_local.engine.sweeps import best_trial, trial_values
 from azureml_local.settings import Settings
 from azureml_local.spec import Node, Pipeline, Port, SpecError, Sweep
-from azureml_local.sweeps import best_trial, trial_values
 from small_pipelines import FOLDER, Heard, component
 
 NUMBER = Port(name="x", type="number")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from azureml_local.plan import Group, Plan, Task
-from azureml_local.readiness import title
+from azureml_local.engine.plan import Group, Plan, Task
+from azureml_local.environments.readiness import title
 from azureml_local.spec import Output, Pipeline, Port
 
 Json = dict[str, Any]

@@ -7,14 +7,14 @@ from typing import Any
 
 from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH, Assets, output_address
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
-from azureml_local.changes import FINAL, JobChange
 from azureml_local.checks import ERROR, problems
-from azureml_local.engine import Engine
+from azureml_local.engine.changes import FINAL, JobChange
+from azureml_local.engine.engine import Engine
+from azureml_local.engine.plan import Plan
 from azureml_local.home import Home
 from azureml_local.job_bodies import pipeline_of
 from azureml_local.job_notes import notes
 from azureml_local.live_log import LiveLog
-from azureml_local.plan import Plan
 from azureml_local.settings import Settings
 from azureml_local.spec import Pipeline, SpecError
 from azureml_local.store import Resource, Store

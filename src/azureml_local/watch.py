@@ -17,8 +17,8 @@ from rich.text import Text
 from azureml_local.arm_ids import WORKSPACE_ID
 from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE
-from azureml_local.changes import FINAL
 from azureml_local.connection import Addresses
+from azureml_local.engine.changes import FINAL
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query
 
 from azureml_local.assets import DEFAULT_OUTPUT_PATH, output_address
 from azureml_local.blobs import ARTIFACTS
-from azureml_local.changes import FINAL
+from azureml_local.engine.changes import FINAL
 from azureml_local.rest.bodies import USER, Json, page
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found

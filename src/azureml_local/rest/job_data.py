@@ -23,7 +23,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from azureml_local.changes import FINAL
+from azureml_local.engine.changes import FINAL
+from azureml_local.engine.runs import SQLITE
 from azureml_local.job_view import JobView, details, inside, list_output, log_folder, node_state, output_file
 from azureml_local.log_tail import read_from
 from azureml_local.metrics import read_curves, read_params
@@ -32,7 +33,6 @@ from azureml_local.rest.context import Here, signed
 from azureml_local.rest.errors import not_found
 from azureml_local.rest.job_page import JOBS_PAGE, PRIVATE
 from azureml_local.rest.jobs import JOB_PAGE
-from azureml_local.runs import SQLITE
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 

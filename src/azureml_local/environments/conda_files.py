@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from azureml_local.requirements import LARGEST, LONGEST, Requirements, read_requirements, shown
+from azureml_local.environments.requirements import LARGEST, LONGEST, Requirements, read_requirements, shown
 
 WHERE = "its conda file"
 

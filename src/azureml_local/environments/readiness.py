@@ -11,9 +11,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
-from azureml_local.conda_files import read_conda_file
-from azureml_local.dockerfiles import read_dockerfile, read_image
-from azureml_local.requirements import Requirements, shown
+from azureml_local.environments.conda_files import read_conda_file
+from azureml_local.environments.dockerfiles import read_dockerfile, read_image
+from azureml_local.environments.requirements import Requirements, shown
 from azureml_local.spec import Environment
 
 WAY_OUT = "a workspace that was started with --build-environments makes one that has them"

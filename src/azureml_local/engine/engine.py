@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.binding import plan
-from azureml_local.changes import JobChange, Listener
-from azureml_local.commands import cores
-from azureml_local.job_environments import JobEnvironments
-from azureml_local.pipeline_run import PipelineRun
-from azureml_local.plan import Plan
+from azureml_local.engine.binding import plan
+from azureml_local.engine.changes import JobChange, Listener
+from azureml_local.engine.commands import cores
+from azureml_local.engine.pipeline_run import PipelineRun
+from azureml_local.engine.plan import Plan
+from azureml_local.engine.reuse import Reuse
+from azureml_local.engine.runs import Runs
+from azureml_local.engine.shop import Shop, Slots, Tracking
+from azureml_local.environments.job_environments import JobEnvironments
 from azureml_local.processes import Groups
-from azureml_local.reuse import Reuse
-from azureml_local.runs import Runs
 from azureml_local.settings import DEFAULTS, Settings
-from azureml_local.shop import Shop, Slots, Tracking
 from azureml_local.spec import Data, Pipeline, SpecError, all_nodes
 
 __all__ = ["Engine", "JobChange", "Listener"]

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from azureml_local.changes import Journal, now
-from azureml_local.commands import Command, job_variables
-from azureml_local.job_environments import Interpreter, JobEnvironmentError, WaitCancelledError
-from azureml_local.plan import Task
-from azureml_local.private_layer import may_install, private_layer
-from azureml_local.reuse import Finished, reuse_key
-from azureml_local.shop import Shop
+from azureml_local.engine.changes import Journal, now
+from azureml_local.engine.commands import Command, job_variables
+from azureml_local.engine.plan import Task
+from azureml_local.engine.reuse import Finished, reuse_key
+from azureml_local.engine.shop import Shop
+from azureml_local.environments.job_environments import Interpreter, JobEnvironmentError, WaitCancelledError
+from azureml_local.environments.private_layer import may_install, private_layer
 from azureml_local.spec import Pipeline
 
 logger = logging.getLogger(__name__)

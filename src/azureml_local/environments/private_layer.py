@@ -13,8 +13,8 @@ import sysconfig
 from dataclasses import replace
 from pathlib import Path
 
-from azureml_local.environment_build import JobEnvironmentError
-from azureml_local.job_environments import Interpreter
+from azureml_local.environments.build import JobEnvironmentError
+from azureml_local.environments.job_environments import Interpreter
 
 MAKE_SECONDS = 60.0
 _INSTALLS = re.compile(r"\b(pip|pip3|easy_install|conda|uv|poetry)\b")

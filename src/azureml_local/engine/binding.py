@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from azureml_local.engine.plan import Group, Plan, Task
+from azureml_local.engine.scopes import Bound, Scope, look_up
+from azureml_local.engine.sweeps import trial_values
 from azureml_local.expressions import command_line, did_you_mean, references, substitute, whole_reference
-from azureml_local.plan import Group, Plan, Task
-from azureml_local.scopes import Bound, Scope, look_up
 from azureml_local.spec import Component, Data, Distribution, Graph, Node, Pipeline, Port, SpecError, Value
-from azureml_local.sweeps import trial_values
 
 
 def plan(pipeline: Pipeline, jobs: Path) -> Plan:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from azureml_local.plan import Task
+from azureml_local.engine.plan import Task
 
 
 @dataclass(frozen=True)

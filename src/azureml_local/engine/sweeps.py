@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from azureml_local.plan import Task
+from azureml_local.engine.plan import Task
 from azureml_local.spec import SpecError, Sweep
 
 Draw = Callable[[random.Random], str]

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from azureml_local.commands import cores
-from azureml_local.job_environments import Interpreter, JobEnvironments
+from azureml_local.engine.commands import cores
+from azureml_local.engine.reuse import Reuse
+from azureml_local.engine.runs import Runs
+from azureml_local.environments.job_environments import Interpreter, JobEnvironments
 from azureml_local.processes import Groups
-from azureml_local.reuse import Reuse
-from azureml_local.runs import Runs
 
 
 class Slots:

@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from queue import SimpleQueue
 
-from azureml_local.job_environments import Interpreter
-from azureml_local.plan import Task, is_default_artifacts
+from azureml_local.engine.plan import Task, is_default_artifacts
+from azureml_local.environments.job_environments import Interpreter
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
 from azureml_local.spec import FILE_TYPES, RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Pipeline
 

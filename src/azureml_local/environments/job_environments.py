@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from azureml_local.environment_build import Build, BuildKey, JobEnvironmentError, WaitCancelledError
-from azureml_local.environment_cache import CachedEnvironment, EnvironmentCache
+from azureml_local.environments.build import Build, BuildKey, JobEnvironmentError, WaitCancelledError
+from azureml_local.environments.cache import CachedEnvironment, EnvironmentCache
+from azureml_local.environments.pythons import OWN, find_python
+from azureml_local.environments.readiness import readiness, requirements_of, title
+from azureml_local.environments.requirements import shown
 from azureml_local.processes import Groups
-from azureml_local.pythons import OWN, find_python
-from azureml_local.readiness import readiness, requirements_of, title
-from azureml_local.requirements import shown
 from azureml_local.spec import Environment
 
 __all__ = ["Interpreter", "JobEnvironmentError", "JobEnvironments", "WaitCancelledError"]

@@ -8,12 +8,12 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
-from azureml_local.changes import FINAL, JobChange, Journal, Listener, now
-from azureml_local.plan import Group, Plan, Task
-from azureml_local.shop import Shop
+from azureml_local.engine.changes import FINAL, JobChange, Journal, Listener, now
+from azureml_local.engine.plan import Group, Plan, Task
+from azureml_local.engine.shop import Shop
+from azureml_local.engine.sweeps import Turns, best_trial
+from azureml_local.engine.task_run import TaskRun, link_outputs
 from azureml_local.spec import Pipeline
-from azureml_local.sweeps import Turns, best_trial
-from azureml_local.task_run import TaskRun, link_outputs
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from azureml_local.environment_cache import CachedEnvironment, EnvironmentCache
+from azureml_local.environments.cache import CachedEnvironment, EnvironmentCache
+from azureml_local.environments.pythons import Python
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
-from azureml_local.pythons import Python
 
 LOG = "build.log"  # in the environment's folder
 LOG_LINES = 1_000  # that a job's log gets of it

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from azureml_local.requirements import LARGEST, LONGEST, Requirements, read_requirements, shown
+from azureml_local.environments.requirements import LARGEST, LONGEST, Requirements, read_requirements, shown
 
 DEEPEST = 5  # requirements files that refer to one another
 
