@@ -1,6 +1,7 @@
 """What every test needs: the hub switched off, properties deterministic, small models from configs."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -9,6 +10,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from hypothesis import settings
+
+from azureml_local.engine.changes import JobChange
+from azureml_local.engine.engine import Engine
+from azureml_local.settings import Settings
+from azureml_local.spec import Pipeline
+from small_pipelines import Heard
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
@@ -38,3 +45,35 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory):
     from small_models import small_tokenizer
 
     return small_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def heard() -> Heard:
+    """What the engine of a module has told."""
+    return Heard()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the engine of a module."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def engine(home: Path, heard: Heard) -> Iterator[Engine]:
+    """An engine that runs four nodes together."""
+    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", Settings(max_parallel=4))
+    engine._preparing.join()  # MLflow's plugins read variables that a test may set
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def run(engine: Engine, heard: Heard) -> Callable[[Pipeline], JobChange]:
+    """Runs a pipeline to its end."""
+
+    def run(pipeline: Pipeline) -> JobChange:
+        engine.submit(pipeline)
+        return heard.wait(pipeline.name)
+
+    return run

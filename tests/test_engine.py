@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,35 +13,6 @@ from azureml_local.engine.runs import Runs
 from azureml_local.settings import Settings
 from azureml_local.spec import Data, Distribution, Node, Output, Pipeline, Port, SpecError
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline, until
-
-
-@pytest.fixture(scope="module")
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def engine(home: Path, heard: Heard) -> Iterator[Engine]:
-    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", Settings(max_parallel=4))
-    engine._preparing.join()  # MLflow's plugins read the variables that a test sets below
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def run(engine: Engine, heard: Heard) -> Callable[[Pipeline], JobChange]:
-    """Runs a pipeline to its end."""
-
-    def run(pipeline: Pipeline) -> JobChange:
-        engine.submit(pipeline)
-        return heard.wait(pipeline.name)
-
-    return run
 
 
 def test_a_node_reads_what_the_one_before_it_wrote(run: Callable, heard: Heard) -> None:
@@ -283,42 +254,3 @@ def test_closing_waits_until_the_database_of_the_runs_is_made(tmp_path: Path, mo
     monkeypatch.setattr(Runs, "prepare", prepare)
     Engine(tmp_path, Heard(), f"sqlite:///{tmp_path}/mlflow.db").close()
     assert len(prepared) == 1
-
-
-def test_a_job_that_takes_too_long_is_ended_and_failed(run: Callable, heard: Heard) -> None:
-    whole = pipeline("too-long", {"n": "echo waiting; sleep 977.125"})
-    node = replace(whole.nodes["n"], timeout=0.3)
-    change = run(replace(whole, nodes={"n": node}))
-    assert change.status == "Failed"
-    reason = "it took longer than its limit of 0.3 s (limits.timeout) and was ended; its log ends with:\nwaiting"
-    assert change.error == f'node "n" failed: {reason}'
-    assert not alive("sleep 977.125")
-
-
-def test_what_a_job_leaves_in_its_folders_lies_beside_its_logs(run: Callable, heard: Heard) -> None:
-    run(pipeline("artifacts", {"n": "echo a > outputs/a; echo b > logs/b"}))
-    folder = heard.last("artifacts-n").log_folder
-    assert folder
-    assert (folder / "outputs" / "a").read_text() == "a\n"
-    assert (folder / "logs" / "b").read_text() == "b\n"
-
-
-def test_an_output_of_that_name_is_all_that_a_job_leaves(run: Callable, heard: Heard) -> None:
-    left = component("echo world > outputs/world.txt", outputs=(Port(name="artifacts", type="uri_folder"),))
-    reads = component("cat ${{inputs.data}}/outputs/world.txt", Port(name="data", type="uri_folder"))
-    whole = pipeline("default-artifacts", {"left": left, "reads": reads})
-    node = replace(whole.nodes["reads"], inputs={"data": "${{parent.jobs.left.outputs.artifacts}}"})
-    change = run(replace(whole, nodes={**whole.nodes, "reads": node}))
-    assert change.status == "Completed", change.error
-    assert log_of(heard.last("default-artifacts-reads")) == "world\n"
-
-
-def test_an_output_with_a_place_is_kept_there_and_found_there_by_the_next_run(
-    run: Callable, heard: Heard, tmp_path: Path
-) -> None:
-    made = component("echo $AZUREML_RUN_ID >> ${{outputs.out}}/runs", outputs=(FOLDER,))
-    for name in ("place-1", "place-2"):
-        whole = pipeline(name, {"n": made})
-        node = replace(whole.nodes["n"], outputs={"out": Output(place=tmp_path / "kept" / "here")})
-        assert run(replace(whole, nodes={"n": node})).status == "Completed"
-    assert (tmp_path / "kept" / "here" / "runs").read_text() == "place-1-n\nplace-2-n\n"

@@ -1,13 +1,12 @@
 """Pipeline components: graphs in graphs, bound and run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from azureml_local.engine.binding import plan
-from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.spec import Graph, Node, Output, Pipeline, Port, SpecError, Value
 from small_pipelines import FOLDER, Heard, component, log_of
 
@@ -54,28 +53,6 @@ def nested(name: str) -> Pipeline:
         inputs={"mark": "big"},
         outputs={"kept": Output()},
     )
-
-
-@pytest.fixture(scope="module")
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, heard: Heard) -> Iterator[Engine]:
-    home = tmp_path_factory.mktemp("home")
-    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db")
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def run(engine: Engine, heard: Heard) -> Callable[[Pipeline], JobChange]:
-    def run(pipeline: Pipeline) -> JobChange:
-        engine.submit(pipeline)
-        return heard.wait(pipeline.name)
-
-    return run
 
 
 def test_values_and_outputs_pass_through_the_walls_of_graphs() -> None:

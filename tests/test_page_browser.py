@@ -8,27 +8,13 @@ from pathlib import Path
 import pytest
 
 from browser import Browser, Page, find_browser
+from colours import contrast
+from page_measures import OVERFLOW, OVERLAPS, READY, box, state_of
 from page_state import PageState, link, opened, put_many, put_quickstart, served
 
 pytestmark = pytest.mark.skipif(not find_browser(), reason="needs Chromium or Chrome")
 
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
-READY = "document.querySelector('#summary h1') !== null"
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# The boxes of the graph as rectangles, and points on its lines that lie inside of a box.
-OVERLAPS = """(() => {
-  const boxes = [...document.querySelectorAll(".box:not(.head)")].map((box) => box.getBoundingClientRect());
-  const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
-  const meeting = boxes.filter((a, i) => boxes.some((b, j) => j > i && !apart(a, b))).length;
-  const crossed = [...document.querySelectorAll(".edges path")].filter((path) => {
-    const matrix = path.getScreenCTM();
-    const length = path.getTotalLength();
-    return Array.from({ length: 60 }, (_, i) => path.getPointAtLength((length * i) / 59).matrixTransform(matrix))
-      .some((p) => boxes.some((b) => p.x > b.left + 2 && p.x < b.right - 2 && p.y > b.top + 1 && p.y < b.bottom - 1));
-  }).length;
-  return [boxes.length, meeting, crossed];
-})()"""
-
 Open = Callable[..., Page]
 
 
@@ -68,14 +54,6 @@ def show(browser: Browser, state: PageState, base: str) -> Iterator[Open]:
         asked = {event["request"]["url"] for event in page.events("Network.requestWillBeSent")}
         assert [url for url in asked if not url.startswith(f"{base}/jobs/")] == []
         page.close()
-
-
-def box(job: str) -> str:
-    return f".box[data-job='{job}']"
-
-
-def state_of(page: Page, job: str) -> str:
-    return page.run(f'document.querySelector("{box(job)}").dataset.state')
 
 
 def test_every_node_is_drawn_with_its_state_and_no_line_runs_through_a_box(state: PageState, show: Open):
@@ -321,19 +299,3 @@ def test_a_workspace_that_is_silent_is_said_to_be_so_until_it_answers_again(brow
             page.wait("document.title.startsWith('completed')")
             page.wait("document.querySelector('#connection').innerText === ''")
         page.close()
-
-
-def contrast(one: str, two: str) -> float:
-    """The ratio of WCAG between two colours, #rgb or #rrggbb."""
-    lighter, darker = sorted(map(luminance, (one, two)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def luminance(colour: str) -> float:
-    digits = colour.removeprefix("#")
-    parts = [digits[i : i + 2] for i in (0, 2, 4)] if len(digits) == 6 else [digit * 2 for digit in digits]
-    linear = [
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-        for value in (int(part, 16) / 255 for part in parts)
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,7 +1,7 @@
 """What a sweep tries, and what becomes of its trials."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import pytest
 
 from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.engine.sweeps import best_trial, trial_values
-from azureml_local.settings import Settings
 from azureml_local.spec import Node, Pipeline, Port, SpecError, Sweep
 from small_pipelines import FOLDER, Heard, component
 
@@ -75,19 +74,6 @@ def test_the_best_trial_has_the_smallest_or_the_largest_metric() -> None:
     assert best_trial(metrics, maximize=False) == "c"
     assert best_trial(metrics, maximize=True) == "a"
     assert best_trial({"b": None}, maximize=True) is None
-
-
-@pytest.fixture(scope="module")
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, heard: Heard) -> Iterator[Engine]:
-    home = tmp_path_factory.mktemp("home")
-    engine = Engine(home, heard, f"sqlite:///{home}/mlflow.db", Settings(max_parallel=4))
-    yield engine
-    engine.close()
 
 
 @pytest.fixture
