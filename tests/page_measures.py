@@ -2,6 +2,7 @@
 
 from browser import Page
 
+HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
 READY = "document.querySelector('#summary h1') !== null"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # The boxes of the graph as rectangles, and points on its lines that lie inside of a box.

@@ -9,12 +9,11 @@ import pytest
 
 from browser import Browser, Page, find_browser
 from colours import contrast
-from page_measures import OVERFLOW, OVERLAPS, READY, box, state_of
+from page_measures import HOSTILE, OVERFLOW, OVERLAPS, READY, box, state_of
 from page_state import PageState, link, opened, put_many, put_quickstart, served
 
 pytestmark = pytest.mark.skipif(not find_browser(), reason="needs Chromium or Chrome")
 
-HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
 Open = Callable[..., Page]
 
 
