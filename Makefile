@@ -22,7 +22,8 @@ run: install
 	@trap '$(LOCAL) down > /dev/null' EXIT; \
 	$(LOCAL) run pipelines/quickstart.yml --register mlflow_model=distilbert-fill-mask && \
 	$(LOCAL) deploy endpoints/fill-mask && \
-	$(LOCAL) invoke fill-mask --request-file endpoints/fill-mask/sample-request.json
+	$(LOCAL) invoke fill-mask --request-file endpoints/fill-mask/sample-request.json && \
+	echo 'The workspace goes down now. To have it back, with all links: AZUREML_LOCAL_HOME=$(AZUREML_LOCAL_HOME) $(LOCAL) up'
 
 test: install
 	$(BIN)/python -m pytest --numprocesses auto

@@ -59,3 +59,11 @@ def test_an_environment_of_a_registry_is_named_with_the_way_out() -> None:
         "it belongs to a registry and its packages are not known: "
         'register an environment "sklearn-1.5" with its conda file',
     )
+
+
+def test_builds_of_one_version_are_not_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azureml_local.environments.readiness.metadata.version", lambda _: "2.13.0+cpu")
+    conda = "dependencies: [pip: [torch==2.13.0+cu126]]"
+    assert readiness(Environment(name="a:1", conda=conda)).unmet == ()
+    newer = conda.replace("2.13.0", "2.14.0")
+    assert readiness(Environment(name="a:1", conda=newer)).unmet == ("torch==2.14.0+cu126: 2.13.0+cpu is installed",)

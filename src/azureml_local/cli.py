@@ -9,7 +9,7 @@ from pathlib import Path
 
 from azureml_local.disk import REMOVABLE
 from azureml_local.errors import InputError
-from azureml_local.exit_status import INTERRUPTED, MISTAKE
+from azureml_local.exit_status import BROKEN_PIPE, INTERRUPTED, MISTAKE
 from azureml_local.home import HOME_VARIABLE
 from azureml_local.settings import add_settings
 
@@ -22,12 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     try:
         command: Command = options.command
-        return command(options)
+        status = command(options)
+        sys.stdout.flush()
+        return status
     except InputError as mistake:
         print(f"azureml-local: {mistake}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # who reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
 
 
 def _later(module: str, name: str) -> Command:

@@ -1,11 +1,16 @@
 """YAML files as a user wrote them, checked far enough that what reads them next need not guess."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from azureml_local.errors import InputError
+
+NO_JOB = re.compile(
+    r"/(\w*(?:component|compute|environment|deployment|endpoint|model|data))\.schema\.json", re.IGNORECASE
+)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -30,6 +35,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def read_job(path: Path) -> dict[str, Any]:
     """The mapping in a job file. Raises InputError also where a pipeline's nodes are no nodes."""
     document = read_yaml(path)
+    if other := NO_JOB.search(str(document.get("$schema", ""))):
+        raise InputError(f"{path} is not a job: its $schema is that of a {other[1]}. Run a pipeline that uses it.")
     for section in ("inputs", "outputs", "jobs"):
         if section in document and not isinstance(document[section], dict):
             raise InputError(f'{path}: "{section}" is not a mapping of names, it is {_shown(document[section])}.')

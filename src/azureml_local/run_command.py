@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     addresses, started = launcher.start(home, Settings.of(options))
     detached = False
     try:
+        console.print(f"Loading {options.file} with the SDK")
         client, watcher = connect(home, addresses), Watcher(home, addresses)
         with _one_interrupt_later() as interrupted:
             name = submit(client, options.file, overrides)
@@ -99,6 +100,15 @@ def _one_interrupt_later() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _warnings(state: JobState) -> dict[str, list[str]]:
+    """The nodes that have a warning, by its text."""
+    found: dict[str, list[str]] = {}
+    for node in state.nodes:
+        for warning in node.warnings:
+            found.setdefault(warning, []).append(node.name)
+    return found
 
 
 def submit(client: "MLClient", file: Path, overrides: list[dict[str, str]]) -> str:
@@ -169,10 +179,12 @@ def _summarise(state: JobState, console: Console) -> None:
         console.print()
     for node in state.nodes:
         if node.status == "Failed":
-            console.print(Text(f"{node.error}\n\nlogs    {node.logs}"), soft_wrap=True)
-    for node in state.nodes:
-        for warning in node.warnings:
-            console.print(Text(f"warning {node.name}: {warning}"), soft_wrap=True)
+            console.print(Text(f"{node.error}\n"), soft_wrap=True)
+        if node.status == "Failed" or node.job == state.job.job:
+            console.print(Text(f"logs    {node.logs}"), soft_wrap=True)
+    for warning, nodes in _warnings(state).items():
+        more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+        console.print(Text(f"warning {nodes[0]}{more}: {warning}"), soft_wrap=True)
     for output, path in state.outputs.items():
         console.print(Text(f"output  {output}: {path}"), soft_wrap=True)
     console.print(f"{state.job.name}: {state.job.status} after {duration(state.job.seconds)}")

@@ -9,13 +9,14 @@ from importlib import metadata
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion
+from packaging.version import InvalidVersion, Version
 
 from azureml_local.environments.conda_files import read_conda_file
 from azureml_local.environments.dockerfiles import read_dockerfile, read_image
 from azureml_local.environments.requirements import Requirements, shown
 from azureml_local.spec import Environment
 
+_LOCAL = re.compile(r"\+[\w.]+")  # the part of a version that names a build of it
 WAY_OUT = "a workspace that was started with --build-environments makes one that has them"
 
 
@@ -110,7 +111,9 @@ def _package(line: str) -> str:
         return ""
     try:
         version = metadata.version(requirement.name)
-        fits = requirement.specifier.contains(version, prereleases=True)
+        # 2.13.0+cpu does what 2.13.0+cu126 does where there is no GPU: builds of one version are not told apart.
+        wanted = SpecifierSet(_LOCAL.sub("", str(requirement.specifier)))
+        fits = wanted.contains(Version(version).public, prereleases=True)
     except metadata.PackageNotFoundError:
         return f"{shown(line)}: not installed"
     except (InvalidVersion, TypeError):  # an installation that is broken, or older than the rules for versions
