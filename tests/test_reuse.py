@@ -150,3 +150,24 @@ def test_metrics_come_with_a_reused_job(reused: Callable, data: Path, runs: str,
     job = next(change.name for change in reversed(heard._changes) if change.name.endswith("two-n"))
     run = mlflow.MlflowClient(runs).get_run(job)
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})
+
+
+def test_a_job_whose_empty_output_was_removed_is_run_again(reused: Callable, data: Path, heard: Heard) -> None:
+    made = {"n": replace(component("true", outputs=(FOLDER,)), digest="empty")}
+    reused(pipeline("one", data, made))
+    change = next(change for change in reversed(heard._changes) if change.name.endswith("one-n"))
+    change.outputs["out"].rmdir()
+    assert reused(pipeline("two", data, made)) == set()
+
+
+def test_names_of_files_need_not_be_text(reused: Callable, data: Path) -> None:
+    made = {"n": replace(component("touch ${{outputs.out}}/$'\\xff'", outputs=(FOLDER,)), digest="bytes")}
+    reused(pipeline("one", data, made))
+    assert reused(pipeline("two", data, made)) == {"n"}
+
+
+def test_many_parameters_come_with_a_reused_job(reused: Callable, data: Path) -> None:
+    logs = "import mlflow; mlflow.log_params({f'p{i}': i for i in range(150)})"
+    made = {"n": replace(component(f'python -c "{logs}"'), digest="many")}
+    reused(pipeline("one", data, made))
+    assert reused(pipeline("two", data, made)) == {"n"}

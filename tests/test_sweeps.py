@@ -9,7 +9,7 @@ import pytest
 
 from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.engine.sweeps import best_trial, trial_values
-from azureml_local.spec import Node, Pipeline, Port, SpecError, Sweep
+from azureml_local.spec import Node, Output, Pipeline, Port, SpecError, Sweep
 from small_pipelines import FOLDER, Heard, component
 
 NUMBER = Port(name="x", type="number")
@@ -132,3 +132,22 @@ def test_a_sweep_ends_with_its_time(run: Callable, heard: Heard) -> None:
     assert first.status == "Failed"
     assert "its limit of" in str(first.error)
     assert second.error == 'node "sweep.2" was not run: the sweep "sweep" has used up its time'
+
+
+def test_a_place_keeps_what_it_held_when_the_best_trial_writes_there(
+    engine: Engine, heard: Heard, tmp_path: Path
+) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "precious").write_text("kept")
+    made = component(f"echo ${{{{inputs.x}}}} > ${{{{outputs.out}}}}/x; {LOG}", NUMBER, outputs=(FOLDER,))
+    outputs = {"out": Output(place=tmp_path / "place")}
+    node = Node(name="sweep", job_name="place-sweep", component=made, sweep=GRID, outputs=outputs)
+    engine.submit(Pipeline(name="place", experiment_name="trials", nodes={"sweep": node}))
+    assert heard.wait("place").status == "Completed"
+    assert {file.name: file.read_text() for file in (tmp_path / "place").iterdir()} == {"precious": "kept", "x": "1\n"}
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [("randint", ("0",)), ("loguniform", ("1", "10000"))])
+def test_numbers_that_do_not_exist_are_refused(kind: str, parameters: tuple[str, ...]) -> None:
+    with pytest.raises(SpecError, match="search_space cannot be sampled"):
+        trial_values(random_sweep(kind, *parameters), "seed")

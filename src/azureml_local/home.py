@@ -1,10 +1,14 @@
 """The folder that holds one workspace, and what its files are called."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from azureml_local.errors import InputError
+
 HOME_VARIABLE = "AZUREML_LOCAL_HOME"
+SPECIAL = re.compile(r"""[\s?;&|<>()$`"'\\*\[\]{}!]""")
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,13 @@ class Home:
     def choose(cls, path: Path | None) -> "Home":
         """The folder asked for, else the one that AZUREML_LOCAL_HOME names, else ~/.azureml-local."""
         chosen = path or Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".azureml-local")
-        return cls(chosen.expanduser().absolute())
+        absolute = chosen.expanduser().absolute()
+        if special := SPECIAL.search(str(absolute)):
+            raise InputError(
+                f"A workspace cannot be kept at {absolute}: paths are put into commands as they are, and "
+                f"{special.group()!r} means something to a shell. Choose another folder."
+            )
+        return cls(absolute)
 
     def create(self) -> None:
         """Make the folder, closed to other users."""

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 __all__ = ["NotSpokenError", "pipeline_of"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")
 _SEARCH_SPACE = re.compile(r"\$\{\{\s*search_space\.([\w-]+)\s*\}\}")
 
 
@@ -34,7 +34,7 @@ def pipeline_of(name: str, properties: Json, assets: Assets) -> Pipeline:
     Raises SpecError, naming node and field, for a body that cannot be run, and NotSpokenError for what we do not speak.
     """
     if not _NAME.fullmatch(name):
-        raise SpecError(f'name: "{name:.300}" cannot be a job\'s name: it takes up to 255 letters, digits, "-" and "_"')
+        raise SpecError(f'name: "{name:.300}" cannot be a job\'s name: it takes up to 200 letters, digits, "-" and "_"')
     match properties.get("jobType"):
         case "Pipeline":
             return _pipeline(name, properties, assets)

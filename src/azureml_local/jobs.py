@@ -50,6 +50,8 @@ class Jobs:
         pipeline = pipeline_of(name, properties, self._assets)
         _check(pipeline)
         plan = self._engine.plan(pipeline)
+        if taken := sorted(job for job in {name, *plan.jobs()} if self.run(job)):
+            raise SpecError(f'name: "{taken[0]}" is a job already; give this one another name')
         if not self._store.add(JOBS, name, "", {"properties": properties}):
             return self._found(JOBS, name)
         for job, note in notes(pipeline, plan, properties).items():

@@ -44,13 +44,17 @@ def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
             env=variables,
             start_new_session=True,
         )
-    while time.monotonic() < deadline:
-        addresses = Addresses.read(home)
-        if addresses and _answers(home, addresses):
-            return addresses, addresses.pid == process.pid
-        if process.poll() is not None and not is_held(home):
-            break
-        time.sleep(0.05)
+    try:
+        while time.monotonic() < deadline:
+            addresses = Addresses.read(home)
+            if addresses and _answers(home, addresses):
+                return addresses, addresses.pid == process.pid
+            if process.poll() is not None and not is_held(home):
+                break
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
     raise InputError(f"The workspace at {home.path} did not start; its log, {home.log}, ends with:\n{_tail(home)}")
 
 

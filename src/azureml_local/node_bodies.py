@@ -11,6 +11,7 @@ from azureml_local.spec import Data, Distribution, Output, Port, SpecError, Swee
 
 Json = dict[str, Any]
 
+MOST_TRIALS = 1000
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 # In the order of the arguments that the search space of a sweep job has.
 _PARAMETERS = ("min_value", "max_value", "mu", "sigma", "upper", "q")
@@ -66,11 +67,12 @@ def seconds_of(duration: object, where: str) -> float | None:
     match = _DURATION.fullmatch(text)
     if match and any(match.groups()):
         days, hours, minutes, rest = (float(part or 0) for part in match.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = 0
+        limit = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    else:
+        try:
+            limit = float(text)
+        except ValueError:
+            limit = 0
     if not 0 < limit < float("inf"):
         raise SpecError(f'{where}: expected a number of seconds above 0, got "{text}"')
     return limit
@@ -86,7 +88,7 @@ def sweep_of(body: Json, where: str) -> Sweep:
     metric = objective.get("primary_metric") or objective.get("primaryMetric")
     if not space or not metric:
         raise SpecError(f"{where}: a sweep needs a search_space and an objective with its primary_metric")
-    trials = _count(limits, "max_total_trials", "maxTotalTrials", where, 1000)
+    trials = _count(limits, "max_total_trials", "maxTotalTrials", where, MOST_TRIALS)
     seed = sampling.get("seed")
     if seed is not None and not str(seed).lstrip("-").isdecimal():
         raise SpecError(f'{where}, sampling_algorithm.seed: expected a whole number, got "{seed}"')
@@ -99,14 +101,17 @@ def sweep_of(body: Json, where: str) -> Sweep:
         max_trials=trials,
         max_concurrent=_count(limits, "max_concurrent_trials", "maxConcurrentTrials", where, trials),
         timeout=seconds_of(limits.get("timeout"), f"{where}, limits.timeout"),
-        trial_timeout=seconds_of(limits.get("trial_timeout") or limits.get("trialTimeout"), f"{where}, limits"),
+        trial_timeout=seconds_of(
+            limits.get("trial_timeout", limits.get("trialTimeout")), f"{where}, limits.trial_timeout"
+        ),
     )
 
 
 def _count(limits: Json, name: str, other_name: str, where: str, default: int) -> int:
-    given = limits.get(name) or limits.get(other_name) or default
-    if not str(given).isdecimal() or int(given) < 1:
-        raise SpecError(f'{where}, limits.{name}: expected a whole number above 0, got "{given}"')
+    said = [limits[key] for key in (name, other_name) if limits.get(key) is not None]
+    given = said[0] if said else default
+    if not str(given).isdecimal() or not 1 <= int(given) <= MOST_TRIALS:
+        raise SpecError(f'{where}, limits.{name}: expected a whole number from 1 to {MOST_TRIALS}, got "{given}"')
     return int(given)
 
 

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job is cancelled then, too
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     addresses, started = launcher.start(home, Settings.of(options))
-    detached = False
+    detached, watcher = False, None
     try:
         console.print(f"Loading {options.file} with the SDK")
         client, watcher = connect(home, addresses), Watcher(home, addresses)
@@ -69,7 +69,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     finally:
         if started and not options.keep_up and not detached:
-            launcher.stop(home)
+            if watcher and watcher.is_busy():
+                console.print("The workspace stays up: another job runs in it.")
+            else:
+                launcher.stop(home)
 
 
 def watch(options: argparse.Namespace) -> int:

@@ -64,6 +64,7 @@ class Watcher:
 
     def __init__(self, home: Home, addresses: Addresses) -> None:
         self._home = home
+        self._url = addresses.url
         token, _ = Identity(read_secret(home.secret)).issue_token("azureml-local")
         self._http = httpx.Client(
             base_url=f"{addresses.url}/history/v1.0{WORKSPACE_ID}/runs/",
@@ -89,6 +90,14 @@ class Watcher:
             yield child
             if child["runType"] != STEP:
                 yield from self._below(child["runId"])
+
+    def is_busy(self) -> bool:
+        """Whether a job that was submitted has not ended."""
+        try:
+            reply = self._http.get(f"{self._url}{WORKSPACE_ID}/jobs")
+            return any(job["properties"]["status"] not in FINAL for job in reply.json()["value"])
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
 
     def follow(self, name: str, console: Console) -> JobState:
         """Show the job until it has ended: a live table on a terminal, elsewhere a line for each change."""

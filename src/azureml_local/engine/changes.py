@@ -64,7 +64,10 @@ class Journal:
         """Report a job with some fields changed; a listener's mistake does not stop the pipeline."""
         with self._lock:
             self._jobs[job] = change = replace(self._jobs[job], **changes)
-            self._write(change)
+            try:
+                self._write(change)
+            except OSError:  # a full disk must not stop what tells of it
+                logger.exception("The log of the pipeline could not be written")
             try:
                 self._listener.job_changed(change)
             except Exception:

@@ -82,7 +82,7 @@ class PipelineRun:
             for task in tasks:
                 self._start(task)
             for sweep in (step for step in ready if step in self._sweeps):
-                self._choose(self._plan.groups[sweep])
+                self._end_sweep(self._plan.groups[sweep])
                 self._finished.put(sweep)
             order.done(self._next_finished())
 
@@ -121,8 +121,11 @@ class PipelineRun:
             self._futures[task.name] = self._shop.workers.submit(self._run_task, task)
 
     def _skip(self, task: Task, reason: str) -> None:
-        self.journal.end(task.job, "Canceled", f'node "{task.name}" was not run: {reason}')
+        self._tell_skipped(task, reason)
         self._finished.put(task.name)
+
+    def _tell_skipped(self, task: Task, reason: str) -> None:
+        self.journal.end(task.job, "Canceled", f'node "{task.name}" was not run: {reason}')
 
     def _stop(self, reason: str) -> None:
         """Start nothing more and end what runs, without waiting for it."""
@@ -140,6 +143,17 @@ class PipelineRun:
                 threading.Thread(target=running.end, args=(reason,), daemon=True).start()
 
     def _run_task(self, task: Task) -> None:
+        try:
+            self._run_claimed(task)
+        except Exception as bug:
+            logger.exception("The job %s was given up", task.job)
+            self.journal.end(task.job, "Failed", f'node "{task.name}": the local workspace failed: {bug!r}')
+        finally:
+            with self._lock:
+                self._running.pop(task.name, None)
+            self._finished.put(task.name)
+
+    def _run_claimed(self, task: Task) -> None:
         self._begin_groups(task)
         run = TaskRun(task, self._pipeline, self._shop, self.journal, self._advance)
         sweep = self._sweep_of.get(task.name)
@@ -151,12 +165,9 @@ class PipelineRun:
             if self._stopped:
                 run.end(self._stopped)
         if left is not None and left <= 0:
-            self._skip(task, f'the sweep "{sweep}" has used up its time')
+            self._tell_skipped(task, f'the sweep "{sweep}" has used up its time')
         else:
             run.run()
-            self._finished.put(task.name)
-        with self._lock:
-            del self._running[task.name]
 
     def _begin_groups(self, task: Task) -> None:
         """Let the groups around a task run from now on; those around others begin first."""
@@ -173,12 +184,21 @@ class PipelineRun:
         """End the graphs whose nodes have all ended, the inner ones first."""
         with self._lock:
             for group in reversed(self._plan.groups.values()):
+                if group.sweep or self.journal[group.job].status in FINAL:
+                    continue
                 inside = [self.journal[job] for job, step in self._plan.jobs().items() if step.parent == group.job]
                 ended = all(job.status in FINAL for job in inside)
-                if not group.sweep and ended and self.journal[group.job].status not in FINAL:
+                if ended:
                     status = _worst(inside)
                     failed = [job.error for job in inside if job.status == status]
                     self._end_group(group, status, None if status == "Completed" else failed[0])
+
+    def _end_sweep(self, sweep: Group) -> None:
+        try:
+            self._choose(sweep)
+        except Exception as bug:
+            logger.exception("The sweep %s was given up", sweep.job)
+            self.journal.end(sweep.job, "Failed", f'node "{sweep.name}": the local workspace failed: {bug!r}')
 
     def _choose(self, sweep: Group) -> None:
         """End a sweep: its outputs are those of its best trial."""
@@ -189,7 +209,7 @@ class PipelineRun:
         metrics = {name: self._shop.runs.metric(trials[name].job, metric) for name in completed}
         best = best_trial(metrics, sweep.sweep.maximize)
         if best:
-            link_outputs(sweep.outputs, trials[best].outputs)
+            link_outputs(sweep.folder, sweep.outputs, trials[best].outputs)
             self._shop.runs.copy(trials[best].job, sweep.job)
             self._end_group(sweep, "Completed", None, best_trial=trials[best].job)
         elif self._stopped:

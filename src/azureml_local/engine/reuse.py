@@ -7,6 +7,7 @@ another name, size or time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ class Finished:
     root: str  # the pipeline job that it ran in
     outputs: dict[str, str]  # output -> what was written, by real path
     stamp: str  # of the outputs, when it had completed
+    logs: str  # where its logs lie
 
 
 class Reuse:
@@ -40,12 +42,13 @@ class Reuse:
             finished = Finished(**json.loads((self._folder / key).read_text()))
         except (OSError, ValueError, TypeError):
             return None
-        return finished if finished.stamp == _stamp_all(finished.outputs) else None
+        there = all(Path(path).exists() for path in (*finished.outputs.values(), finished.logs))
+        return finished if there and finished.stamp == _stamp_all(finished.outputs) else None
 
     def keep(self, key: str, task: Task, root: str) -> None:
         """Let a task that has completed stand for those of its key."""
         outputs = {name: str(path.resolve()) for name, path in task.outputs.items() if path.exists()}
-        finished = Finished(task.job, root, outputs, _stamp_all(outputs))
+        finished = Finished(task.job, root, outputs, _stamp_all(outputs), str(task.log_folder.resolve()))
         self._folder.mkdir(parents=True, exist_ok=True)
         written = self._folder / f".{uuid4().hex}"
         written.write_text(json.dumps(asdict(finished)))
@@ -87,7 +90,7 @@ def _stamp(path: Path) -> str:
     """A digest of the names, sizes and times of the files at a path."""
     digest = hashlib.sha256()
     for name, status in sorted(_files(path)):
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(name) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -97,4 +100,5 @@ def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
     for folder, _, names in os.walk(path):
         for name in names:
             file = Path(folder, name)
-            yield str(file.relative_to(path)), file.lstat()
+            with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
+                yield str(file.relative_to(path)), file.lstat()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 _OPENING = threading.Lock()  # MLflow makes tables with alembic, which keeps what it does in globals
+MOST_PARAMS, MOST_METRICS = 100, 1000  # that MLflow takes at once
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 
@@ -86,7 +87,11 @@ class Runs:
         from mlflow.entities import Metric, Param
 
         metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in history]
-        store.log_batch(target, metrics, [Param(key, value) for key, value in data.params.items()], tags=[])
+        params = [Param(key, value) for key, value in data.params.items()]
+        for start in range(0, len(params), MOST_PARAMS):
+            store.log_batch(target, [], params[start : start + MOST_PARAMS], tags=[])
+        for start in range(0, len(metrics), MOST_METRICS):
+            store.log_batch(target, metrics[start : start + MOST_METRICS], [], tags=[])
 
     def metric(self, run_id: str, name: str) -> float | None:
         """The last value of a run's metric, or None."""

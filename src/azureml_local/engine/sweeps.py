@@ -31,7 +31,13 @@ def trial_values(sweep: Sweep, seed: str) -> list[dict[str, str]]:
         raise SpecError(f'sampling_algorithm: "{sweep.sampling}" is not spoken here; "random" and "grid" are')
     source = random.Random(seed if sweep.seed is None else sweep.seed)
     draws = {name: _draw(name, *space) for name, space in sweep.search_space.items()}
-    return [{name: draw(source) for name, draw in draws.items()} for _ in range(sweep.max_trials)]
+    try:
+        return [{name: draw(source) for name, draw in draws.items()} for _ in range(sweep.max_trials)]
+    except (ValueError, OverflowError) as error:
+        spaces = ", ".join(
+            f"{name}: {kind}({', '.join(values)})" for name, (kind, values) in sweep.search_space.items()
+        )
+        raise SpecError(f"search_space cannot be sampled ({error}): {spaces}") from None
 
 
 def best_trial(metrics: Mapping[str, float | None], maximize: bool) -> str | None:

@@ -51,7 +51,7 @@ class TaskRun:
             else:
                 status, error = self._run_command()
                 if key and status == "Completed":
-                    self._shop.reuse.keep(key, task, self._pipeline.name)
+                    self._keep(key)
             self._shop.runs.finish(task.job, status)
         except WaitCancelledError:
             status, error = "Canceled", f'node "{task.name}" was ended: {self._ended or "the workspace was ended"}'
@@ -73,6 +73,12 @@ class TaskRun:
         if command:
             command.end(reason)
 
+    def _keep(self, key: str) -> None:
+        try:
+            self._shop.reuse.keep(key, self.task, self._pipeline.name)
+        except OSError:  # it has completed all the same
+            logger.exception("The job %s cannot stand for others", self.task.job)
+
     def _create_run(self) -> None:
         task = self.task
         name = task.node.display_name or task.name
@@ -85,7 +91,7 @@ class TaskRun:
     def _take_over(self, finished: Finished) -> dict[str, str]:
         """Have what an earlier job has: outputs and logs as links, metrics and parameters as copies."""
         task = self.task
-        link_outputs(task.outputs, {name: Path(path) for name, path in finished.outputs.items()})
+        link_outputs(task.folder, task.outputs, {name: Path(path) for name, path in finished.outputs.items()})
         _link(task.log_folder, (task.folder.parent / finished.job / task.log_folder.name).resolve())
         self._shop.runs.copy(finished.job, task.job)
         return {"reused": finished.job, "reused_root": finished.root}
@@ -117,15 +123,27 @@ class TaskRun:
         return private_layer(interpreter, task.folder / "packages")
 
 
-def link_outputs(outputs: dict[str, Path], written: dict[str, Path]) -> None:
-    """Let outputs of one job be what another has written."""
+def link_outputs(folder: Path, outputs: dict[str, Path], written: dict[str, Path]) -> None:
+    """Let outputs of one job, whose own `folder` is, be what another has written; elsewhere it is copied."""
     for name, path in written.items():
         if path.exists():
-            _link(outputs[name], path.resolve())
+            give = _link if outputs[name].is_relative_to(folder) else _add
+            give(outputs[name], path.resolve())
+
+
+def _add(place: Path, written: Path) -> None:
+    """Copy what was written to a place that may hold other things."""
+    if place.resolve() == written:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if written.is_dir():
+        shutil.copytree(written, place, dirs_exist_ok=True)
+    else:
+        shutil.copy2(written, place)
 
 
 def _link(link: Path, target: Path) -> None:
-    """Let `link` lead to `target`, in place of what may be there; a place that is the target already stays."""
+    """Let `link`, in a job's own folder, lead to `target`, in place of what may be there."""
     if link.resolve() == target:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
