@@ -1,6 +1,7 @@
 """The command line of the local workspace in processes of its own."""
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -18,3 +19,20 @@ def azureml_local(*arguments: object, home: Path) -> subprocess.CompletedProcess
 
 def command_line(*arguments: object, home: Path) -> list[str]:
     return [sys.executable, "-m", "azureml_local.cli", *map(str, arguments), "--home", str(home)]
+
+
+def on_a_terminal(*arguments: object, home: Path) -> str:
+    """What the command shows to a person."""
+    ours, theirs = pty.openpty()
+    variables = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}
+    process = subprocess.Popen(command_line(*arguments, home=home), stdout=theirs, env=variables)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # how Linux says that nobody writes any more
+        pass
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    return shown.decode()

@@ -2,9 +2,7 @@
 
 import json
 import os
-import pty
 import signal
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -19,27 +17,10 @@ from azureml_local.home import Home
 from azureml_local.invoke_command import MODEL_STATUS, listing, refusal
 from azureml_local.sdk_messages import sentence
 from azureml_local.watch import duration
-from local_commands import azureml_local, command_line
+from local_commands import azureml_local, on_a_terminal
 from local_project import write_project
 
 PIPELINE = {"type": "pipeline", "inputs": {"text": "hi"}, "jobs": {"greet": {"component": "greet.yml", "inputs": {}}}}
-
-
-def on_a_terminal(*arguments: object, home: Path) -> str:
-    """What the command shows to a person."""
-    ours, theirs = pty.openpty()
-    variables = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}
-    process = subprocess.Popen(command_line(*arguments, home=home), stdout=theirs, env=variables)
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 4096):
-            shown += part
-    except OSError:  # how Linux says that nobody writes any more
-        pass
-    os.close(ours)
-    assert process.wait(timeout=60) == 0
-    return shown.decode()
 
 
 @pytest.fixture(scope="module")

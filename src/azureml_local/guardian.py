@@ -19,6 +19,7 @@ from typing import NamedTuple
 MARKER = "AZUREML_LOCAL_GROUP"
 GRACE_SECONDS = 5.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
+LAST_LOOKS = 100
 
 
 class Group(NamedTuple):
@@ -52,8 +53,11 @@ def end_groups(groups: Iterable[Group]) -> None:
         strays = {pid for pid in strays if _state(Path(f"/proc/{pid}/stat"))[0] not in {"", "Z", "X"}}
     for group in left:
         signal_group(group.number, signal.SIGKILL)
-    if left or strays:
-        _signal_all(strays | _strays(groups), signal.SIGKILL)
+    for _ in range(LAST_LOOKS):  # what was asked to end may have started others
+        if not (strays := _strays(groups)):
+            return
+        _signal_all(strays, signal.SIGKILL)
+        time.sleep(SHORTEST_PAUSE)
 
 
 def _strays(groups: Iterable[Group]) -> set[int]:

@@ -53,8 +53,11 @@ def put_job(name: str, body: Body, base: Base, here: Here) -> JSONResponse:
 @jobs.post("/{name}/cancel")
 def cancel_job(name: str, here: Here) -> Response:
     """Ask a job to end."""
-    if not here.jobs.run(name):
+    run = here.jobs.run(name)
+    if not run:
         raise not_found(f"job {name}")
+    if parent := run.body["parent"]:
+        raise bad_request(f"{name} is a node of the job {run.body['root'] or parent}: cancel that job.")
     here.jobs.cancel(name)
     return Response(status_code=200)
 
