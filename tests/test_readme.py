@@ -71,7 +71,9 @@ def test_the_tree_has_one_line_for_each_file(readme):
 
 
 def test_every_file_that_is_named_exists(readme):
-    named = set(re.findall(r"(?:components|pipelines|endpoints|environments|docs|sample_data)/[\w./-]+\.\w+", readme))
+    named = set(
+        re.findall(r"(?<![\w/])(?:components|pipelines|endpoints|environments|docs|sample_data)/[\w./-]+\.\w+", readme)
+    )
     named |= set(re.findall(r"\]\((?!http|#)([^)]+)\)", readme))
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
