@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from azureml_local.engine.engine import Engine, JobChange
+from azureml_local.engine.pipeline_run import PipelineRun
 from azureml_local.engine.runs import Runs
+from azureml_local.engine.shop import Slots
 from azureml_local.settings import Settings
 from azureml_local.spec import Data, Distribution, Node, Output, Pipeline, Port, SpecError
-from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline, until
+from small_pipelines import FINAL, FOLDER, Heard, alive, component, log_of, pipeline, until
 
 
 def test_a_node_reads_what_the_one_before_it_wrote(run: Callable, heard: Heard) -> None:
@@ -254,3 +256,23 @@ def test_closing_waits_until_the_database_of_the_runs_is_made(tmp_path: Path, mo
     monkeypatch.setattr(Runs, "prepare", prepare)
     Engine(tmp_path, Heard(), f"sqlite:///{tmp_path}/mlflow.db").close()
     assert len(prepared) == 1
+
+
+@pytest.mark.parametrize("mistake", [(Slots, "claim"), (Runs, "create"), (PipelineRun, "_next_finished")])
+@pytest.mark.parametrize("commands", [{"alone": "sleep 0.1"}, {"a": "sleep 0.1", "b": "true", "c": "true"}])
+def test_a_mistake_of_the_workspace_itself_leaves_no_job_without_its_end(
+    mistake: tuple[type, str], commands: dict[str, str], run: Callable, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no space")
+
+    monkeypatch.setattr(*mistake, fail)
+    name = f"given-up-{mistake[1]}-{len(commands)}"
+    tried = pipeline(name, commands, {"c": "b"} if "c" in commands else {})
+    if "alone" in commands:
+        node = replace(tried.nodes["alone"], name=name, job_name=name)
+        tried = replace(tried, nodes={name: node})
+    last = run(tried)
+    assert last.status in ("Failed", "Canceled")  # cancelled where its own command ran when this happened
+    assert "the local workspace failed: RuntimeError('no space')" in str(last.error)
+    assert all(heard.last(node.job_name).status in FINAL for node in tried.nodes.values())

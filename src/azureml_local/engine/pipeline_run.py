@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any
 
@@ -32,32 +32,23 @@ class PipelineRun:
         self._stopped = ""  # why nothing more is started
         self._sweeps = {name: Turns(group.sweep) for name, group in plan.groups.items() if group.sweep}
         self._sweep_of = {task: name for name in self._sweeps for task in plan.groups[name].tasks}
-        steps = plan.jobs()
-        self._stands_alone = pipeline.name in steps  # then the job is its own only node
+        self._steps = plan.jobs()
+        self._stands_alone = pipeline.name in self._steps  # then the job is its own only node
         folder = shop.home / "jobs" / pipeline.name / "logs"
         log = None if self._stands_alone else folder / "logs" / "azureml" / "executionlogs.txt"
         own = JobChange(name=pipeline.name, parent=None, node=pipeline.name, status="NotStarted", log_folder=folder)
-        self.journal = Journal([own, *map(_new_job, steps.values())], listener, log)
+        self.journal = Journal([own, *map(_new_job, self._steps.values())], listener, log)
 
     def run(self) -> None:
-        """Run all nodes to their end."""
-        if self._stands_alone:
-            self._run_steps()
-            return
-        name, runs = self._pipeline.name, self._shop.runs
-        self._advance(name, "Preparing", start_time=now())
+        """Run all nodes to their end; afterwards every job has a final status, whatever happened."""
         try:
-            title = self._pipeline.display_name or name
-            runs.create(name, self._pipeline.experiment_name, title, self._shop.home / "jobs" / name / "logs")
-            self._advance(name, "Running")
-            self._run_steps()
-            status, error = self._result()
-            runs.finish(name, status)
+            if self._stands_alone:
+                self._run_steps()
+            else:
+                self._run_pipeline()
         except Exception as bug:
-            logger.exception("The pipeline %s was given up", name)
-            self._stop("the local workspace failed")
-            status, error = "Failed", f"the local workspace failed: {bug!r}"
-        self.journal.end(name, status, error, self._plan.outputs)
+            logger.exception("The pipeline %s was given up", self._pipeline.name)
+            self._give_up(f"the local workspace failed: {bug!r}")
 
     def cancel(self, reason: str = "the job was cancelled") -> None:
         """Ask it to end; returns at once."""
@@ -65,6 +56,28 @@ class PipelineRun:
             if not self._stopped and self.journal[self._pipeline.name].status not in FINAL:
                 self.journal.tell(self._pipeline.name, status="CancelRequested")
                 self._stop(reason)
+
+    def _run_pipeline(self) -> None:
+        name, runs = self._pipeline.name, self._shop.runs
+        self._advance(name, "Preparing", start_time=now())
+        title = self._pipeline.display_name or name
+        runs.create(name, self._pipeline.experiment_name, title, self._shop.home / "jobs" / name / "logs")
+        self._advance(name, "Running")
+        self._run_steps()
+        status, error = self._result()
+        runs.finish(name, status)
+        self.journal.end(name, status, error, self._plan.outputs)
+
+    def _give_up(self, reason: str) -> None:
+        self._stop(reason)
+        wait(self._futures.values())
+        for task in self._plan.tasks.values():
+            self._shop.slots.release(task.job)
+        for job, step in self._steps.items():
+            if self.journal[job].status not in FINAL and not self._stands_alone:
+                self.journal.end(job, "Canceled", f'node "{step.name}" was ended: {reason}')
+        if self.journal[self._pipeline.name].status not in FINAL:
+            self.journal.end(self._pipeline.name, "Failed", reason, self._plan.outputs)
 
     def _advance(self, job: str, status: str, **changes: Any) -> None:
         """Report a next step, unless the end is decided already."""
@@ -186,7 +199,7 @@ class PipelineRun:
             for group in reversed(self._plan.groups.values()):
                 if group.sweep or self.journal[group.job].status in FINAL:
                     continue
-                inside = [self.journal[job] for job, step in self._plan.jobs().items() if step.parent == group.job]
+                inside = [self.journal[job] for job, step in self._steps.items() if step.parent == group.job]
                 ended = all(job.status in FINAL for job in inside)
                 if ended:
                     status = _worst(inside)
@@ -231,7 +244,7 @@ class PipelineRun:
         return self.journal[job].status
 
     def _result(self) -> tuple[str, str | None]:
-        top = [self.journal[job] for job, step in self._plan.jobs().items() if step.parent == self._pipeline.name]
+        top = [self.journal[job] for job, step in self._steps.items() if step.parent == self._pipeline.name]
         failed = [job for job in top if job.status == "Failed"]
         if failed:
             return "Failed", min(failed, key=lambda job: job.end_time or now()).error
