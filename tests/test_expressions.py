@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azureml_local.engine.binding import plan
-from azureml_local.expressions import command_line, references, substitute, whole_reference
+from azureml_local.expressions import Reference, command_line, malformed, references, substitute, whole_reference
 from azureml_local.spec import Component, Data, Distribution, Node, Output, Pipeline, Port, SpecError
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
@@ -55,15 +55,16 @@ def test_a_value_that_looks_like_an_expression_is_not_read_again() -> None:
 
 @pytest.mark.parametrize("text", ["${{inputs.x}}", "${{ inputs.x }}", "${{  inputs.x}}"])
 def test_spaces_inside_the_braces_do_not_matter(text: str) -> None:
-    assert references(text) == ["inputs.x"]
-    assert whole_reference(text) == "inputs.x"
+    assert references(text) == [Reference("inputs.x", 0, len(text))]
+    assert whole_reference(text) == Reference("inputs.x", 0, len(text))
     assert whole_reference(f"{text}!") is None
 
 
 @pytest.mark.parametrize("text", ["${{inputs.x", "a ${{inputs.x}} b ${{", "${{inputs..x}}", "${{}}", "${{a b}}"])
 def test_a_malformed_expression_is_refused(text: str) -> None:
+    assert malformed(text)
     with pytest.raises(SpecError):
-        references(text)
+        substitute(text, str)
 
 
 def test_an_optional_part_is_there_only_when_all_its_inputs_are() -> None:

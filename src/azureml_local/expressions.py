@@ -4,39 +4,79 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from azureml_local.spec import SpecError
 
-_EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}", re.DOTALL)
-_OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
-_PATH = re.compile(r"[\w-]+(\.[\w-]+)*")
+OPENS, CLOSES = "${{", "}}"
+OPTIONAL_OPENS, OPTIONAL_CLOSES = "$[[", "]]"
+_PATH = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 
 
-def references(text: str) -> list[str]:
-    """The paths that a text reads, in order: `${{parent.inputs.x}}` gives `parent.inputs.x`.
+@dataclass(frozen=True)
+class Reference:
+    """One expression: what it reads, where it stands, and whether inside `$[[...]]`."""
 
-    Raises SpecError for an expression without an end, and for one that is not a dotted path.
-    """
-    if "${{" in _EXPRESSION.sub("", text):
-        raise SpecError(f'"{text}" opens an expression with ${{{{ and does not close it with }}}}')
-    paths = _EXPRESSION.findall(text)
-    for path in paths:
-        if not _PATH.fullmatch(path):
-            raise SpecError(f'"${{{{{path}}}}}" is not a dotted path such as ${{{{inputs.x}}}}')
-    return paths
+    path: str
+    start: int
+    end: int
+    is_optional: bool = False
+
+    @property
+    def parts(self) -> list[str]:
+        """The path's names: parent, inputs, x."""
+        return self.path.split(".")
+
+    def written(self, text: str) -> str:
+        """The expression as it stands in the text."""
+        return text[self.start : self.end]
 
 
-def whole_reference(text: str) -> str | None:
-    """The path of a text that is one expression and nothing else; None for any other text."""
-    match = _EXPRESSION.fullmatch(text.strip())
-    return match[1] if match and references(text) == [match[1]] else None
+def references(text: str) -> list[Reference]:
+    """The well-formed expressions of a text, in order; `malformed` has the others."""
+    optional = list(_spans(text, OPTIONAL_OPENS, OPTIONAL_CLOSES))
+    found = []
+    for start, end in _spans(text, OPENS, CLOSES):
+        path = text[start + len(OPENS) : end - len(CLOSES)].strip()
+        if _PATH.fullmatch(path):
+            around = bisect(optional, (start, end)) - 1
+            found.append(Reference(path, start, end, around >= 0 and end < optional[around][1]))
+    return found
+
+
+def malformed(text: str) -> str | None:
+    """What is wrong with the expressions of a text; None where nothing is."""
+    end = 0
+    for start, end in _spans(text, OPENS, CLOSES):
+        inside = text[start + len(OPENS) : end - len(CLOSES)].strip()
+        if not _PATH.fullmatch(inside):
+            return f'"{shown(text[start:end])}" is not a dotted path such as ${{{{inputs.x}}}}'
+    if OPENS in text[end:]:
+        rest = text[text.find(OPENS, end) :]
+        return f'"{shown(rest)}" opens an expression with ${{{{ and does not close it with }}}}'
+    return None
+
+
+def whole_reference(text: str) -> Reference | None:
+    """The expression that a text is, where it is one and nothing else."""
+    found = references(text)
+    return found[0] if len(found) == 1 and found[0].written(text) == text.strip() else None
 
 
 def substitute(text: str, value_of: Callable[[str], str]) -> str:
-    """The text with each expression replaced by the value of its path. What a value contains is not read again."""
-    references(text)
-    return _EXPRESSION.sub(lambda match: value_of(match[1]), text)
+    """The text with each expression replaced by the value of its path. What a value contains is not read again.
+
+    Raises SpecError for an expression without an end, and for one that is not a dotted path.
+    """
+    if fault := malformed(text):
+        raise SpecError(fault)
+    pieces, end = [], 0
+    for reference in references(text):
+        pieces += [text[end : reference.start], value_of(reference.path)]
+        end = reference.end
+    return "".join([*pieces, text[end:]])
 
 
 def command_line(command: str, values: Mapping[str, str | None]) -> str:
@@ -46,17 +86,22 @@ def command_line(command: str, values: Mapping[str, str | None]) -> str:
     Raises SpecError for a name that is not there, and for one not given outside `$[[...]]`.
     """
 
+    def given(path: str) -> str | None:
+        return values[key_for(path, values)]
+
     def value_of(path: str) -> str:
-        value = values[key_for(path, values)]
+        value = given(path)
         if value is None:
             raise SpecError(f'the command reads "{path}", which is optional and not given: put it inside $[[...]]')
         return value
 
-    def optional_part(match: re.Match[str]) -> str:
-        given = all(values[key_for(path, values)] is not None for path in references(match[1]))
-        return match[1] if given else ""
-
-    return substitute(_OPTIONAL.sub(optional_part, command), value_of)
+    pieces, end = [], 0
+    for start, after in _spans(command, OPTIONAL_OPENS, OPTIONAL_CLOSES):
+        inside = command[start + len(OPTIONAL_OPENS) : after - len(OPTIONAL_CLOSES)]
+        is_there = all(given(reference.path) is not None for reference in references(inside))
+        pieces += [command[end:start], inside if is_there else ""]
+        end = after
+    return substitute("".join([*pieces, command[end:]]), value_of)
 
 
 def key_for(path: str, known: Iterable[str]) -> str:
@@ -78,3 +123,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f'; did you mean "{near[0]}"?'
     return f"; there are {', '.join(names)}" if names else "; there are none"
+
+
+def shown(text: str) -> str:
+    """A text in a sentence: on one line, and no longer than one can read."""
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:77]}..."
+
+
+def _spans(text: str, opens: str, closes: str) -> Iterator[tuple[int, int]]:
+    start = text.find(opens)
+    while start >= 0:
+        end = text.find(closes, start)
+        if end < 0:
+            return
+        yield start, end + len(closes)
+        start = text.find(opens, end + len(closes))

@@ -9,9 +9,9 @@ from typing import Any
 
 from azureml_local.checks import kinds
 from azureml_local.checks.known_fields import FIELDS
-from azureml_local.checks.references import shown
 from azureml_local.checks.sections import Section, exists, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
+from azureml_local.expressions import shown
 
 RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE})
 GIVES_DATA = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, kinds.NODE, kinds.OTHER_NODE})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
-from azureml_local.checks.references import malformed, whole_reference
 from azureml_local.checks.scopes import Scope, is_open, known_name, nearest, reads, targets, texts
 from azureml_local.checks.table import ERROR, WARNING, Finding, rule
+from azureml_local.expressions import malformed, whole_reference
 
 READABLE = "expected ${{parent.inputs.<name>}} or ${{parent.jobs.<node>.outputs.<name>}}"
 

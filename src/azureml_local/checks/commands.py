@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from azureml_local.checks.references import Reference, malformed, references, shown
 from azureml_local.checks.scopes import PATH_TYPES, Command, nearest
 from azureml_local.checks.shell_text import is_harmed, unquoted
 from azureml_local.checks.table import ERROR, WARNING, Finding, rule
+from azureml_local.expressions import Reference, malformed, references, shown
 from azureml_local.spec import Port
 
 DEFAULT_ARTIFACTS = "artifacts"  # Azure fills an output of this name with what the run wrote to ./outputs and ./logs

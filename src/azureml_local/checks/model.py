@@ -9,10 +9,10 @@ from typing import Any
 from azureml_local.checks import kinds
 from azureml_local.checks.compute_files import instance_types
 from azureml_local.checks.model_values import distribution_of, environment_of, given, literal, ports, search_space
-from azureml_local.checks.references import OPENS
 from azureml_local.checks.sections import NAME_AND_VERSION, Section, exists, is_file, local_path, strings
 from azureml_local.checks.table import Problem, Where, problem, reading_rule
 from azureml_local.checks.yaml_tree import Document, UnreadableError, read
+from azureml_local.expressions import OPENS
 from azureml_local.spec import Component, Data, Graph, Node, Output, Pipeline, Port, Sweep, Value
 
 NOT_YAML = reading_rule("not-yaml", "A file is YAML: one document, of a size and depth that people write.")

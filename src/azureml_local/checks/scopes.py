@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from azureml_local.checks.references import Reference, references, whole_reference
 from azureml_local.checks.table import Where
-from azureml_local.expressions import did_you_mean, key_for
+from azureml_local.expressions import Reference, did_you_mean, key_for, references, whole_reference
 from azureml_local.spec import DATA_TYPES, Component, Data, Graph, Node, Output, Pipeline, Port, SpecError, Value
 
 LITERAL_TYPES = frozenset({"string", "integer", "number", "boolean"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from azureml_local.checks.references import Reference, references
+from azureml_local.expressions import Reference, references
 
 SPLITS = re.compile(r"\s")
 EXPANDS = re.compile(r"[$`\"'\\|&;<>()*?\[]|^[#~]|\{[^{}]*,[^{}]*\}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from azureml_local.checks.references import shown
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, Command, Scope, Source, is_open, nearest
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
+from azureml_local.expressions import shown
 from azureml_local.spec import Component, Graph, Node, Port
 
 FOLDER_MODELS = frozenset({"mlflow_model", "triton_model", "mltable"})  # each a folder with a file of its own in it

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from azureml_local.checks import kinds
 from azureml_local.checks.kinds import JOBS, TYPED, WITH_INPUTS
 from azureml_local.checks.model_values import ports
-from azureml_local.checks.references import shown
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, nearest
 from azureml_local.checks.sections import Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
+from azureml_local.expressions import shown
 
 PORT_TYPES = sorted(LITERAL_TYPES | PATH_TYPES - {"path"})
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*")

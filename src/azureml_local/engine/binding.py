@@ -124,9 +124,9 @@ class _Binder:
         if isinstance(value, Data):
             return Bound(value)
         try:
-            if path := whole_reference(value):
-                return look_up(scope, path)
-            found = {path: look_up(scope, path) for path in references(value)}
+            if whole := whole_reference(value):
+                return look_up(scope, whole.path)
+            found = {one.path: look_up(scope, one.path) for one in references(value)}
             return Bound(substitute(value, lambda path: _text(path, found[path])), _needs(found.values()))
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from None

@@ -86,5 +86,5 @@ class Plan:
 
 def is_default_artifacts(task: Task, output: str) -> bool:
     """Whether an output is the job's own folders, which Azure gives to an output of that name."""
-    reads = references(task.component.command)
+    reads = {reference.path for reference in references(task.component.command)}
     return output == ARTIFACTS and f"outputs.{output}" not in reads

@@ -92,10 +92,10 @@ def output_name(target: str) -> str:
     """The name in `${{parent.outputs.<name>}}`; raises SpecError for any other text."""
     if not target:
         return ""
-    path = whole_reference(target) or ""
-    if not path.startswith("parent.outputs."):
+    reference = whole_reference(target)
+    if not reference or not reference.path.startswith("parent.outputs."):
         raise SpecError(f'an output is bound to "{target}"; expected ${{{{parent.outputs.<name>}}}}')
-    return path.removeprefix("parent.outputs.")
+    return reference.path.removeprefix("parent.outputs.")
 
 
 def look_up(scope: Scope, path: str) -> Bound:
