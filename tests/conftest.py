@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -13,8 +14,11 @@ from hypothesis import settings
 
 from azureml_local.engine.changes import JobChange
 from azureml_local.engine.engine import Engine
+from azureml_local.environments.job_environments import JobEnvironments
+from azureml_local.processes import Groups
 from azureml_local.settings import Settings
 from azureml_local.spec import Pipeline
+from small_environments import fake_python
 from small_pipelines import Heard
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
@@ -77,3 +81,25 @@ def run(engine: Engine, heard: Heard) -> Callable[[Pipeline], JobChange]:
         return heard.wait(pipeline.name)
 
     return run
+
+
+@pytest.fixture
+def groups() -> Iterator[Groups]:
+    """The process groups of one test."""
+    groups = Groups()
+    yield groups
+    groups.close()
+
+
+@pytest.fixture
+def environments(groups: Groups, tmp_path: Path) -> Iterator[JobEnvironments]:
+    """Built environments under the test's own folder."""
+    made = JobEnvironments(tmp_path / "environments", groups, build=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Lets a script stand for Python; see `fake_python`."""
+    return partial(fake_python, tmp_path, monkeypatch)

@@ -4,9 +4,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,27 +17,8 @@ from azureml_local.environments.job_environments import (
     WaitCancelledError,
 )
 from azureml_local.processes import Groups
-from small_environments import NEVER, conda, fake_python
+from small_environments import NEVER, conda
 from small_pipelines import alive, until
-
-
-@pytest.fixture
-def groups() -> Iterator[Groups]:
-    groups = Groups()
-    yield groups
-    groups.close()
-
-
-@pytest.fixture
-def environments(groups: Groups, tmp_path: Path) -> Iterator[JobEnvironments]:
-    made = JobEnvironments(tmp_path / "environments", groups, build=True)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    return partial(fake_python, tmp_path, monkeypatch)
 
 
 def test_what_pip_cannot_install_is_told_with_the_end_of_its_log(

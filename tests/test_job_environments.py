@@ -4,8 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,7 @@ from azureml_local.environments.private_layer import may_install, private_layer
 from azureml_local.environments.pythons import OWN, Python, find_python
 from azureml_local.processes import Groups
 from azureml_local.spec import Environment
-from small_environments import NEVER, conda, fake_python, wheel
-
-
-@pytest.fixture
-def groups() -> Iterator[Groups]:
-    groups = Groups()
-    yield groups
-    groups.close()
-
-
-@pytest.fixture
-def environments(groups: Groups, tmp_path: Path) -> Iterator[JobEnvironments]:
-    made = JobEnvironments(tmp_path / "environments", groups, build=True)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    return partial(fake_python, tmp_path, monkeypatch)
+from small_environments import NEVER, conda, wheel
 
 
 @pytest.fixture
