@@ -1,4 +1,4 @@
-"""The losses against the published formulas, written out plainly."""
+"""The objectives against the textbook step: padded batches, whole outputs, torch's own loss modules."""
 
 import math
 
@@ -6,60 +6,54 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
+from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
-from bert_distillation.losses import (
-    Distillation,
-    MaskedLanguageModeling,
-    hidden_state_loss,
-    masked_lm_loss,
-    soft_target_loss,
-    token_counts,
-)
+from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
+from bert_distillation.masked_lm import packed_hidden_states
 from bert_distillation.masking import IGNORE_INDEX
 from bert_distillation.student import student_from_teacher
-from small_models import PIECES, small_bert
+from small_batches import packed_batch, padded
+from small_models import small_bert
 
-SIZES = st.tuples(st.integers(1, 7), st.integers(2, 40), st.integers(0, 10_000))
+WEIGHTS = {"ce": 5.0, "mlm": 2.0, "cos": 1.0}
 
 
-def rows(seed: int, *shape: int) -> torch.Tensor:
-    return 3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def scales(batch: dict[str, Tensor], restrict: bool = False, factor: float = 1.0) -> dict[str, Tensor]:
+    counts = token_counts(batch, restrict)
+    return {name: torch.tensor(factor * weight / counts[name]) for name, weight in WEIGHTS.items()}
+
+
+def models(dropout: float = 0.0) -> tuple[DistilBertForMaskedLM, BertForMaskedLM]:
+    teacher = small_bert(1).eval()
+    return student_from_teacher(teacher, 2, dropout=dropout), teacher
+
+
+def textbook(
+    student: DistilBertForMaskedLM, teacher: BertForMaskedLM, batch: dict[str, Tensor], restrict: bool
+) -> dict[str, Tensor]:
+    """The three published means."""
+    rows = padded(batch)
+    inputs = {name: rows[name] for name in ("input_ids", "attention_mask")}
+    of_teacher = teacher(**inputs, token_type_ids=rows["token_type_ids"], output_hidden_states=True)
+    of_student = student(**inputs, output_hidden_states=True)
+    real = rows["attention_mask"].bool()
+    on = rows["labels"] != IGNORE_INDEX if restrict else real
+    soft = torch.softmax(of_teacher.logits[on] / 2, dim=-1)
+    states = of_student.hidden_states[-1][real], of_teacher.hidden_states[-1][real]
+    log_probs = torch.log_softmax(of_student.logits[on] / 2, dim=-1)
+    return {
+        "ce": nn.KLDivLoss(reduction="batchmean")(log_probs, soft) * 4,
+        "mlm": nn.CrossEntropyLoss()(of_student.logits.flatten(0, 1), rows["labels"].flatten()),
+        "cos": nn.CosineEmbeddingLoss()(*states, torch.ones(len(states[0]))),
+    }
 
 
 @settings(max_examples=100)
-@given(SIZES, st.sampled_from([0.5, 1.0, 2.0, 8.0]))
-def test_soft_targets_are_the_published_kl_times_the_squared_temperature(sizes, temperature):
-    tokens, words, seed = sizes
-    student, teacher = rows(seed, tokens, words), rows(seed + 1, tokens, words)
-    expected = 0.0
-    for row in range(tokens):
-        p = [math.exp(x / temperature) for x in teacher[row].tolist()]
-        q = [math.exp(x / temperature) for x in student[row].tolist()]
-        p, q = [x / sum(p) for x in p], [x / sum(q) for x in q]
-        expected += temperature**2 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
-    assert float(soft_target_loss(student, teacher, temperature)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
-
-
-@settings(max_examples=100)
-@given(SIZES)
-def test_masked_lm_is_minus_the_log_probability_of_the_true_word(sizes):
-    tokens, words, seed = sizes
-    logits = rows(seed, tokens, words)
-    labels = torch.randint(-1, words, (tokens,), generator=torch.Generator().manual_seed(seed))
-    labels[labels < 0] = IGNORE_INDEX
-    expected = 0.0
-    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
-        if label != IGNORE_INDEX:
-            expected -= math.log(math.exp(row[label]) / sum(math.exp(x) for x in row))
-    assert float(masked_lm_loss(logits, labels)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
-
-
-@settings(max_examples=100)
-@given(SIZES)
-def test_hidden_states_are_compared_by_one_minus_the_cosine(sizes):
-    tokens, width, seed = sizes
-    student, teacher = rows(seed, tokens, width), rows(seed + 1, tokens, width)
+@given(st.integers(1, 7), st.integers(2, 40), st.integers(0, 10_000))
+def test_hidden_states_are_compared_by_one_minus_the_cosine(tokens, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = 3 * torch.randn(2, tokens, width, generator=generator, dtype=torch.float64)
     expected = sum(
         1 - sum(a * b for a, b in zip(s, t, strict=True)) / (math.hypot(*s) * math.hypot(*t))
         for s, t in zip(student.tolist(), teacher.tolist(), strict=True)
@@ -67,71 +61,86 @@ def test_hidden_states_are_compared_by_one_minus_the_cosine(sizes):
     assert float(hidden_state_loss(student, teacher)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def padded_batch(seed: int = 0) -> dict[str, torch.Tensor]:
-    """Three sequences of 12, 9 and 5 real tokens; a sixth of the tokens has a label."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.tensor([12, 9, 5])
-    real = torch.arange(12) < lengths[:, None]
-    input_ids = torch.where(real, torch.randint(6, len(PIECES), (3, 12), generator=generator), 0)
-    masked = real & (torch.rand(3, 12, generator=generator) < 0.3)
-    return {
-        "input_ids": torch.where(masked, 4, input_ids),
-        "attention_mask": real.long(),
-        "token_type_ids": ((torch.arange(12) > 4) & real).long(),
-        "labels": torch.where(masked, input_ids, IGNORE_INDEX),
-        "loss_mask": real,
-    }
+@pytest.mark.parametrize("rows", [((12, 3), (9, 5), (7,)), ((4, 4, 4, 4),), ((6,), (6,))])
+def test_each_sequence_of_a_row_has_the_hidden_states_it_has_alone(rows):
+    batch = packed_batch(rows=rows)
+    one_a_row = padded(batch)
+    for model in (student := models()[0].eval(), models()[1]):
+        inputs = {name: one_a_row[name] for name in ("input_ids", "attention_mask")}
+        types = {} if model is student else {"token_type_ids": one_a_row["token_type_ids"]}
+        with torch.no_grad():
+            alone = model.base_model(**inputs, **types).last_hidden_state
+            packed = packed_hidden_states(model, batch)
+        alone = alone[one_a_row["attention_mask"].bool()]
+        order = batch["places"].argsort()
+        torch.testing.assert_close(packed[order], alone, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("restrict", [False, True])
-def test_distillation_equals_the_textbook_step_over_the_real_tokens(restrict):
-    """The plain computation: full outputs of both models, torch's own loss modules, batch means."""
-    teacher = small_bert(1).eval()
-    student = student_from_teacher(teacher, 2).eval()
-    batch = padded_batch()
-    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-    expected_teacher = teacher(**inputs, token_type_ids=batch["token_type_ids"], output_hidden_states=True)
-    expected_student = student(**inputs, output_hidden_states=True)
+def test_distillation_has_the_losses_and_the_gradient_of_the_textbook_step(restrict):
+    batch = packed_batch()
+    (student, teacher), (plain, _) = models(), models()
+    plain.load_state_dict(student.state_dict())
+    expected = textbook(plain, teacher, batch, restrict)
+    sum(WEIGHTS[name] * loss for name, loss in expected.items()).backward()
 
-    real = batch["attention_mask"].bool()
-    on = batch["labels"] != IGNORE_INDEX if restrict else real
-    kl = nn.KLDivLoss(reduction="batchmean")
-    soft = torch.softmax(expected_teacher.logits[on] / 2, dim=-1)
-    expected_ce = kl(torch.log_softmax(expected_student.logits[on] / 2, dim=-1), soft) * 4
-    expected_mlm = nn.CrossEntropyLoss()(expected_student.logits.flatten(0, 1), batch["labels"].flatten())
-    states = expected_student.hidden_states[-1][real], expected_teacher.hidden_states[-1][real]
-    expected_cos = nn.CosineEmbeddingLoss()(*states, torch.ones(len(states[0])))
-
+    total, sums = Distillation(student, teacher, 2.0, restrict)(batch, scales(batch, restrict))
+    total.backward()
     counts = token_counts(batch, restrict)
-    losses = Distillation(student, teacher, 2.0, restrict)(batch)
-    for name, expected in {"ce": expected_ce, "mlm": expected_mlm, "cos": expected_cos}.items():
-        torch.testing.assert_close(losses[name] / counts[name], expected, atol=1e-5, rtol=1e-5)
+    for name, loss in expected.items():
+        torch.testing.assert_close(sums[name] / counts[name], loss.detach(), atol=1e-5, rtol=1e-5)
+    for ours, theirs in zip(student.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_pretraining_has_the_loss_and_the_gradient_of_the_whole_model():
+    batch = packed_batch()
+    model, plain = small_bert().eval(), small_bert().eval()
+    expected = plain(**padded(batch)).loss
+    expected.backward()
+    total, sums = MaskedLanguageModeling(model)(batch, {"mlm": torch.tensor(1 / len(batch["labels"]))})
+    total.backward()
+    torch.testing.assert_close(sums["mlm"] / len(batch["labels"]), expected.detach(), atol=1e-5, rtol=1e-5)
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_the_teacher_is_neither_trained_nor_saved():
-    teacher = small_bert()
-    objective = Distillation(student_from_teacher(teacher, 1), teacher, 2.0, False)
-    sum(objective(padded_batch()).values()).backward()
+    student, teacher = models()
+    objective, batch = Distillation(student, teacher, 2.0, False), packed_batch()
+    objective(batch, scales(batch))[0].backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(name.startswith("model.") for name in objective.state_dict())
 
 
-def test_pretraining_has_the_cross_entropy_of_the_whole_model():
-    model, batch = small_bert().eval(), padded_batch()
-    expected = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        token_type_ids=batch["token_type_ids"],
-        labels=batch["labels"],
-    ).loss
-    total = MaskedLanguageModeling(model)(batch)["mlm"]
-    torch.testing.assert_close(total / token_counts(batch)["mlm"], expected, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("rows", [((),), ((4,), ())])
+def test_a_batch_without_a_masked_token_or_without_any_has_finite_gradients_for_every_parameter(rows):
+    batch = packed_batch(rows=rows, share=0.0)
+    for objective in (Distillation(*models(dropout=0.1), 2.0, False), MaskedLanguageModeling(small_bert())):
+        total, sums = objective(batch, {name: torch.ones(()) for name in WEIGHTS})
+        total.backward()
+        assert sums["mlm"] == 0
+        named = [(name, p) for name, p in objective.named_parameters() if "pooler" not in name]
+        assert [name for name, parameter in named if parameter.grad is None] == []
+        assert all(torch.isfinite(parameter.grad).all() for _, parameter in named)
 
 
-def test_a_batch_without_a_masked_token_has_zero_loss_and_finite_gradients():
-    model, batch = small_bert(), padded_batch()
-    batch["labels"] = torch.full_like(batch["labels"], IGNORE_INDEX)
-    loss = MaskedLanguageModeling(model)(batch)["mlm"]
-    loss.backward()
-    assert loss.item() == 0
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_comes_near_and_a_scaler_finds_its_gradient(dtype):
+    """With the scale of a gradient scaler the gradient is that of single precision, times the scale."""
+    batch = packed_batch(seed=3)
+    (student, teacher), (plain, _) = models(), models()
+    plain.load_state_dict(student.state_dict())
+    exact, _ = Distillation(plain, teacher, 2.0, False)(batch, scales(batch))
+    exact.backward()
+    half = small_bert(1).eval().to(dtype)
+    with torch.autocast("cpu", dtype):
+        total, _ = Distillation(student, half, 2.0, False)(batch, scales(batch))
+    (1024 * total).backward()
+    torch.testing.assert_close(total, exact, rtol=0.03, atol=0)
+    for ours, theirs in zip(student.parameters(), plain.parameters(), strict=True):
+        assert ours.grad.dtype == torch.float32
+        # A key's bias moves all scores of a query alike, so its gradient is 0 but for rounding.
+        if theirs.grad.norm() > 1e-4:
+            assert torch.nn.functional.cosine_similarity(ours.grad.flatten(), theirs.grad.flatten(), dim=0) > 0.98
+            assert float(ours.grad.norm() / theirs.grad.norm()) == pytest.approx(1024, rel=0.1)

@@ -1,12 +1,12 @@
-"""Which sequences make a step, and how they become tensors.
+"""Which rows make a step, and how they become tensors.
 
-Order is a pure function of (seed, epoch) and masks are one of (seed, epoch, sequence): nothing to save for a resume,
-and the same data for any number of processes. The sequences of a step are chosen first and split by process afterwards.
+The order of rows is a pure function of (seed, epoch) and masks are one of (seed, epoch, sequence): nothing to save for
+a resume, and the same data for any number of processes. The rows of a step are chosen first and split by process
+afterwards.
 """
 
-import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import datasets
@@ -17,48 +17,41 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerFast
 
 from bert_distillation.masking import DRAWS, IGNORE_INDEX, mask_tokens, random_token_ids, special_ids
+from bert_distillation.packing import Packing
 
-Place = tuple[int, int]  # (epoch, index of the sequence)
-FILLER = -1  # the index of a sequence that only keeps a process in step with the others and has no loss
-
-
-@functools.lru_cache(maxsize=1)
-def epoch_order(num_sequences: int, seed: int, epoch: int) -> np.ndarray:
-    """(num_sequences,) indices in the order of the epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(num_sequences)
+Row = tuple[int, tuple[int, ...]]  # the epoch, and the sequences side by side in the row; none in a row that fills up
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepPlan:
-    """How the sequences of the corpus are dealt out to steps, processes and batches."""
+    """How the rows of the corpus are dealt out to steps, processes and batches."""
 
-    num_sequences: int
+    packing: Packing
     per_device_batch_size: int
     batches_per_step: int  # gradient accumulation steps of one process
     num_processes: int
-    seed: int
 
     @property
-    def sequences_per_step(self) -> int:
-        """Sequences of one optimizer step, over all processes."""
+    def rows_per_step(self) -> int:
+        """Rows of one optimizer step, over all processes."""
         return self.per_device_batch_size * self.batches_per_step * self.num_processes
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps that cover every sequence once; the last may be smaller."""
-        return math.ceil(self.num_sequences / self.sequences_per_step)
+        """Optimizer steps that cover every row once; the last may be smaller."""
+        return math.ceil(self.packing.num_rows / self.rows_per_step)
 
-    def batches(self, step: int, process: int) -> list[list[Place]]:
+    def batches(self, step: int, process: int) -> list[list[Row]]:
         """The batches of one process in an optimizer step (counted from 0)."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = epoch_order(self.num_sequences, self.seed, epoch)
-        indices = order[position * self.sequences_per_step : (position + 1) * self.sequences_per_step]
-        parts = np.array_split(indices, self.batches_per_step * self.num_processes)
+        first = position * self.rows_per_step
+        places = np.arange(first, min(first + self.rows_per_step, self.packing.num_rows))
+        parts = np.array_split(places, self.batches_per_step * self.num_processes)
         mine = parts[process * self.batches_per_step : (process + 1) * self.batches_per_step]
-        return [[(epoch, int(index)) for index in part] or [(epoch, FILLER)] for part in mine]
+        return [[(epoch, self.packing.row(epoch, int(place))) for place in part] or [(epoch, ())] for part in mine]
 
 
-class BatchOrder(Sampler[list[Place]]):
+class BatchOrder(Sampler[list[Row]]):
     """One process's batches from `first_step` up to `last_step`, in order: a batch sampler for a DataLoader."""
 
     def __init__(self, plan: StepPlan, process: int, first_step: int, last_step: int):
@@ -67,60 +60,89 @@ class BatchOrder(Sampler[list[Place]]):
     def __len__(self) -> int:
         return len(self.steps) * self.plan.batches_per_step
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[Row]]:
         """Batches, `plan.batches_per_step` of them a step."""
         for step in self.steps:
             yield from self.plan.batches(step, self.process)
 
 
 class MaskedSequences(Dataset):
-    """Sequences of a corpus, masked anew each epoch and padded into batches."""
+    """Sequences of a corpus, masked anew each epoch and put side by side in rows."""
 
     def __init__(
-        self, sequences: datasets.Dataset, tokenizer: PreTrainedTokenizerFast, mlm_probability: float, seed: int
+        self,
+        sequences: datasets.Dataset,
+        tokenizer: PreTrainedTokenizerFast,
+        mlm_probability: float,
+        seed: int,
+        row_length: int = 0,
     ):
-        self.sequences = sequences.with_format("numpy")
-        self.pad_token_id, self.mask_token_id = tokenizer.pad_token_id, tokenizer.mask_token_id
+        """`row_length` in tokens; 0 makes the rows of a batch as long as its longest."""
+        self.sequences, self.row_length = sequences.with_format("numpy"), row_length
+        self.mask_token_id = tokenizer.mask_token_id
         self.random_ids = random_token_ids(tokenizer)
         self.is_special = torch.zeros(len(tokenizer), dtype=torch.bool)
         self.is_special[special_ids(tokenizer)] = True
         self.mlm_probability, self.seed = mlm_probability, seed
 
-    def __getitems__(self, places: list[Place]) -> dict[str, Tensor]:
-        """One batch of (B, T) tensors, padded to its longest sequence.
+    def __getitems__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """One batch: B rows of T tokens, of which N are real and M masked; all int64.
 
-        input_ids, attention_mask, token_type_ids, labels: int64; loss_mask: bool, true on the real tokens.
+        input_ids, token_type_ids, position_ids, places: (N,) the real tokens, the masked ones first, and where each
+        stands in the flattened rows. labels: (M,) the true words of the masked tokens.
+        sequence_ids: (B, T) the number of the token's sequence in its row, from 1; 0 is padding.
         """
-        rows = self.sequences[[max(index, 0) for _, index in places]]
-        lengths = torch.tensor([len(ids) for ids in rows["input_ids"]])
-        input_ids = torch.from_numpy(np.concatenate(rows["input_ids"]).astype(np.int64))
-        uniform = [self._uniform(*place, length) for place, length in zip(places, lengths.tolist(), strict=True)]
-        masked, labels = mask_tokens(
+        flat = [(epoch, index) for epoch, indices in rows for index in indices]
+        input_ids, lengths, second_starts = self._read([index for _, index in flat])
+        row_of, numbers, starts, width = self._place(rows, lengths)
+        positions = np.arange(len(input_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        places = np.repeat(row_of * width + starts, lengths) + positions
+        sequence_ids = np.zeros(len(rows) * width, np.int64)
+        sequence_ids[places] = np.repeat(numbers + 1, lengths)
+        masked_ids, labels = self._mask(torch.from_numpy(input_ids), flat, lengths)
+        is_masked = labels != IGNORE_INDEX
+        order = torch.cat([is_masked.nonzero()[:, 0], (~is_masked).nonzero()[:, 0]])
+        is_second = positions >= np.repeat(second_starts, lengths)
+        return {
+            "input_ids": masked_ids[order],
+            "token_type_ids": torch.from_numpy(is_second).long()[order],
+            "position_ids": torch.from_numpy(positions)[order],
+            "places": torch.from_numpy(places)[order],
+            "labels": labels[is_masked],
+            "sequence_ids": torch.from_numpy(sequence_ids).view(len(rows), width),
+        }
+
+    def _place(self, rows: Sequence[Row], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Of each sequence its row, its number in the row and where in the row it begins; and the rows' length."""
+        counts = np.array([len(indices) for _, indices in rows])
+        row_of = np.repeat(np.arange(len(rows)), counts)
+        numbers = np.arange(len(lengths)) - np.repeat(np.cumsum(counts) - counts, counts)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        ends_of_rows = ends[np.cumsum(counts)]
+        begins_of_rows = np.concatenate([[0], ends_of_rows[:-1]])
+        width = self.row_length or max(int((ends_of_rows - begins_of_rows).max()), 1)
+        return row_of, numbers, ends[:-1] - begins_of_rows[row_of], width
+
+    def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The tokens of some sequences after one another, their lengths, and where their second texts begin."""
+        if not indices:
+            return (np.empty(0, np.int64),) * 3
+        read = self.sequences[indices]
+        lengths = np.array([len(ids) for ids in read["input_ids"]])
+        return np.concatenate(read["input_ids"]).astype(np.int64), lengths, read["second_start"].astype(np.int64)
+
+    def _mask(self, input_ids: Tensor, flat: list[tuple[int, int]], lengths: np.ndarray) -> tuple[Tensor, Tensor]:
+        uniform = [self._uniform(*place, length) for place, length in zip(flat, lengths.tolist(), strict=True)]
+        return mask_tokens(
             input_ids,
             self.is_special[input_ids],
             self.mask_token_id,
             self.random_ids,
-            torch.from_numpy(np.concatenate(uniform, axis=1)),
+            torch.from_numpy(np.concatenate([np.empty((DRAWS, 0)), *uniform], axis=1)),
             self.mlm_probability,
         )
-        position = torch.arange(int(lengths.max()))
-        real = position < lengths[:, None]
-        loss_mask = real & torch.tensor([index != FILLER for _, index in places])[:, None]
-        second_start = torch.from_numpy(rows["second_start"].astype(np.int64))
-        return {
-            "input_ids": _pad(masked, real, self.pad_token_id),
-            "attention_mask": real.long(),
-            "token_type_ids": (real & (position >= second_start[:, None])).long(),
-            "labels": _pad(labels, real, IGNORE_INDEX).where(loss_mask, IGNORE_INDEX),
-            "loss_mask": loss_mask,
-        }
 
     def _uniform(self, epoch: int, index: int, length: int) -> np.ndarray:
         """(DRAWS, length) numbers in [0, 1) that belong to this sequence in this epoch."""
-        stream = np.random.Philox(key=[self.seed, (epoch << 40) + max(index, 0)])
+        stream = np.random.Philox(key=[self.seed, (epoch << 40) + index])
         return np.random.Generator(stream).random((DRAWS, length))
-
-
-def _pad(tokens: Tensor, real: Tensor, padding: int) -> Tensor:
-    """(N,) tokens of all sequences after one another -> (B, T) with `padding` where `real` is false."""
-    return torch.full(real.shape, padding).masked_scatter(real, tokens)

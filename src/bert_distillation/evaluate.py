@@ -17,8 +17,8 @@ from bert_distillation.batches import MaskedSequences
 from bert_distillation.cloze import ClozeRow, read_cloze
 from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import Candidate, FillMask
+from bert_distillation.held_out import masked_logits
 from bert_distillation.masked_lm import last_hidden_states, require_masked_lm, vocabulary_logits
-from bert_distillation.masking import IGNORE_INDEX
 from bert_distillation.options import (
     check_at_least,
     check_choice,
@@ -121,8 +121,8 @@ def held_out_metrics(predictor: FillMask, config: EvaluateConfig, folder: Path) 
     count = min(config.max_samples or len(sequences), len(sequences))
     totals = torch.zeros(4, dtype=torch.float64)
     for start in range(0, count, config.batch_size):
-        places = [(0, index) for index in range(start, min(start + config.batch_size, count))]
-        totals += masked_sums(predictor, masked.__getitems__(places), config.top_k)
+        rows = [(0, (index,)) for index in range(start, min(start + config.batch_size, count))]
+        totals += masked_sums(predictor, masked.__getitems__(rows), config.top_k)
     tokens, loss, hits, top_k_hits = totals.tolist()
     if tokens == 0:
         raise InputError(f"held_out: no token of {folder} was masked; give more sequences.")
@@ -152,11 +152,7 @@ def check_same_tokenizer(predictor: FillMask, folder: Path) -> None:
 
 def masked_sums(predictor: FillMask, batch: dict[str, Tensor], top_k: int) -> Tensor:
     """(4,) sums over the masked tokens of a batch: their number, loss, hits and top-k hits."""
-    batch = {name: tensor.to(predictor.model.device) for name, tensor in batch.items()}
-    inputs = (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
-    chosen = batch["labels"] != IGNORE_INDEX
-    labels = batch["labels"][chosen]
-    logits = vocabulary_logits(predictor.model, last_hidden_states(predictor.model, *inputs)[chosen]).float()
+    logits, labels = masked_logits(predictor.model, batch)
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
     hits = logits.topk(min(top_k, logits.shape[-1])).indices == labels[:, None]
     sums = [loss, hits[:, 0].sum(), hits.any(dim=1).sum()]

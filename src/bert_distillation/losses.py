@@ -1,8 +1,8 @@
 """The three losses of DistilBERT and the masked-LM loss of pretraining, each *summed* over its tokens.
 
-Sums, because a step is made of several batches on several processes: divided by the step's total they give the same
+Sums, because a step is made of several batches on several processes: scaled by the step's total they give the same
 gradient however the step is cut. The published losses are these sums divided by the number of tokens.
-Sizes: N tokens, V words, D hidden units.
+Sizes: B rows of T tokens, N real tokens of which M are masked, V words, D hidden units.
 """
 
 import torch
@@ -10,34 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BertForMaskedLM
 
-from bert_distillation.masked_lm import MaskedLM, last_hidden_states, vocabulary_logits
-from bert_distillation.masking import IGNORE_INDEX
+from bert_distillation.masked_lm import MaskedLM, packed_hidden_states, vocabulary_projection
+from bert_distillation.vocabulary import vocabulary_losses
 
-
-def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || student) between the softened distributions, summed over tokens.
-
-    student_logits, teacher_logits: (N, V).
-    """
-    student_log_probs = F.log_softmax(student_logits.float() / temperature, dim=-1)
-    soft_targets = F.log_softmax(teacher_logits.float() / temperature, dim=-1)
-    # Softening divides the gradient by T^2; multiplying by T^2 keeps the weights comparable when T changes.
-    return F.kl_div(student_log_probs, soft_targets, reduction="sum", log_target=True) * temperature**2
-
-
-def masked_lm_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy with the true words, summed over tokens. logits: (N, V); labels: (N,), IGNORE_INDEX left out."""
-    return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum")
-
-
-def hidden_state_loss(student_hidden_states: Tensor, teacher_hidden_states: Tensor) -> Tensor:
-    """1 - cosine similarity of the last hidden states, summed over tokens. Both: (N, D)."""
-    similarity = F.cosine_similarity(student_hidden_states.float(), teacher_hidden_states.float(), dim=-1)
-    return (1 - similarity).sum()
+Losses = tuple[Tensor, dict[str, Tensor]]  # the scaled sum with gradients, and the sum of each loss without
 
 
 class MaskedLanguageModeling(nn.Module):
-    """The objective of pretraining: batch -> {"mlm": sum}."""
+    """The objective of pretraining, `mlm`."""
 
     model: MaskedLM
 
@@ -45,16 +25,19 @@ class MaskedLanguageModeling(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Only masked tokens go through the vocabulary layer: the others have no loss."""
-        hidden_states = last_hidden_states(self.model, *_inputs(batch))
-        masked = batch["labels"] != IGNORE_INDEX
-        logits = vocabulary_logits(self.model, hidden_states[masked])
-        return {"mlm": masked_lm_loss(logits, batch["labels"][masked])}
+    def forward(self, batch: dict[str, Tensor], scales: dict[str, Tensor]) -> Losses:
+        """Only masked tokens go through the vocabulary layer: the others have no loss.
+
+        batch: as `MaskedSequences` makes it. scales: what the sum of each loss is multiplied with.
+        """
+        labels = batch["labels"]
+        hidden_states = packed_hidden_states(self.model, batch)[: len(labels)]
+        projection = vocabulary_projection(self.model, hidden_states)
+        return vocabulary_losses(projection, labels, {"mlm": scales["mlm"]}, None, 1.0)
 
 
 class Distillation(nn.Module):
-    """The objective of distillation: batch -> {"ce": sum, "mlm": sum, "cos": sum}."""
+    """The objective of distillation: `ce`, soft targets; `mlm`; `cos`, hidden states."""
 
     model: MaskedLM
 
@@ -65,35 +48,35 @@ class Distillation(nn.Module):
         self.temperature = temperature
         self.restrict_ce_to_mask = restrict_ce_to_mask
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Soft targets and hidden states on all real tokens, or soft targets on the masked ones if restricted."""
-        real, labels = batch["loss_mask"], batch["labels"]
-        hidden_states = last_hidden_states(self.model, *_inputs(batch))[real]
-        teacher_hidden_states, teacher_logits = self._teacher_outputs(batch)
-        logits = vocabulary_logits(self.model, hidden_states)
-        on = labels[real] != IGNORE_INDEX if self.restrict_ce_to_mask else slice(None)
-        return {
-            "ce": soft_target_loss(logits[on], teacher_logits[on], self.temperature),
-            "mlm": masked_lm_loss(logits, labels[real]),
-            "cos": hidden_state_loss(hidden_states, teacher_hidden_states),
-        }
+    def forward(self, batch: dict[str, Tensor], scales: dict[str, Tensor]) -> Losses:
+        """Soft targets and hidden states on all real tokens, or soft targets on the masked ones if restricted.
 
-    @torch.no_grad()
-    def _teacher_outputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        batch: as `MaskedSequences` makes it. scales: what the sum of each loss is multiplied with.
+        """
         (teacher,) = self._teacher
-        hidden_states = last_hidden_states(teacher, *_inputs(batch))[batch["loss_mask"]]
-        return hidden_states, vocabulary_logits(teacher, hidden_states)
+        labels = batch["labels"]
+        hidden_states = packed_hidden_states(self.model, batch)
+        with torch.no_grad(), torch.autocast(labels.device.type, enabled=False):
+            teacher_hidden_states = packed_hidden_states(teacher, batch)
+            with_soft_targets = len(labels) if self.restrict_ce_to_mask else len(hidden_states)
+            soft = vocabulary_projection(teacher, teacher_hidden_states[:with_soft_targets])
+        projection = vocabulary_projection(self.model, hidden_states[:with_soft_targets])
+        of_words = {name: scales[name] for name in ("ce", "mlm")}
+        total, sums = vocabulary_losses(projection, labels, of_words, soft, self.temperature)
+        cos = hidden_state_loss(hidden_states, teacher_hidden_states)
+        return total + scales["cos"] * cos, sums | {"cos": cos.detach()}
 
 
 Objective = MaskedLanguageModeling | Distillation
 
 
+def hidden_state_loss(student_hidden_states: Tensor, teacher_hidden_states: Tensor) -> Tensor:
+    """1 - cosine similarity of the last hidden states, summed over tokens. Both: (N, D)."""
+    similarity = F.cosine_similarity(student_hidden_states.float(), teacher_hidden_states.float(), dim=-1)
+    return (1 - similarity).sum()
+
+
 def token_counts(batch: dict[str, Tensor], restrict_ce_to_mask: bool = False) -> dict[str, int]:
     """What each loss is a sum over, the divisors of the published means; and the real tokens, for the rate."""
-    masked = int((batch["labels"] != IGNORE_INDEX).sum())
-    real = int(batch["loss_mask"].sum())
+    masked, real = len(batch["labels"]), len(batch["input_ids"])
     return {"ce": masked if restrict_ce_to_mask else real, "mlm": masked, "cos": real, "tokens": real}
-
-
-def _inputs(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    return batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]

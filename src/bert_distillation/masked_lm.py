@@ -6,7 +6,11 @@ Sizes: B sequences, T tokens each, N tokens that go through the vocabulary layer
 from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM, PreTrainedModel
 
+from bert_distillation.attention import use_packed_attention
 from bert_distillation.errors import InputError
+from bert_distillation.vocabulary import Projection
+
+FLAT = ("input_ids", "token_type_ids", "position_ids", "places")
 
 MaskedLM = BertForMaskedLM | DistilBertForMaskedLM
 
@@ -18,20 +22,42 @@ def require_masked_lm(model: PreTrainedModel, of: str) -> MaskedLM:
     return model
 
 
-def last_hidden_states(model: MaskedLM, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+def last_hidden_states(
+    model: MaskedLM, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, **inputs: Tensor
+) -> Tensor:
     """(B, T, D) hidden states of the last layer; token types go to BERT alone, DistilBERT has none.
 
     input_ids, attention_mask, token_type_ids: (B, T), int64.
     """
+    inputs |= {"input_ids": input_ids, "attention_mask": attention_mask}
     if isinstance(model, DistilBertForMaskedLM):
-        return model.distilbert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-    output = model.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-    return output.last_hidden_state
+        return model.distilbert(**inputs).last_hidden_state
+    return model.bert(**inputs, token_type_ids=token_type_ids).last_hidden_state
+
+
+def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor]) -> Tensor:
+    """(N, D) hidden states of the last layer for a batch of `MaskedSequences`: each sequence's as if it were alone."""
+    use_packed_attention(model)
+    num_tokens = len(batch["input_ids"])
+    if num_tokens == 0:  # all parameters take part in a step, also in a process that has nothing to read in it
+        batch = dict.fromkeys(FLAT, batch["places"].new_zeros(1)) | {"sequence_ids": batch["places"].new_ones(1, 1)}
+    sequences = batch["sequence_ids"]
+    same_sequence = sequences[:, None, :, None] == sequences[:, None, None, :]
+    inputs = {name: batch[name][None] for name in FLAT if name != "places"}
+    hidden_states = last_hidden_states(model, attention_mask=same_sequence, places=batch["places"], **inputs)
+    return hidden_states[0, :num_tokens]
+
+
+def vocabulary_projection(model: MaskedLM, hidden_states: Tensor) -> Projection:
+    """The last layer, from (N, D) hidden states to the vocabulary, without doing its matrix product."""
+    if isinstance(model, DistilBertForMaskedLM):
+        transformed = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden_states)))
+        return Projection(transformed, model.vocab_projector.weight, model.vocab_projector.bias)
+    transformed = model.cls.predictions.transform(hidden_states)
+    decoder = model.cls.predictions.decoder
+    return Projection(transformed, decoder.weight, decoder.bias)
 
 
 def vocabulary_logits(model: MaskedLM, hidden_states: Tensor) -> Tensor:
     """(N, V) logits over the vocabulary for (N, D) hidden states."""
-    if isinstance(model, DistilBertForMaskedLM):
-        transformed = model.activation(model.vocab_transform(hidden_states))
-        return model.vocab_projector(model.vocab_layer_norm(transformed))
-    return model.cls(hidden_states)
+    return vocabulary_projection(model, hidden_states).logits(slice(None))

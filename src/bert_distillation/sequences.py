@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import IO
 
 import datasets
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from transformers import PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
@@ -145,6 +147,12 @@ def open_sequences(folder: Path) -> datasets.Dataset:
         )
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{folder} has a damaged shard ({error}); run `preprocess` again.") from error
+
+
+def sequence_lengths(sequences: datasets.Dataset) -> np.ndarray:
+    """(S,) tokens of each sequence, as uint16."""
+    column = sequences.data.column("input_ids")
+    return pc.list_value_length(column).to_numpy().astype(np.uint16)
 
 
 def open_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

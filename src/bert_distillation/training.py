@@ -29,9 +29,10 @@ from bert_distillation.options import (
     option,
     required,
 )
+from bert_distillation.packing import Packing
 from bert_distillation.precision import PRECISIONS, resolve_precision
 from bert_distillation.progress import TrainingLog
-from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata
+from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
 from bert_distillation.tracking import log_metrics, log_parameters, write_step
 
 
@@ -164,13 +165,12 @@ def train(
     log: TrainingLog,
 ) -> None:
     """Train `objective.model`; the objective turns a batch into sums of losses by part, `weights` adds them up."""
-    corpus = open_sequences(config.sequences)
+    corpus, row_length = open_sequences(config.sequences), read_metadata(config.sequences).max_seq_length
     plan = StepPlan(
-        num_sequences=len(corpus),
+        packing=Packing(sequence_lengths(corpus), row_length, config.seed),
         per_device_batch_size=config.per_device_train_batch_size,
         batches_per_step=config.gradient_accumulation_steps,
         num_processes=accelerator.num_processes,
-        seed=config.seed,
     )
     last_step = config.max_train_steps or config.num_train_epochs * plan.steps_per_epoch
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
@@ -182,7 +182,7 @@ def train(
     step = load_checkpoint(config.checkpoints, identity, accelerator)
     log.start(step, last_step)
 
-    dataset = MaskedSequences(corpus, tokenizer, config.mlm_probability, config.seed)
+    dataset = MaskedSequences(corpus, tokenizer, config.mlm_probability, config.seed, row_length)
     order = BatchOrder(plan, accelerator.process_index, step, last_step)
     restrict_ce_to_mask = getattr(config, "restrict_ce_to_mask", False)
     for batches in batches_by_step(dataset, order, config.dataloader_workers):
@@ -219,7 +219,7 @@ def run_identity(config: TrainingConfig, plan: StepPlan, last_step: int) -> dict
     shaping = {name: str(value) for name, value in settings if name not in NOT_SHAPING and not isinstance(value, Path)}
     return shaping | {
         "sequences": read_metadata(config.sequences).configuration_checksum,
-        "num_sequences": str(plan.num_sequences),
+        "num_sequences": str(plan.packing.num_sequences),
         "num_processes": str(plan.num_processes),
         "last_step": str(last_step),
     }
@@ -285,10 +285,10 @@ def add_gradients(
 ) -> None:
     """One forward and backward pass."""
     batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
-    with accelerator.autocast():
-        sums = objective(batch)
     # Processes average their gradients; times their number, the average becomes the sum that the step's mean needs.
-    parts = [weights[name] * value / counts[name] for name, value in sums.items()]
-    accelerator.backward(torch.stack(parts).sum() * accelerator.num_processes)
+    scales = {name: weight * accelerator.num_processes / counts[name] for name, weight in weights.items()}
+    with accelerator.autocast():
+        total, sums = objective(batch, scales)
+    accelerator.backward(total)
     for name, value in sums.items():
-        totals[name] = totals.get(name, 0) + value.detach()
+        totals[name] = totals.get(name, 0) + value

@@ -1,0 +1,96 @@
+"""Attention over packed tokens, as an attention implementation of transformers.
+
+Everything in a BERT but attention works on single tokens, so a batch goes through the model as one long row of its real
+tokens, without any padding. Only attention puts them into rows of one length, in which no sequence sees another.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+PACKED = "packed"
+
+
+def use_packed_attention(model: PreTrainedModel) -> None:
+    """Let a model take packed batches; padded ones it takes as before."""
+    if model.config._attn_implementation != PACKED:
+        model.set_attn_implementation(PACKED)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    places: Tensor | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attention between the tokens of each sequence; without `places` that of padded batches.
+
+    query, key, value: (1, H, N, d) of the real tokens. places: (N,) where each token stands in the flattened rows.
+    attention_mask: (B, 1, T, T), bool, which tokens of a row see each other. Returns (1, N, H, d).
+    """
+    if places is None or attention_mask is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
+    rows, _, length, _ = attention_mask.shape
+    query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
+    mixed = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
+    )
+    heads, width = mixed.shape[1], mixed.shape[3]
+    flat = mixed.transpose(1, 2).reshape(rows * length, heads * width)
+    return _Gather.apply(flat, places).view(1, -1, heads, width), None
+
+
+def _to_rows(states: Tensor, places: Tensor, rows: int, length: int) -> Tensor:
+    """(1, H, N, d) -> (B, H, T, d), with zeros where no token stands."""
+    _, heads, tokens, width = states.shape
+    flat = states.transpose(1, 2).reshape(tokens, heads * width)
+    return _Scatter.apply(flat, places, rows * length).view(rows, length, heads, width).transpose(1, 2)
+
+
+class _Scatter(torch.autograd.Function):
+    """Rows into other places; every place is there once, which torch's own gradients of indexing cannot know."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, places: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return _scatter(states, places, size)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (places,) = ctx.saved_tensors
+        return gradients[0].index_select(0, places), None, None
+
+
+class _Gather(torch.autograd.Function):
+    """The way back."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.size = len(states)
+        return states.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (places,) = ctx.saved_tensors
+        return _scatter(gradients[0], places, ctx.size), None
+
+
+def _scatter(states: Tensor, places: Tensor, size: int) -> Tensor:
+    rows = states.new_zeros(size, states.shape[1])
+    rows[places] = states
+    return rows
+
+
+AttentionInterface.register(PACKED, packed_attention)
+AttentionMaskInterface.register(PACKED, sdpa_mask)

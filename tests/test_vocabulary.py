@@ -1,0 +1,162 @@
+"""The chunked vocabulary layer against the published formulas, torch's gradients and Liger's kernel."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bert_distillation import vocabulary
+from bert_distillation.vocabulary import Projection, soft_targets, true_words, vocabulary_losses
+
+ONE = torch.tensor(1.0, dtype=torch.float64)
+SIZES = st.tuples(st.integers(1, 7), st.integers(2, 40), st.integers(0, 10_000))
+TEMPERATURES = (0.5, 1.0, 2.0, 8.0)
+
+
+def rows(seed: int, *shape: int) -> Tensor:
+    return 3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def layers(
+    tokens: int, words: int, width: int = 6, teacher_width: int = 9, dtype: torch.dtype = torch.float64
+) -> tuple[Projection, Projection]:
+    """A student's layer, whose parts want gradients, and a teacher's."""
+    parts = (tokens, width), (words, width), (words,), (tokens, teacher_width), (words, teacher_width), (words,)
+    made = [rows(seed, *shape).div(3).to(dtype) for seed, shape in enumerate(parts)]
+    return Projection(*(part.requires_grad_() for part in made[:3])), Projection(*made[3:])
+
+
+def plain(student: Projection, labels: Tensor, scales: dict, teacher: Projection | None, temperature: float) -> Tensor:
+    """The same sum with all logits at once, for torch to differentiate."""
+    logits = student.hidden_states @ student.weight.T + student.bias
+    total = scales["mlm"] * F.cross_entropy(logits[: len(labels)], labels, reduction="sum")
+    if teacher is None:
+        return total
+    expected = teacher.hidden_states @ teacher.weight.T + teacher.bias
+    student_log_probs = F.log_softmax(logits[: len(expected)] / temperature, dim=-1)
+    targets = F.log_softmax(expected / temperature, dim=-1)
+    kl = F.kl_div(student_log_probs, targets, reduction="sum", log_target=True)
+    return total + scales["ce"] * kl * temperature**2
+
+
+@settings(max_examples=100)
+@given(SIZES, st.sampled_from(TEMPERATURES))
+def test_soft_targets_are_the_published_kl_times_the_squared_temperature(sizes, temperature):
+    tokens, words, seed = sizes
+    student, teacher = rows(seed, tokens, words), rows(seed + 1, tokens, words)
+    losses, _ = soft_targets(student, teacher, temperature, ONE)
+    for row in range(tokens):
+        p = [math.exp(x / temperature) for x in teacher[row].tolist()]
+        q = [math.exp(x / temperature) for x in student[row].tolist()]
+        p, q = [x / sum(p) for x in p], [x / sum(q) for x in q]
+        expected = temperature**2 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        assert float(losses[row]) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@settings(max_examples=100)
+@given(SIZES)
+def test_the_loss_of_a_true_word_is_minus_its_log_probability(sizes):
+    tokens, words, seed = sizes
+    logits = rows(seed, tokens, words)
+    labels = torch.randint(words, (tokens,), generator=torch.Generator().manual_seed(seed))
+    losses, _ = true_words(logits, labels, ONE)
+    for row, label, loss in zip(logits.tolist(), labels.tolist(), losses.tolist(), strict=True):
+        assert loss == pytest.approx(-math.log(math.exp(row[label]) / sum(map(math.exp, row))), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 1000, 2**30])
+@pytest.mark.parametrize("masked", [0, 1, 4, 11])
+@pytest.mark.parametrize("soft", [None, 0, 4, 11])
+def test_loss_and_gradient_are_torchs_own_however_the_tokens_are_cut(chunk_bytes, masked, soft, monkeypatch):
+    monkeypatch.setitem(vocabulary.CHUNK_BYTES, "cpu", chunk_bytes)
+    student, teacher = layers(11, 23)
+    cut = None if soft is None else Projection(teacher.hidden_states[:soft], teacher.weight, teacher.bias)
+    labels = torch.randint(23, (masked,), generator=torch.Generator().manual_seed(1))
+    scales = {"mlm": torch.tensor(0.3, dtype=torch.float64)}
+    if cut is not None:
+        scales["ce"] = torch.tensor(0.7, dtype=torch.float64)
+    for temperature in TEMPERATURES:
+        total, sums = vocabulary_losses(student, labels, scales, cut, temperature)
+        expected = plain(student, labels, scales, cut, temperature)
+        torch.testing.assert_close(total, expected, check_dtype=False, rtol=1e-6, atol=1e-9)
+        combined = sum(scales[name] * value for name, value in sums.items())
+        torch.testing.assert_close(combined, expected.detach(), check_dtype=False, rtol=1e-6, atol=1e-9)
+        leaves = (student.hidden_states, student.weight, student.bias)
+        ours = torch.autograd.grad(3 * total, leaves)
+        theirs = torch.autograd.grad(3 * expected, leaves)
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    student, teacher = layers(5, 13)
+    labels, scales = torch.tensor([3, 12]), {"mlm": ONE * 0.4, "ce": ONE * 1.3}
+
+    def total(*parts: Tensor) -> Tensor:
+        return vocabulary_losses(Projection(*parts), labels, scales, teacher, 2.0)[0]
+
+    assert torch.autograd.gradcheck(total, (student.hidden_states, student.weight, student.bias))
+
+
+def test_a_loss_that_has_no_weight_has_no_gradient():
+    student, teacher = layers(5, 13)
+    labels = torch.tensor([3, 12])
+    for scales in ({"mlm": ONE, "ce": 0 * ONE}, {"mlm": 0 * ONE, "ce": ONE}, {"mlm": 0 * ONE, "ce": 0 * ONE}):
+        total, _ = vocabulary_losses(student, labels, scales, teacher, 2.0)
+        leaves = (student.hidden_states, student.weight)
+        expected = torch.autograd.grad(plain(student, labels, scales, teacher, 2.0), leaves)
+        for one, other in zip(torch.autograd.grad(total, leaves), expected, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_half_precision_does_not_underflow_at_a_step_of_32_thousand_rows():
+    """Multiplied with 1/32768 at once, most of a gradient in fp16 would be 0; here the scaler's factor comes first."""
+    student, teacher = layers(64, 200, 16, 16, torch.float32)
+    scale = torch.tensor(1 / 32_768)
+    exact = plain(student, torch.arange(9), {"mlm": scale, "ce": scale}, teacher, 2.0)
+    expected = torch.autograd.grad(exact * 65_536, student.hidden_states)[0]
+    half = Projection(*(part.detach().half() for part in (teacher.hidden_states, teacher.weight, teacher.bias)))
+    with torch.autocast("cpu", torch.float16):
+        hidden_states = student.hidden_states.half()
+        inputs = Projection(hidden_states, student.weight, student.bias)
+        total, _ = vocabulary_losses(inputs, torch.arange(9), {"mlm": scale, "ce": scale}, half, 2.0)
+    of_hidden, of_weight = torch.autograd.grad(total * 65_536, (hidden_states, student.weight))
+    assert of_weight.dtype == torch.float32
+    error = (of_hidden.float() - expected).norm() / expected.norm()
+    assert error < 0.01
+    assert ((of_hidden == 0) & (expected.abs() > 1e-3)).sum() == 0
+
+
+def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(monkeypatch):
+    student, teacher = layers(6, 40, dtype=torch.float32)
+    labels, scales = torch.tensor([], dtype=torch.int64), {"mlm": torch.tensor(0.4), "ce": torch.tensor(1.3)}
+    expected, _ = vocabulary_losses(student, labels, scales, teacher, 2.0)
+    gradients = torch.autograd.grad(expected, student.weight)
+    monkeypatch.setattr(vocabulary, "WIDE", 40)
+    total, _ = vocabulary_losses(student, labels, scales, teacher, 2.0)
+    torch.testing.assert_close(total, expected)
+    torch.testing.assert_close(torch.autograd.grad(total, student.weight), gradients, rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_compiler_the_kernels_run_as_they_are(monkeypatch, capsys):
+    def no_compiler(*_: object, **__: object):
+        def fail(*_: object) -> None:
+            raise torch._dynamo.exc.BackendCompilerFailed(compile, RuntimeError("no C++ compiler"), None)
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr(vocabulary, "WIDE", 10)
+    vocabulary._compiled.cache_clear()
+    try:
+        student, teacher = layers(6, 40, dtype=torch.float32)
+        scales = {"mlm": torch.tensor(0.4), "ce": torch.tensor(1.3)}
+        total, _ = vocabulary_losses(student, torch.tensor([3]), scales, teacher, 2.0)
+        torch.testing.assert_close(total, plain(student, torch.tensor([3]), scales, teacher, 2.0))
+        assert "without compiled kernels" in capsys.readouterr().out
+    finally:
+        vocabulary._compiled.cache_clear()
