@@ -182,6 +182,8 @@ def test_a_setting_that_cannot_work_is_refused_by_name(setting: str, value: obje
     ("asked", "capability", "precision"),
     [
         ("auto", None, "no"),
+        ("auto", "avx512_bf16", "bf16"),
+        ("auto", "amx_bf16", "bf16"),
         ("auto", (7, 0), "fp16"),
         ("auto", (8, 0), "bf16"),
         ("no", (9, 0), "no"),
@@ -189,9 +191,10 @@ def test_a_setting_that_cannot_work_is_refused_by_name(setting: str, value: obje
         ("fp16", (7, 0), "fp16"),
     ],
 )
-def test_precision_follows_the_hardware(asked: str, capability: tuple[int, int] | None, precision: str, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: capability is not None)
+def test_precision_follows_the_hardware(asked: str, capability: object, precision: str, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: isinstance(capability, tuple))
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {capability: True})
     assert resolve_precision(asked) == precision
 
 

@@ -10,6 +10,7 @@ from bert_distillation import hub
 from bert_distillation.errors import InputError
 from bert_distillation.losses import Distillation
 from bert_distillation.options import check_at_least, check_outputs, check_share, option, required, run_step
+from bert_distillation.precision import DTYPES
 from bert_distillation.sequences import open_tokenizer
 from bert_distillation.student import student_from_teacher
 from bert_distillation.training import TrainingConfig, make_accelerator, run_training
@@ -64,7 +65,7 @@ def distill(config: DistillConfig) -> None:
     accelerator = make_accelerator(config.mixed_precision)
     set_seed(config.seed)
     tokenizer = open_tokenizer(config.sequences)
-    teacher = load_teacher(config, tokenizer).to(accelerator.device)
+    teacher = load_teacher(config, tokenizer)
     student = student_from_teacher(
         teacher,
         config.num_layers or max(1, teacher.config.num_hidden_layers // 2),
@@ -73,11 +74,13 @@ def distill(config: DistillConfig) -> None:
     )
     if config.freeze_position_embeddings:
         student.distilbert.embeddings.position_embeddings.requires_grad_(False)
+    # Frozen, it needs no single precision: half of it is as good to learn from and faster.
+    frozen = teacher.to(accelerator.device, DTYPES[accelerator.mixed_precision])
     run_training(
         step="distill",
         config=config,
         accelerator=accelerator,
-        objective=Distillation(student, teacher, config.temperature, config.restrict_ce_to_mask),
+        objective=Distillation(student, frozen, config.temperature, config.restrict_ce_to_mask),
         weights={"ce": config.alpha_ce, "mlm": config.alpha_mlm, "cos": config.alpha_cos},
         tokenizer=tokenizer,
         output="student",

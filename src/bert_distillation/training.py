@@ -55,7 +55,7 @@ class TrainingConfig:
     weight_decay: float = option(0.0, "AdamW weight decay.")
     max_grad_norm: float = option(5.0, "Gradients are clipped to this norm.")
     mlm_probability: float = option(0.15, "Share of the tokens that are chosen for masking.")
-    mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 or fp16 on a GPU, no on a CPU.")
+    mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 where the hardware has it, else fp16 on a GPU, else no.")
     logging_steps: int = option(50, "Optimizer steps between two log lines.")
     checkpointing_steps: int = option(1000, "Optimizer steps between two checkpoints.")
     keep_checkpoints: int = option(2, "How many checkpoints are kept.")
