@@ -3,7 +3,14 @@ import torch
 from transformers import DistilBertForMaskedLM
 
 from bert_distillation.errors import InputError
-from bert_distillation.student import LAYER_NAMES, layers_to_copy, student_from_teacher
+from bert_distillation.student import (
+    LAYER_NAMES,
+    layers_to_copy,
+    narrow_student,
+    parse_layers,
+    student_from_teacher,
+    width_projection,
+)
 from small_models import small_bert
 
 
@@ -67,3 +74,65 @@ def test_the_student_has_no_token_types_no_pooler_and_tied_weights(tmp_path):
     student.save_pretrained(tmp_path)
     again = DistilBertForMaskedLM.from_pretrained(tmp_path)
     assert again.vocab_projector.weight is again.distilbert.embeddings.word_embeddings.weight
+
+
+@pytest.mark.parametrize(
+    ("layers", "numbers"), [("", []), ("0,2,4,7,9,11", [0, 2, 4, 7, 9, 11]), (" 1, 3 ", [1, 3]), ("3", [3])]
+)
+def test_layers_are_written_as_numbers_with_commas_between(layers, numbers):
+    assert parse_layers(layers) == numbers
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ("0,two", "numbers with commas"),
+        ("0;2", "numbers"),
+        ("0,,2", "numbers"),
+        ("2,0", "rise"),
+        ("1,1", "each named once"),
+        ("-1,2", "rise from 0 or more"),
+    ],
+)
+def test_layers_that_cannot_be_read_are_refused_with_what_was_given(layers, words):
+    with pytest.raises(InputError, match=words) as error:
+        parse_layers(layers)
+    assert repr(layers) in str(error.value)
+
+
+def test_the_named_layers_are_copied_and_no_others():
+    teacher = small_bert()
+    student = student_from_teacher(teacher, 4, layers=[1, 2])
+    assert student.config.n_layers == len(student.distilbert.transformer.layer) == 2
+    for index, layer in zip([1, 2], student.distilbert.transformer.layer, strict=True):
+        expected = teacher.bert.encoder.layer[index].output.dense.weight
+        assert torch.equal(layer.ffn.lin2.weight, expected)
+
+
+def test_a_layer_that_the_teacher_lacks_is_refused():
+    with pytest.raises(InputError, match="layers names layer 4, but the teacher's layers are 0 to 3"):
+        student_from_teacher(small_bert(), 2, layers=[0, 4])
+
+
+@pytest.mark.parametrize(("width", "heads", "units"), [(24, 3, 48), (16, 2, 32), (8, 1, 16)])
+def test_heads_and_feed_forward_layers_follow_the_width(width, heads, units):
+    student = narrow_student(small_bert().config, 2, width)
+    assert (student.config.dim, student.config.n_heads, student.config.hidden_dim) == (width, heads, units)
+    logits = student(torch.tensor([[2, 7, 8, 3]])).logits
+    assert logits.shape[-1] == student.config.vocab_size
+
+
+@pytest.mark.parametrize("width", [4, 12, 31, 40, 64])
+def test_a_width_that_heads_cannot_follow_or_that_is_more_than_the_teachers_is_refused(width):
+    with pytest.raises(InputError, match=f"hidden_size is {width}, .* 4 heads; give a multiple of 8 up to 32"):
+        narrow_student(small_bert().config, 2, width)
+
+
+def test_a_projection_to_the_teachers_width_is_learnt_only_where_the_widths_differ():
+    teacher = small_bert()
+    assert width_projection(student_from_teacher(teacher, 2).config, teacher.config) is None
+    student = narrow_student(teacher.config, 2, 16)
+    projection = width_projection(student.config, teacher.config)
+    hidden_states = student.distilbert(torch.tensor([[2, 7, 8, 3]])).last_hidden_state
+    assert projection(hidden_states).shape == (1, 4, 32)
+    assert not any("projection" in name for name in student.state_dict())

@@ -16,7 +16,15 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerFast
 
-from bert_distillation.masking import DRAWS, IGNORE_INDEX, mask_tokens, random_token_ids, special_ids
+from bert_distillation.masking import (
+    DRAWS,
+    IGNORE_INDEX,
+    continuation_pieces,
+    draws_by_word,
+    mask_tokens,
+    random_token_ids,
+    special_ids,
+)
 from bert_distillation.packing import Packing
 
 Row = tuple[int, tuple[int, ...]]  # the epoch, and the sequences side by side in the row; none in a row that fills up
@@ -73,16 +81,18 @@ class MaskedSequences(Dataset):
         self,
         sequences: datasets.Dataset,
         tokenizer: PreTrainedTokenizerFast,
-        mlm_probability: float,
+        mlm_probability: float | Tensor,
         seed: int,
         row_length: int = 0,
+        whole_word_masking: bool = False,
     ):
-        """`row_length` in tokens; 0 makes the rows of a batch as long as its longest."""
+        """`mlm_probability` of all words alike, or (V,) of each. `row_length` 0: as long as the batch's longest row."""
         self.sequences, self.row_length = sequences.with_format("numpy"), row_length
         self.mask_token_id = tokenizer.mask_token_id
         self.random_ids = random_token_ids(tokenizer)
         self.is_special = torch.zeros(len(tokenizer), dtype=torch.bool)
         self.is_special[special_ids(tokenizer)] = True
+        self.is_continuation = continuation_pieces(tokenizer) if whole_word_masking else None
         self.mlm_probability, self.seed = mlm_probability, seed
 
     def __getitems__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -132,14 +142,18 @@ class MaskedSequences(Dataset):
         return np.concatenate(read["input_ids"]).astype(np.int64), lengths, read["second_start"].astype(np.int64)
 
     def _mask(self, input_ids: Tensor, flat: list[tuple[int, int]], lengths: np.ndarray) -> tuple[Tensor, Tensor]:
-        uniform = [self._uniform(*place, length) for place, length in zip(flat, lengths.tolist(), strict=True)]
+        streams = [self._uniform(*place, length) for place, length in zip(flat, lengths.tolist(), strict=True)]
+        uniform = torch.from_numpy(np.concatenate([np.empty((DRAWS, 0)), *streams], axis=1))
+        if self.is_continuation is not None:
+            uniform[0] = draws_by_word(uniform[0], self.is_continuation[input_ids])
+        share = self.mlm_probability
         return mask_tokens(
             input_ids,
             self.is_special[input_ids],
             self.mask_token_id,
             self.random_ids,
-            torch.from_numpy(np.concatenate([np.empty((DRAWS, 0)), *uniform], axis=1)),
-            self.mlm_probability,
+            uniform,
+            share[input_ids] if isinstance(share, Tensor) else share,
         )
 
     def _uniform(self, epoch: int, index: int, length: int) -> np.ndarray:

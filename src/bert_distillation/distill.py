@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoModelForMaskedLM, BertForMaskedLM, PreTrainedTokenizerFast, set_seed
+from transformers import AutoModelForMaskedLM, BertForMaskedLM, DistilBertForMaskedLM, PreTrainedTokenizerFast, set_seed
 
 from bert_distillation import hub
 from bert_distillation.errors import InputError
@@ -12,8 +12,9 @@ from bert_distillation.losses import Distillation
 from bert_distillation.options import check_at_least, check_outputs, check_share, option, required, run_step
 from bert_distillation.precision import DTYPES
 from bert_distillation.sequences import open_tokenizer
-from bert_distillation.student import student_from_teacher
-from bert_distillation.training import TrainingConfig, make_accelerator, run_training
+from bert_distillation.student import narrow_student, parse_layers, student_from_teacher, width_projection
+from bert_distillation.training import make_accelerator, run_training
+from bert_distillation.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class DistillConfig(TrainingConfig):
     teacher: Path | None = option(None, "Folder of the teacher, a BERT with a masked-LM head; it wins over the name.")
     teacher_name: str = option(hub.BERT, "Hub name of the teacher.")
     num_layers: int = option(0, "Layers of the student; 0 means half the teacher's.")
+    layers: str = option("", "Layers of the teacher that the student starts from, as 0,2,4; empty spaces them evenly.")
+    hidden_size: int = option(0, "Hidden units of the student; 0 means the teacher's, fewer start it from new weights.")
     dropout: float = option(0.1, "Dropout of the student.")
     copy_mlm_transform: bool = option(False, "Also start the transform before the vocabulary from the teacher's.")
     freeze_position_embeddings: bool = option(True, "Keep the teacher's position embeddings, as in the original run.")
@@ -36,13 +39,16 @@ class DistillConfig(TrainingConfig):
     def __post_init__(self) -> None:
         """Refuse settings that cannot work, each by name and value."""
         super().__post_init__()
-        check_at_least(self, 0, "num_layers", "alpha_ce", "alpha_mlm", "alpha_cos")
+        check_at_least(self, 0, "num_layers", "hidden_size", "alpha_ce", "alpha_mlm", "alpha_cos")
         check_share(self, "dropout")
         check_outputs(self, "student", "checkpoints")
         if not 1e-3 <= self.temperature < math.inf:
             raise InputError(f"temperature must be positive (at least 0.001), got {self.temperature}.")
         if not self.alpha_ce + self.alpha_mlm + self.alpha_cos > 0:
             raise InputError("alpha_ce, alpha_mlm and alpha_cos are all 0: nothing would be learnt.")
+        count = len(parse_layers(self.layers))
+        if count and self.num_layers not in (0, count):
+            raise InputError(f"layers names {count} layers and num_layers is {self.num_layers}; give one of the two.")
 
 
 def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> BertForMaskedLM:
@@ -60,27 +66,50 @@ def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> B
     return teacher.requires_grad_(False).eval()
 
 
+def new_student(config: DistillConfig, teacher: BertForMaskedLM) -> DistilBertForMaskedLM:
+    """The student as training starts with it: made of the teacher's weights or, if it is narrower, of new ones."""
+    layers = parse_layers(config.layers)
+    num_layers = len(layers) or config.num_layers or max(1, teacher.config.num_hidden_layers // 2)
+    if config.hidden_size not in (0, teacher.config.hidden_size):
+        check_nothing_copied(config, teacher.config.hidden_size)
+        return narrow_student(teacher.config, num_layers, config.hidden_size, dropout=config.dropout)
+    student = student_from_teacher(
+        teacher,
+        num_layers,
+        layers=layers,
+        dropout=config.dropout,
+        copy_mlm_transform=config.copy_mlm_transform,
+    )
+    if config.freeze_position_embeddings:
+        student.distilbert.embeddings.position_embeddings.requires_grad_(False)
+    return student
+
+
+def check_nothing_copied(config: DistillConfig, teacher_width: int) -> None:
+    """Refuse to copy from a teacher of another width; `freeze_position_embeddings` then has nothing to keep."""
+    for name in ("layers", "copy_mlm_transform"):
+        if getattr(config, name):
+            raise InputError(
+                f"{name} is {getattr(config, name)}, but a student of hidden_size {config.hidden_size} "
+                f"can copy nothing from a teacher of {teacher_width}; leave out --{name} or --hidden_size."
+            )
+
+
 def distill(config: DistillConfig) -> None:
     """Train and write the student."""
     accelerator = make_accelerator(config.mixed_precision)
     set_seed(config.seed)
     tokenizer = open_tokenizer(config.sequences)
     teacher = load_teacher(config, tokenizer)
-    student = student_from_teacher(
-        teacher,
-        config.num_layers or max(1, teacher.config.num_hidden_layers // 2),
-        dropout=config.dropout,
-        copy_mlm_transform=config.copy_mlm_transform,
-    )
-    if config.freeze_position_embeddings:
-        student.distilbert.embeddings.position_embeddings.requires_grad_(False)
+    student = new_student(config, teacher)
+    projection = width_projection(student.config, teacher.config)
     # Frozen, it needs no single precision: half of it is as good to learn from and faster.
     frozen = teacher.to(accelerator.device, DTYPES[accelerator.mixed_precision])
     run_training(
         step="distill",
         config=config,
         accelerator=accelerator,
-        objective=Distillation(student, frozen, config.temperature, config.restrict_ce_to_mask),
+        objective=Distillation(student, frozen, config.temperature, config.restrict_ce_to_mask, projection),
         weights={"ce": config.alpha_ce, "mlm": config.alpha_mlm, "cos": config.alpha_cos},
         tokenizer=tokenizer,
         output="student",

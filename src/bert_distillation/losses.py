@@ -41,9 +41,18 @@ class Distillation(nn.Module):
 
     model: MaskedLM
 
-    def __init__(self, student: MaskedLM, teacher: BertForMaskedLM, temperature: float, restrict_ce_to_mask: bool):
+    def __init__(
+        self,
+        student: MaskedLM,
+        teacher: BertForMaskedLM,
+        temperature: float,
+        restrict_ce_to_mask: bool,
+        projection: nn.Module | None = None,
+    ):
+        """`projection` takes the hidden states of a narrower student to the teacher's width; trained with it."""
         super().__init__()
         self.model = student
+        self.projection = projection or nn.Identity()
         self._teacher = (teacher,)  # in a tuple, so that the teacher is neither trained, wrapped nor saved
         self.temperature = temperature
         self.restrict_ce_to_mask = restrict_ce_to_mask
@@ -63,7 +72,7 @@ class Distillation(nn.Module):
         projection = vocabulary_projection(self.model, hidden_states[:with_soft_targets])
         of_words = {name: scales[name] for name in ("ce", "mlm")}
         total, sums = vocabulary_losses(projection, labels, of_words, soft, self.temperature)
-        cos = hidden_state_loss(hidden_states, teacher_hidden_states)
+        cos = hidden_state_loss(self.projection(hidden_states), teacher_hidden_states)
         return total + scales["cos"] * cos, sums | {"cos": cos.detach()}
 
 

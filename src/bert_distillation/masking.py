@@ -1,4 +1,8 @@
-"""Masking for the masked-LM objective: 15 % of the tokens; of these 80 % [MASK], 10 % another token, 10 % unchanged."""
+"""Masking for the masked-LM objective: 15 % of the tokens; of these 80 % [MASK], 10 % another token, 10 % unchanged.
+
+Tokens are chosen alike and one by one, or rare words more often than frequent ones (`masking_probabilities`), or all
+pieces of a word together (`draws_by_word`). Sizes: V words in the vocabulary.
+"""
 
 import torch
 from torch import Tensor
@@ -27,13 +31,14 @@ def mask_tokens(
     mask_token_id: int,
     random_ids: Tensor,
     uniform: Tensor,
-    mlm_probability: float = 0.15,
+    mlm_probability: float | Tensor = 0.15,
 ) -> tuple[Tensor, Tensor]:
     """Masked copy of the tokens, and the labels: the original where a token was chosen, IGNORE_INDEX elsewhere.
 
     input_ids: any shape, int64. special_tokens_mask: the same shape, bool, true where a token must stay.
     random_ids: (R,) sorted ids that may be put in place of a token; the one chosen always differs from the original.
     uniform: (DRAWS, *shape) random numbers in [0, 1), float64; equal numbers give equal masks.
+    mlm_probability: of all tokens alike, or of each token: float64, the same shape as the tokens.
     """
     choice, fate, draw = uniform
     chosen = (choice < mlm_probability) & ~special_tokens_mask
@@ -41,6 +46,49 @@ def mask_tokens(
     others = different_tokens(input_ids, random_ids, draw)
     masked = torch.where(chosen & (fate >= 1 - RANDOM_SHARE), others, masked)
     return masked, torch.where(chosen, input_ids, IGNORE_INDEX)
+
+
+def continuation_pieces(tokenizer: PreTrainedTokenizerFast) -> Tensor:
+    """(V,) bool, true for the pieces that go on with a word, such as ##ing."""
+    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    return torch.tensor([piece.startswith("##") for piece in pieces])
+
+
+def draws_by_word(choice: Tensor, is_continuation: Tensor) -> Tensor:
+    """The draws with which all pieces of a word are chosen together: each has the draw of the word's first piece.
+
+    choice: (..., T) random numbers, the first of `uniform`. is_continuation: (..., T) bool, `continuation_pieces` of
+    the tokens. [CLS] and [SEP] are no continuation, so no word reaches from one sequence into the next. Each piece on
+    its own still has the same probability, and so the expected share of tokens stays what it was.
+    """
+    position = torch.arange(choice.shape[-1]).expand(choice.shape)
+    first_piece = position.masked_fill(is_continuation, 0).cummax(dim=-1).values
+    return choice.gather(-1, first_piece)
+
+
+def masking_probabilities(counts: Tensor, specials: Tensor, mlm_probability: float, mlm_smoothing: float) -> Tensor:
+    """(V,) float64: how likely each word is masked, in proportion to its count ** -mlm_smoothing, at most 1.
+
+    Scaled so that of all tokens which may be masked the expected share is `mlm_probability`. A word that never occurs
+    is treated as one that occurs once.
+    counts: (V,) how often each word occurs. specials: (S,) ids that are never masked.
+    """
+    counts = counts.double().index_fill(0, specials, 0)
+    weights = counts.clamp(min=1) ** -mlm_smoothing
+    order = weights.argsort(descending=True)
+    scales = _scales(counts[order], weights[order], mlm_probability * counts.sum())
+    # The more of the likeliest words are at 1, the larger the scale for the others; right is the first that fits.
+    fits = scales * weights[order] <= 1
+    scale = scales[fits.int().argmax()] if fits.any() else torch.inf
+    return (scale * weights).clamp(max=1).index_fill(0, specials, 0)
+
+
+def _scales(counts: Tensor, weights: Tensor, total: Tensor) -> Tensor:
+    """(V,) the scale that gives `total` masked tokens if the first k words are always masked, for k from 0 to V - 1."""
+    always_masked = counts.cumsum(0) - counts
+    remaining = (counts * weights).flip(0).cumsum(0).flip(0)
+    # Words at the end that never occur leave nothing to scale; any scale is right for them.
+    return (total - always_masked) / remaining.clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def different_tokens(input_ids: Tensor, random_ids: Tensor, draw: Tensor) -> Tensor:

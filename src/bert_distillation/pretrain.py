@@ -27,7 +27,8 @@ from bert_distillation.options import (
     run_step,
 )
 from bert_distillation.sequences import open_tokenizer, read_metadata
-from bert_distillation.training import TrainingConfig, make_accelerator, run_training
+from bert_distillation.training import make_accelerator, run_training
+from bert_distillation.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
