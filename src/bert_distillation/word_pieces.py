@@ -1,5 +1,6 @@
 """Word pieces of sentences, each different word tokenized once."""
 
+import itertools
 import string
 from collections.abc import Iterator
 
@@ -40,7 +41,7 @@ class Encoder:
 
         The more sentences at a time the better: a word is looked up once, however often they hold it.
         """
-        if not self.separator:
+        if not self.separator or not sentences:
             return [np.array(ids, dtype=self.dtype) for ids in self._ids(sentences)]
         text = "\n".join(sentences).encode()
         words, first_words = split_words(text.lower() if self.is_uncased else text)
@@ -49,7 +50,7 @@ class Encoder:
         of_words = self._ragged(pieces).take(distinct.indices)
         ids = of_words.flatten().to_numpy()
         bounds = of_words.offsets.to_numpy()[first_words].tolist()
-        return [ids[start:end] for start, end in zip(bounds[: len(sentences)], bounds[1:], strict=False)]
+        return [ids[start:end] for start, end in itertools.pairwise(bounds)]
 
     def _ragged(self, pieces: list[bytes]) -> pa.LargeListArray:
         """The pieces as one array of lists."""
