@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_distillation import blocks
-from bert_distillation.blocks import Block, BlockMaker, Encoder, Recipe, hold_out, make_blocks, text_hash
+from bert_distillation import blocks, word_pieces
+from bert_distillation.blocks import Block, BlockMaker, Recipe, hold_out, make_blocks, text_hash
 from bert_distillation.hub import bert_tokenizer
+from bert_distillation.word_pieces import Encoder
 from small_corpus import documents, small_recipe, write_vocabulary
 
 TEXTS = documents(300)
@@ -67,7 +68,7 @@ def bert_tokenizer_with(tokenizer, token):
 
 
 def test_a_full_cache_is_emptied_and_nothing_changes(tokenizer, monkeypatch):
-    monkeypatch.setattr(blocks, "CACHED_WORDS", 3)
+    monkeypatch.setattr(word_pieces, "CACHED_WORDS", 3)
     encoder = Encoder(tokenizer.backend_tokenizer.to_str(), len(tokenizer))
     for text in TEXTS[:20]:
         sentence = " ".join(text.split())

@@ -1,6 +1,7 @@
 """Blocks of documents, the unit of work: each becomes a batch of sequences on its own, whichever process takes it."""
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,20 +9,15 @@ from random import Random
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import PreTrainedTokenizerFast
 
 from bert_distillation.sentence_pairs import Pair, Sentence, sentence_pairs
 from bert_distillation.sentences import split_document
-from bert_distillation.sequences import sequence_schema, token_type
+from bert_distillation.sequences import sequence_schema
+from bert_distillation.word_pieces import Encoder
 
 BLOCK_CHARACTERS, BLOCK_DOCUMENTS = 2_000_000, 4096  # a block ends with the first document past either
 SPECIALS_OF_PAIR = 3  # [CLS] A [SEP] B [SEP]
-CACHED_WORDS = 300_000  # about 60 MB
-PART = re.compile(r"[!-/:-@\[-`{-~]|[^ !-/:-@\[-`{-~]+")  # a mark of ASCII punctuation, or a word between such
-PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 TEST_ROWS_PER_DOCUMENT = 8
 # Words between blanks, apart from the punctuation that BERT's tokenizer splits off.
 WHOLE_WORD = re.compile(r"(?<![^\s(\[\"“‘])[^\W\d_]{3,}(?![^\s.,;:!?)\]\"”’])")  # noqa: RUF001
@@ -128,64 +124,6 @@ def text_hash(text: str) -> float:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
 
 
-class Encoder:
-    """Word pieces of sentences, each different word tokenized once.
-
-    BERT's tokenizer treats what lies between blanks and ASCII punctuation on its own, and text repeats its words, so
-    that looking them up is faster than tokenizing them again. Any other tokenizer gets whole sentences.
-    """
-
-    def __init__(self, tokenizer_json: str, vocab_size: int):
-        self.tokenizer = Tokenizer.from_str(tokenizer_json)
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
-        self.tokenizer.encode_special_tokens = True  # "[SEP]" in a text is text
-        self.dtype = np.dtype(token_type(vocab_size).to_pandas_dtype())
-        self.separator = self._find_separator()
-        self.cache: dict[str, bytes] = {}
-
-    def encode(self, sentences: list[str]) -> list[Sentence]:
-        """(length,) ids of each sentence, whose only white space is single blanks."""
-        if not self.separator:
-            return [np.array(ids, dtype=self.dtype) for ids in self._ids(sentences)]
-        parts = [PART.findall(sentence) for sentence in sentences]
-        self._learn(set().union(*parts))
-        lookup = self.cache.__getitem__
-        return [np.frombuffer(b"".join(map(lookup, part)), dtype=self.dtype) for part in parts]
-
-    def _learn(self, parts: set[str]) -> None:
-        """Tokenize what the cache lacks: all at once, with a mark between that no word holds."""
-        if len(self.cache) > CACHED_WORDS:
-            self.cache.clear()
-        new = [part for part in parts if part not in self.cache]
-        words = [part for part in new if not PUNCTUATION.match(part)]
-        self.cache.update(zip(words, self._tokenize_words(words), strict=True))
-        marks = [part for part in new if PUNCTUATION.match(part)]
-        for mark, ids in zip(marks, self._ids(marks), strict=True):
-            self.cache[mark] = np.array(ids, dtype=self.dtype).tobytes()
-
-    def _tokenize_words(self, words: list[str]) -> Iterator[bytes]:
-        (ids,) = self._ids([f" {self.separator} ".join(words)])
-        array = np.array(ids, dtype=self.dtype)
-        ends = np.flatnonzero(array == self.tokenizer.token_to_id(self.separator)) * self.dtype.itemsize
-        raw, start = array.tobytes(), 0
-        for end in [*ends.tolist(), len(raw)][: len(words)]:
-            yield raw[start:end]
-            start = end + self.dtype.itemsize
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-    def _find_separator(self) -> str:
-        """A punctuation mark of the vocabulary; '' where the tokenizer is not BERT's and may not treat words alone."""
-        is_bert = isinstance(self.tokenizer.normalizer, BertNormalizer)
-        is_bert = is_bert and isinstance(self.tokenizer.pre_tokenizer, BertPreTokenizer)
-        added = self.tokenizer.get_added_tokens_decoder().values()
-        if not is_bert or not all(token.special for token in added):
-            return ""
-        return next((mark for mark in "|,." if self.tokenizer.token_to_id(mark) is not None), "")
-
-
 class BlockMaker:
     """Makes blocks into sequences; what it makes of a block depends on the recipe and the block alone."""
 
@@ -198,7 +136,8 @@ class BlockMaker:
         """The block's sequences and, if it is held out, masked sentences to test with."""
         random = Random(f"{self.recipe.seed} {block.held_out} {block.index}")
         texts = [split_document(text) for text in block.texts]
-        documents = [self.encoder.encode(sentences) for sentences in texts]
+        encoded = iter(self.encoder.encode(list(itertools.chain.from_iterable(texts))))
+        documents = [list(itertools.islice(encoded, len(sentences))) for sentences in texts]
         pairs = sentence_pairs(documents, self.recipe.max_seq_length - SPECIALS_OF_PAIR, random)
         lengths = [[len(sentence) for sentence in document if len(sentence)] for document in documents]
         return MadeBlock(

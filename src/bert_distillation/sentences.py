@@ -19,16 +19,19 @@ STRUCTURE = re.compile(
     re.VERBOSE,
 )
 CLOSING = "\"'”’»)\\]`」』）"
+AFTER_MARK = CLOSING.replace("\\", "") + " "
 OPENING = "\"'“‘«(\\[`"  # inside brackets of an expression, hence the backslash
-SENTENCE_END = re.compile(rf"[.!?…。！？।][\s{CLOSING}]*$")
+END_MARKS = tuple(".!?…。！？।")
 GOES_ON = (",", ";", "—", "-")
 HEADING_WORDS = 10  # a line of fewer words that ends no sentence is a heading or an item of a list
 
 # A place where a sentence may end: the mark, and what begins after the space. Nothing is tried twice (`++`, and no
-# start inside a run of marks), so that a long run of dots takes no longer than other text.
+# start inside a run of marks), so that a long run of dots takes no longer than other text. The mark's set comes first
+# because the engine then skips to the next mark instead of trying every character.
 BOUNDARY = re.compile(
-    rf"(?<![.!?…])(?P<mark>[.!?…]++)[{CLOSING}]*+\s++(?=[{OPENING}]*(?P<next>[^\s{OPENING}]++))"
-    rf"|(?P<wide>[。！？][{CLOSING}]*+)(?=[^\s{CLOSING}])"
+    rf"[.!?…。！？](?:"
+    rf"(?<=[.!?…])(?<![.!?…].)(?P<more>[.!?…]*+)[{CLOSING}]*+\s++(?=[{OPENING}]*(?P<next>[^\s{OPENING}]++))"
+    rf"|(?<=[。！？])(?P<wide>[{CLOSING}]*+)(?=[^\s{CLOSING}]))"
 )
 
 
@@ -77,7 +80,7 @@ def paragraphs(text: str) -> list[str]:
             joined[-1] += " " + line
         else:
             joined.append(line)
-        open_line = has_capitals and not SENTENCE_END.search(line)
+        open_line = has_capitals and not _has_end(line)
     return [line for line in joined if _is_prose(line)]
 
 
@@ -85,7 +88,7 @@ def split_paragraph(paragraph: str) -> list[str]:
     """The sentences of one paragraph of prose."""
     sentences, start = [], 0
     for match in BOUNDARY.finditer(paragraph):
-        if match["wide"] or _ends_sentence(paragraph, start, match):
+        if match["wide"] is not None or _ends_sentence(paragraph, start, match):
             sentences.append(paragraph[start : match.end()].rstrip())
             start = match.end()
     if start < len(paragraph):
@@ -93,9 +96,14 @@ def split_paragraph(paragraph: str) -> list[str]:
     return sentences
 
 
+def _has_end(line: str) -> bool:
+    """Whether the line, whose white space is blanks, ends a sentence."""
+    return line.rstrip(AFTER_MARK).endswith(END_MARKS)
+
+
 def _is_prose(line: str) -> bool:
     """Whether the line ends a sentence or is at least as long as one."""
-    return bool(SENTENCE_END.search(line)) or line.count(" ") + 1 >= HEADING_WORDS
+    return _has_end(line) or line.count(" ") + 1 >= HEADING_WORDS
 
 
 def _ends_sentence(paragraph: str, start: int, match: re.Match[str]) -> bool:
@@ -103,7 +111,7 @@ def _ends_sentence(paragraph: str, start: int, match: re.Match[str]) -> bool:
     next_word = match["next"]
     if next_word[0].islower():
         return False
-    if match["mark"] != ".":
+    if paragraph[match.start()] != "." or match["more"]:
         return True
     word_start = max(start, paragraph.rfind(" ", start, match.start()) + 1)
     word = paragraph[word_start : match.start()].lstrip(OPENING)
