@@ -67,9 +67,7 @@ class FinetuneConfig:
     per_device_eval_batch_size: int = option(64, "Examples in one forward pass of the evaluation.")
     max_seq_length: int = option(128, "Longer examples are cut to this many tokens.")
     max_train_samples: int = option(0, "Train on this many examples, chosen at random; 0 means all.")
-    mixed_precision: str = option(
-        "auto", "auto, no, fp16 or bf16; auto: bf16 where the hardware has it, else fp16 on a GPU, else no."
-    )
+    mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 if the hardware has it, else fp16 or no.")
     seed: int = option(0, "Seed of the new layer, dropout and order.")
 
     def __post_init__(self) -> None:

@@ -29,9 +29,7 @@ class TrainingConfig:
     mlm_probability: float = option(0.15, "Share of the tokens that are chosen for masking.")
     mlm_smoothing: float = option(0.0, "Masks rare words more often, by count ** -mlm_smoothing; 0 masks all alike.")
     whole_word_masking: bool = option(False, "Mask all pieces of a word together.")
-    mixed_precision: str = option(
-        "auto", "auto, no, fp16 or bf16; auto: bf16 where the hardware has it, else fp16 on a GPU, else no."
-    )
+    mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 if the hardware has it, else fp16 or no.")
     logging_steps: int = option(50, "Optimizer steps between two log lines.")
     checkpointing_steps: int = option(1000, "Optimizer steps between two checkpoints.")
     keep_checkpoints: int = option(2, "How many checkpoints are kept.")

@@ -1,0 +1,296 @@
+"""How fast a distillation step is, beside the textbook step: one process, all variants in turn, on the same real text.
+
+    python benchmarks/distill_step.py --sequences DIR [--sizes base-8 small-32] [--rounds 10] [--json FILE]
+
+DIR is a folder of `preprocess` (--max_seq_length 128). A step here is forward and backward pass of one micro-batch; the
+optimizer, which is the same for all, is left out. Tokens are real ones, padding is none. Variants:
+
+    random   the textbook: padded batches at random, all logits of teacher and student, torch's loss modules, fp32
+    grouped  the same, its batches from sequences of like length, as the original code made them
+    packed   real tokens only, attention in packed rows; all logits, torch's functions
+    chunked  the same with the chunked vocabulary layer: this package in fp32
+    bf16     this package in bf16, the teacher's weights as well
+    masked   the same with soft targets on masked tokens alone, which is another objective
+
+Ratios are medians over rounds, each a pair within a round. The peak is that of the largest matrix product measured in
+the same run and precision. Memory is the peak of the process above weights and optimizer, in a process per variant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
+ALLOCATOR |= {"MALLOC_TOP_PAD_": "268435456", "OMP_WAIT_POLICY": "PASSIVE"}
+VARIANTS = ("random", "grouped", "packed", "chunked", "bf16", "masked")
+SHAPES = {"base": (768, 12), "small": (256, 4)}  # hidden units, teacher's layers
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Size:
+    """`base-8`: BERT-base and its student, 8 sequences of up to 128 tokens at a time."""
+
+    name: str
+
+    @property
+    def width(self) -> int:
+        """Hidden units of both."""
+        return SHAPES[self.name.partition("-")[0]][0]
+
+    @property
+    def layers(self) -> int:
+        """Of the teacher; the student has half of them."""
+        return SHAPES[self.name.partition("-")[0]][1]
+
+    @property
+    def sequences(self) -> int:
+        """In a batch, and so rows of 128."""
+        return int(self.name.partition("-")[2])
+
+
+class Bench:
+    """Models, data and one micro-step of each variant."""
+
+    def __init__(self, size: Size, folder: Path, dropout: float):
+        import torch
+        from transformers import BertConfig, BertForMaskedLM
+
+        from bert_distillation.batches import MaskedSequences
+        from bert_distillation.packing import Packing
+        from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
+        from bert_distillation.student import student_from_teacher
+
+        torch.manual_seed(0)
+        self.size, self.tokenizer = size, open_tokenizer(folder)
+        self.corpus, length = open_sequences(folder), read_metadata(folder).max_seq_length
+        heads, units = size.width // 64, 4 * size.width
+        self.teacher = BertForMaskedLM(
+            BertConfig(
+                vocab_size=len(self.tokenizer),
+                hidden_size=size.width,
+                num_hidden_layers=size.layers,
+                num_attention_heads=heads,
+                intermediate_size=units,
+            )
+        ).eval()
+        self.student = student_from_teacher(self.teacher.requires_grad_(False), size.layers // 2, dropout=dropout)
+        self.half = BertForMaskedLM(self.teacher.config).to(torch.bfloat16).eval().requires_grad_(False)
+        self.packing = Packing(lengths := sequence_lengths(self.corpus), length, seed=0)
+        self.rows = MaskedSequences(self.corpus, self.tokenizer, 0.15, 0, length)
+        self.row_length, self.order = length, torch.randperm(len(lengths)).tolist()
+        self.by_length = sorted(self.order, key=lambda index: int(lengths[index]))
+        self.starts = torch.randperm(len(lengths) // size.sequences).tolist()
+
+    def batch(self, variant: str, step: int) -> dict[str, Any]:
+        """The micro-batch of a step; textbook variants have one sequence a row, the others as many as fit."""
+        count = self.size.sequences
+        if variant in ("random", "grouped"):
+            start = (self.starts[step] if variant == "grouped" else step) * count
+            indices = (self.by_length if variant == "grouped" else self.order)[start : start + count]
+            return padded(self.rows, [(0, (index,)) for index in indices])
+        return self.rows.__getitems__([(0, self.packing.row(0, step * count + row)) for row in range(count)])
+
+    def step(self, variant: str, batch: dict[str, Any]) -> float:
+        """Forward and backward pass; returns the loss."""
+        import torch
+
+        from bert_distillation.losses import Distillation, token_counts
+
+        if variant in ("random", "grouped"):
+            loss = textbook_loss(self.student, self.teacher, batch)
+        elif variant == "packed":
+            loss = packed_loss(self.student, self.teacher, batch)
+        else:
+            restrict, half = variant == "masked", variant in ("bf16", "masked")
+            objective = Distillation(self.student, self.half if half else self.teacher, 2.0, restrict)
+            counts = token_counts(batch, restrict)
+            scales = {name: torch.tensor(w / counts[name]) for name, w in {"ce": 5.0, "mlm": 2.0, "cos": 1.0}.items()}
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                loss, _ = objective(batch, scales)
+        loss.backward()
+        return float(loss)
+
+
+def padded(rows: Any, places: list[tuple[int, tuple[int]]]) -> dict[str, Any]:
+    """A batch as everyone makes it: a sequence a row, padded to the longest of the batch."""
+    import torch
+
+    rows.row_length, fixed = 0, rows.row_length
+    batch = rows.__getitems__(places)
+    rows.row_length = fixed
+    grid, places_of = batch["sequence_ids"], batch["places"]
+    words = torch.full_like(batch["input_ids"], -100)
+    words[: len(batch["labels"])] = batch["labels"]
+    made = {"attention_mask": grid}
+    for name, values in {"input_ids": batch["input_ids"], "token_type_ids": batch["token_type_ids"]}.items():
+        made[name] = torch.zeros_like(grid).flatten().index_copy(0, places_of, values).view_as(grid)
+    made["labels"] = torch.full_like(grid, -100).flatten().index_copy(0, places_of, words).view_as(grid)
+    return made
+
+
+def textbook_loss(student: Any, teacher: Any, batch: dict[str, Any]) -> Any:
+    """The three losses as tutorials write them."""
+    import torch
+    from torch import nn
+
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        expected = teacher(**inputs, token_type_ids=batch["token_type_ids"], output_hidden_states=True)
+    found = student(**inputs, output_hidden_states=True)
+    real = batch["attention_mask"].bool()
+    log_probs = nn.functional.log_softmax(found.logits[real] / 2, dim=-1)
+    soft = nn.functional.softmax(expected.logits[real] / 2, dim=-1)
+    ce = nn.KLDivLoss(reduction="batchmean")(log_probs, soft) * 4
+    mlm = nn.CrossEntropyLoss()(found.logits.flatten(0, 1), batch["labels"].flatten())
+    states = found.hidden_states[-1][real], expected.hidden_states[-1][real]
+    cos = nn.CosineEmbeddingLoss()(*states, torch.ones(len(states[0])))
+    return 5 * ce + 2 * mlm + cos
+
+
+def packed_loss(student: Any, teacher: Any, batch: dict[str, Any]) -> Any:
+    """Real tokens only, but all logits at once."""
+    import torch
+    from torch import nn
+
+    from bert_distillation.losses import hidden_state_loss
+    from bert_distillation.masked_lm import packed_hidden_states, vocabulary_logits
+
+    with torch.no_grad():
+        states = packed_hidden_states(teacher, batch)
+        soft = nn.functional.softmax(vocabulary_logits(teacher, states) / 2, dim=-1)
+    hidden_states = packed_hidden_states(student, batch)
+    logits = vocabulary_logits(student, hidden_states)
+    ce = nn.KLDivLoss(reduction="batchmean")(nn.functional.log_softmax(logits / 2, dim=-1), soft) * 4
+    mlm = nn.functional.cross_entropy(logits[: len(batch["labels"])], batch["labels"])
+    return 5 * ce + 2 * mlm + hidden_state_loss(hidden_states, states) / len(states)
+
+
+def matrix_peak(dtype: str) -> float:
+    """FLOP a second of a large matrix product."""
+    import torch
+
+    a, b = (torch.randn(2048, 2048).to(getattr(torch, dtype)) for _ in range(2))
+    best = 0.0
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ b
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
+    return best
+
+
+def measure(size: Size, folder: Path, rounds: int, dropout: float, variants: list[str]) -> list[dict[str, Any]]:
+    """A row a variant: medians over rounds of tokens per second and of the ratios within a round."""
+    from bert_distillation.flops import distillation_flops
+
+    bench = Bench(size, folder, dropout)
+    per_token = distillation_flops(bench.teacher.config, bench.student.config, bench.row_length).total
+    wall: dict[str, list[float]] = {variant: [] for variant in variants}
+    cpu: dict[str, list[float]] = {variant: [] for variant in variants}
+    shares: dict[str, list[float]] = {variant: [] for variant in variants}
+    for number in range(WARM_UP + rounds):
+        peaks = {dtype: matrix_peak(dtype) for dtype in ("float32", "bfloat16")}
+        for variant in variants:
+            batch = bench.batch(variant, number)
+            tokens = int(batch["attention_mask"].sum()) if "attention_mask" in batch else len(batch["input_ids"])
+            bench.student.zero_grad(set_to_none=True)
+            start, cpu_start = time.perf_counter(), time.process_time()
+            bench.step(variant, batch)
+            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+            if number >= WARM_UP:
+                wall[variant].append(tokens / seconds)
+                cpu[variant].append(tokens / cpu_seconds)
+                peak = peaks["bfloat16" if variant in ("bf16", "masked") else "float32"]
+                shares[variant].append(per_token * tokens / seconds / peak)
+        print(f"{size.name}: round {number + 1} of {WARM_UP + rounds}", file=sys.stderr, flush=True)
+    rows = []
+    for variant in variants:
+        row = {"size": size.name, "variant": variant, "tokens_per_second": statistics.median(wall[variant])}
+        row["tokens_per_cpu_second"] = statistics.median(cpu[variant])
+        for other in ("random", "grouped"):
+            if other in variants:
+                pairs = zip(cpu[variant], cpu[other], strict=True)
+                row[f"ratio_{other}"] = statistics.median(a / b for a, b in pairs)
+        row["peak_share"] = None if variant == "masked" else statistics.median(shares[variant])
+        rows.append(row)
+    return rows
+
+
+def memory(size: Size, folder: Path, dropout: float, variant: str) -> float:
+    """Peak bytes of this process above weights and optimizer, over three steps."""
+    bench = Bench(size, folder, dropout)
+    batches = [bench.batch(variant, step) for step in range(3)]
+    status = Path("/proc/self/status").read_text
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading
+    before = _kilobytes(status(), "VmRSS")
+    for batch in batches:
+        bench.step(variant, batch)
+    return 1024.0 * (_kilobytes(status(), "VmHWM") - before)
+
+
+def _kilobytes(status: str, name: str) -> int:
+    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sequences", type=Path, required=True)
+    parser.add_argument("--sizes", nargs="+", default=["base-8", "base-32", "small-32"])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--dropout", type=float, default=0.0, help="of the student (default: %(default)s)")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
+    if options.memory_of:
+        print(memory(Size(options.sizes[0]), options.sequences, options.dropout, options.memory_of))
+        return
+    rows = []
+    for size in map(Size, options.sizes):
+        peaks = {variant: _memory_elsewhere(size, variant, options) for variant in options.variants}
+        for row in measure(size, options.sequences, options.rounds, options.dropout, options.variants):
+            row["memory_bytes"] = peaks[row["variant"]]
+            row["ratio_memory"] = peaks[row["variant"]] / peaks["random"] if "random" in peaks else None
+            rows.append(row)
+    show(rows, options)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+def _memory_elsewhere(size: Size, variant: str, options: argparse.Namespace) -> float:
+    command = [sys.executable, __file__, "--sequences", str(options.sequences), "--sizes", size.name]
+    command += ["--dropout", str(options.dropout), "--memory-of", variant]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def show(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """The table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"dropout {options.dropout}, medians of {options.rounds} rounds")
+    for heading in ("size", "variant", "tokens/s", "tokens/CPU-s", "to random", "to grouped", "memory", "of peak"):
+        table.add_column(heading, justify="left" if heading in ("size", "variant") else "right", no_wrap=True)
+    for row in rows:
+        ratios = [f"{row[name]:.2f}" if row.get(name) else "" for name in ("ratio_random", "ratio_grouped")]
+        memory = f"{row['memory_bytes'] / 1e6:.0f} MB ({row['ratio_memory'] or 1:.2f})"
+        share = f"{row['peak_share']:.0%}" if row["peak_share"] else ""
+        rates = [f"{row[name]:.0f}" for name in ("tokens_per_second", "tokens_per_cpu_second")]
+        table.add_row(row["size"], row["variant"], *rates, *ratios, memory, share)
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()
