@@ -31,7 +31,8 @@ from typing import Any
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
 ALLOCATOR |= {"MALLOC_TOP_PAD_": "268435456", "OMP_WAIT_POLICY": "PASSIVE"}
-VARIANTS = ("random", "grouped", "packed", "chunked", "bf16", "masked")
+TEXTBOOK = ("random", "grouped")
+VARIANTS = (*TEXTBOOK, "packed", "chunked", "bf16", "masked")
 SHAPES = {"base": (768, 12), "small": (256, 4)}  # hidden units, teacher's layers
 WARM_UP = 2
 
@@ -94,85 +95,39 @@ class Bench:
     def batch(self, variant: str, step: int) -> dict[str, Any]:
         """The micro-batch of a step; textbook variants have one sequence a row, the others as many as fit."""
         count = self.size.sequences
-        if variant in ("random", "grouped"):
+        if variant in TEXTBOOK:
             start = (self.starts[step] if variant == "grouped" else step) * count
             indices = (self.by_length if variant == "grouped" else self.order)[start : start + count]
+            from textbook_step import padded
+
             return padded(self.rows, [(0, (index,)) for index in indices])
         return self.rows.__getitems__([(0, self.packing.row(0, step * count + row)) for row in range(count)])
 
     def step(self, variant: str, batch: dict[str, Any]) -> float:
         """Forward and backward pass; returns the loss."""
         import torch
+        from textbook_step import WEIGHTS, packed_loss, textbook_loss
 
         from bert_distillation.losses import Distillation, token_counts
 
-        if variant in ("random", "grouped"):
+        if variant in TEXTBOOK:
             loss = textbook_loss(self.student, self.teacher, batch)
         elif variant == "packed":
             loss = packed_loss(self.student, self.teacher, batch)
         else:
-            restrict, half = variant == "masked", variant in ("bf16", "masked")
+            restrict, half = variant == "masked", precision(variant) == "bfloat16"
             objective = Distillation(self.student, self.half if half else self.teacher, 2.0, restrict)
             counts = token_counts(batch, restrict)
-            scales = {name: torch.tensor(w / counts[name]) for name, w in {"ce": 5.0, "mlm": 2.0, "cos": 1.0}.items()}
+            scales = {name: torch.tensor(w / counts[name]) for name, w in WEIGHTS.items()}
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 loss, _ = objective(batch, scales)
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
 
-def padded(rows: Any, places: list[tuple[int, tuple[int]]]) -> dict[str, Any]:
-    """A batch as everyone makes it: a sequence a row, padded to the longest of the batch."""
-    import torch
-
-    rows.row_length, fixed = 0, rows.row_length
-    batch = rows.__getitems__(places)
-    rows.row_length = fixed
-    grid, places_of = batch["sequence_ids"], batch["places"]
-    words = torch.full_like(batch["input_ids"], -100)
-    words[: len(batch["labels"])] = batch["labels"]
-    made = {"attention_mask": grid}
-    for name, values in {"input_ids": batch["input_ids"], "token_type_ids": batch["token_type_ids"]}.items():
-        made[name] = torch.zeros_like(grid).flatten().index_copy(0, places_of, values).view_as(grid)
-    made["labels"] = torch.full_like(grid, -100).flatten().index_copy(0, places_of, words).view_as(grid)
-    return made
-
-
-def textbook_loss(student: Any, teacher: Any, batch: dict[str, Any]) -> Any:
-    """The three losses as tutorials write them."""
-    import torch
-    from torch import nn
-
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    with torch.no_grad():
-        expected = teacher(**inputs, token_type_ids=batch["token_type_ids"], output_hidden_states=True)
-    found = student(**inputs, output_hidden_states=True)
-    real = batch["attention_mask"].bool()
-    log_probs = nn.functional.log_softmax(found.logits[real] / 2, dim=-1)
-    soft = nn.functional.softmax(expected.logits[real] / 2, dim=-1)
-    ce = nn.KLDivLoss(reduction="batchmean")(log_probs, soft) * 4
-    mlm = nn.CrossEntropyLoss()(found.logits.flatten(0, 1), batch["labels"].flatten())
-    states = found.hidden_states[-1][real], expected.hidden_states[-1][real]
-    cos = nn.CosineEmbeddingLoss()(*states, torch.ones(len(states[0])))
-    return 5 * ce + 2 * mlm + cos
-
-
-def packed_loss(student: Any, teacher: Any, batch: dict[str, Any]) -> Any:
-    """Real tokens only, but all logits at once."""
-    import torch
-    from torch import nn
-
-    from bert_distillation.losses import hidden_state_loss
-    from bert_distillation.masked_lm import packed_hidden_states, vocabulary_logits
-
-    with torch.no_grad():
-        states = packed_hidden_states(teacher, batch)
-        soft = nn.functional.softmax(vocabulary_logits(teacher, states) / 2, dim=-1)
-    hidden_states = packed_hidden_states(student, batch)
-    logits = vocabulary_logits(student, hidden_states)
-    ce = nn.KLDivLoss(reduction="batchmean")(nn.functional.log_softmax(logits / 2, dim=-1), soft) * 4
-    mlm = nn.functional.cross_entropy(logits[: len(batch["labels"])], batch["labels"])
-    return 5 * ce + 2 * mlm + hidden_state_loss(hidden_states, states) / len(states)
+def precision(variant: str) -> str:
+    """What a variant computes in."""
+    return "bfloat16" if variant in ("bf16", "masked") else "float32"
 
 
 def matrix_peak(dtype: str) -> float:
@@ -198,7 +153,7 @@ def measure(size: Size, folder: Path, rounds: int, dropout: float, variants: lis
     cpu: dict[str, list[float]] = {variant: [] for variant in variants}
     shares: dict[str, list[float]] = {variant: [] for variant in variants}
     for number in range(WARM_UP + rounds):
-        peaks = {dtype: matrix_peak(dtype) for dtype in ("float32", "bfloat16")}
+        peaks = {dtype: matrix_peak(dtype) for dtype in sorted({precision(variant) for variant in variants})}
         for variant in variants:
             batch = bench.batch(variant, number)
             tokens = int(batch["attention_mask"].sum()) if "attention_mask" in batch else len(batch["input_ids"])
@@ -209,14 +164,13 @@ def measure(size: Size, folder: Path, rounds: int, dropout: float, variants: lis
             if number >= WARM_UP:
                 wall[variant].append(tokens / seconds)
                 cpu[variant].append(tokens / cpu_seconds)
-                peak = peaks["bfloat16" if variant in ("bf16", "masked") else "float32"]
-                shares[variant].append(per_token * tokens / seconds / peak)
+                shares[variant].append(per_token * tokens / seconds / peaks[precision(variant)])
         print(f"{size.name}: round {number + 1} of {WARM_UP + rounds}", file=sys.stderr, flush=True)
     rows = []
     for variant in variants:
         row = {"size": size.name, "variant": variant, "tokens_per_second": statistics.median(wall[variant])}
         row["tokens_per_cpu_second"] = statistics.median(cpu[variant])
-        for other in ("random", "grouped"):
+        for other in TEXTBOOK:
             if other in variants:
                 pairs = zip(cpu[variant], cpu[other], strict=True)
                 row[f"ratio_{other}"] = statistics.median(a / b for a, b in pairs)
@@ -246,7 +200,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=Path, required=True)
     parser.add_argument("--sizes", nargs="+", default=["base-8", "base-32", "small-32"])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, help="default: those that this CPU has instructions for"
+    )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--dropout", type=float, default=0.0, help="of the student (default: %(default)s)")
     parser.add_argument("--json", type=Path)
@@ -254,6 +210,10 @@ def main() -> None:
     options = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
+    if not options.variants:
+        from bert_distillation.precision import cpu_has_bf16
+
+        options.variants = [name for name in VARIANTS if precision(name) == "float32" or cpu_has_bf16()]
     if options.memory_of:
         print(memory(Size(options.sizes[0]), options.sequences, options.dropout, options.memory_of))
         return

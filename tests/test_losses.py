@@ -6,17 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from textbook_step import WEIGHTS, textbook_losses
+from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
 from bert_distillation.masked_lm import packed_hidden_states
-from bert_distillation.masking import IGNORE_INDEX
 from bert_distillation.student import student_from_teacher
 from small_batches import packed_batch, padded
 from small_models import small_bert
-
-WEIGHTS = {"ce": 5.0, "mlm": 2.0, "cos": 1.0}
 
 
 def scales(batch: dict[str, Tensor], restrict: bool = False, factor: float = 1.0) -> dict[str, Tensor]:
@@ -27,26 +25,6 @@ def scales(batch: dict[str, Tensor], restrict: bool = False, factor: float = 1.0
 def models(dropout: float = 0.0) -> tuple[DistilBertForMaskedLM, BertForMaskedLM]:
     teacher = small_bert(1).eval()
     return student_from_teacher(teacher, 2, dropout=dropout), teacher
-
-
-def textbook(
-    student: DistilBertForMaskedLM, teacher: BertForMaskedLM, batch: dict[str, Tensor], restrict: bool
-) -> dict[str, Tensor]:
-    """The three published means."""
-    rows = padded(batch)
-    inputs = {name: rows[name] for name in ("input_ids", "attention_mask")}
-    of_teacher = teacher(**inputs, token_type_ids=rows["token_type_ids"], output_hidden_states=True)
-    of_student = student(**inputs, output_hidden_states=True)
-    real = rows["attention_mask"].bool()
-    on = rows["labels"] != IGNORE_INDEX if restrict else real
-    soft = torch.softmax(of_teacher.logits[on] / 2, dim=-1)
-    states = of_student.hidden_states[-1][real], of_teacher.hidden_states[-1][real]
-    log_probs = torch.log_softmax(of_student.logits[on] / 2, dim=-1)
-    return {
-        "ce": nn.KLDivLoss(reduction="batchmean")(log_probs, soft) * 4,
-        "mlm": nn.CrossEntropyLoss()(of_student.logits.flatten(0, 1), rows["labels"].flatten()),
-        "cos": nn.CosineEmbeddingLoss()(*states, torch.ones(len(states[0]))),
-    }
 
 
 @settings(max_examples=100)
@@ -81,7 +59,7 @@ def test_distillation_has_the_losses_and_the_gradient_of_the_textbook_step(restr
     batch = packed_batch()
     (student, teacher), (plain, _) = models(), models()
     plain.load_state_dict(student.state_dict())
-    expected = textbook(plain, teacher, batch, restrict)
+    expected = textbook_losses(plain, teacher, padded(batch), restrict)
     sum(WEIGHTS[name] * loss for name, loss in expected.items()).backward()
 
     total, sums = Distillation(student, teacher, 2.0, restrict)(batch, scales(batch, restrict))
