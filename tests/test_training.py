@@ -15,8 +15,10 @@ from transformers import AutoModelForMaskedLM
 from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError
 from bert_distillation.hub import bert_tokenizer
+from bert_distillation.packing import Packing
 from bert_distillation.pretrain import PretrainConfig, pretrain
 from bert_distillation.progress import duration, log_line, read_log
+from bert_distillation.sequences import open_sequences, read_metadata, sequence_lengths
 from small_models import PIECES, save, small_bert, small_sequences, small_tokenizer
 
 SENTENCES = [
@@ -193,17 +195,24 @@ def test_metrics_of_each_logging_step_reach_the_mlflow_run(sequences, teacher, t
 
 
 def test_two_processes_give_the_curve_and_weights_of_one_with_twice_the_batch(sequences, teacher, tmp_path):
-    """As Azure's `pytorch` distribution starts them: the same command, with RANK and its kind set for each."""
-    common = ["--sequences", sequences, "--teacher", teacher, "--max_train_steps", "14", "--dropout", "0"]
-    common += ["--gradient_accumulation_steps", "2", "--logging_steps", "1", "--learning_rate", "2e-3"]
+    """As Azure's `pytorch` distribution starts them: the same command, with RANK and its kind set for each.
+
+    Four parts of two rows make a step, and the last step of an epoch has not enough rows for all of them.
+    """
+    packing = Packing(sequence_lengths(open_sequences(sequences)), read_metadata(sequences).max_seq_length, seed=0)
+    assert packing.num_rows % 8 not in (0, 7)
+    common = ["--sequences", sequences, "--teacher", teacher, "--max_train_steps", "20", "--dropout", "0"]
+    common += ["--gradient_accumulation_steps", "2", "--logging_steps", "1", "--mixed_precision", "no"]
     one = ["--per_device_train_batch_size", "4", "--student", tmp_path / "one"]
     two = ["--per_device_train_batch_size", "2", "--student", tmp_path / "two"]
     start_processes([*common, *one], count=1)
     start_processes([*common, *two], count=2)
-    assert curve(tmp_path / "two") == pytest.approx(curve(tmp_path / "one"), rel=1e-4)
+    assert curve(tmp_path / "two") == pytest.approx(curve(tmp_path / "one"), rel=1e-5)
     first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name in first:
-        torch.testing.assert_close(first[name], second[name], atol=5e-4, rtol=1e-3)
+        # A key's bias moves all scores of a query alike: its gradient is rounding, which Adam makes as large as others.
+        is_noise = name.endswith("k_lin.bias")
+        torch.testing.assert_close(first[name], second[name], atol=1e-4 if is_noise else 1e-6, rtol=0)
     assert json.loads((tmp_path / "two" / "step.json").read_text())["step"] == "distill"
 
 
@@ -239,3 +248,19 @@ def test_a_log_line_has_units_and_both_ends():
 def test_a_small_tokenizer_covers_the_sentences(tmp_path):
     tokenizer = small_tokenizer(tmp_path)
     assert all(tokenizer.unk_token_id not in tokenizer(text)["input_ids"] for text in SENTENCES)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"hidden_size": 16}, {"mlm_smoothing": 0.7}, {"whole_word_masking": True}, {"layers": "0,3"}]
+)
+def test_the_options_of_student_and_masks_train_too(settings, sequences, teacher, tmp_path):
+    distill(distill_config(sequences, teacher, tmp_path / "student", max_train_steps=30, **settings))
+    rows = read_log(tmp_path / "student")
+    assert sum(row["loss"] for row in rows[-5:]) < 0.97 * sum(row["loss"] for row in rows[:5])
+    student = AutoModelForMaskedLM.from_pretrained(tmp_path / "student")
+    assert student.config.dim == settings.get("hidden_size", 32)
+
+
+def test_smoothing_and_whole_words_do_not_go_together(sequences, teacher, tmp_path):
+    with pytest.raises(InputError, match=r"mlm_smoothing is 0\.7 and whole_word_masking is on: use one of the two"):
+        distill_config(sequences, teacher, tmp_path, mlm_smoothing=0.7, whole_word_masking=True)
