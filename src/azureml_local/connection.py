@@ -81,15 +81,19 @@ def is_held(home: Home) -> bool:
 
 
 @contextmanager
-def held(home: Home) -> Iterator[bool]:
-    """Be the one process of the workspace; the value is False when there is one already."""
-    with home.lock.open("wb") as lock:
+def held(home: Home, inherited: int | None = None) -> Iterator[int | None]:
+    """Be the one who holds the workspace; the value is the lock's descriptor, or None where another holds it.
+
+    A process that inherits the descriptor holds the lock as well, until it ends.
+    """
+    with home.lock.open("ab") if inherited is None else os.fdopen(inherited, "ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            yield None
             return
-        yield True
+        home.state.unlink(missing_ok=True)  # a workspace that was killed left it
+        yield lock.fileno()
 
 
 def metadata_url(home: Home, addresses: Addresses) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 
 from azureml_local import disk, launcher
-from azureml_local.connection import Addresses, client_environment, page_url, shell_exports
+from azureml_local.connection import Addresses, client_environment, is_held, page_url, shell_exports
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.settings import Settings
@@ -56,7 +56,7 @@ def status(options: argparse.Namespace) -> int:
 def reset(options: argparse.Namespace) -> int:
     """Delete the workspace, or what it makes again when it needs it; asks first."""
     home = Home.choose(options.home)
-    if not home.secret.is_file():
+    if not home.secret.is_file() and not is_held(home):
         print(f"There is no workspace at {home.path}.")
         return 0
     what = f"the {options.only} of" if options.only else "everything in"
