@@ -237,6 +237,7 @@ def test_overrides_are_those_of_az_ml(project: Path):
     ("setting", "expected"),
     [
         ("inputs.txt=1", '--set inputs.txt: the file has no "txt" under "inputs"; did you mean "text"?'),
+        ("inputs.nope=1", '--set inputs.nope: the file has no "nope" under "inputs"; there are text.'),
         (
             "jobs.gret.inputs.x=1",
             '--set jobs.gret.inputs.x: the file has no "gret" under "jobs"; did you mean "greet"?',
