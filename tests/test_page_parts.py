@@ -5,8 +5,8 @@ import pytest
 from azureml_local.spec import Sweep
 from azureml_local.trials import BEST, SCORE, VALUES, sweep_properties
 from browser import Open, find_browser
-from page_measures import HOSTILE, OVERFLOW
-from page_state import PageState
+from page_measures import HOSTILE, OVERFLOW, box
+from page_state import PageState, put_quickstart
 
 pytest_plugins = ["page_fixtures"]
 pytestmark = pytest.mark.skipif(not find_browser(), reason="needs Chromium or Chrome")
@@ -28,3 +28,41 @@ def test_a_sweep_lists_its_trials_the_best_first(state: PageState, show: Open):
     assert page.run(OVERFLOW) <= 0
     page.click(".trials a")
     page.wait("document.querySelector('#details h2').textContent === '2'")
+
+
+def test_a_log_that_is_followed_stays_at_its_end_when_its_lines_are_wrapped_anew(state: PageState, show: Open):
+    state.put("wrapped")
+    state.run("wrapped", "Running", 5)
+    state.log("wrapped", "".join(f"step {number} of 300 | loss 4.812 | 38.2k tokens/s\n" for number in range(300)))
+    page = show("wrapped", width=390)
+    page.wait("document.querySelector('.log').textContent.includes('step 299')")
+    end = "(log => log.scrollHeight - log.scrollTop - log.clientHeight < 3)(document.querySelector('.log'))"
+    for width in (390, 250, 390):
+        page.resize(width, 844)
+        page.wait(end)
+        assert page.run("document.querySelector('.logs input').checked")
+    page.run("document.querySelector('.log').scrollTop = 100")
+    page.wait("!document.querySelector('.logs input').checked")
+    page.resize(250, 844)
+    page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert not page.run(end)
+
+
+@pytest.mark.parametrize("node", ["report", "student_wnli"])
+def test_the_selected_node_is_in_sight_on_a_narrow_screen(state: PageState, show: Open, node: str):
+    root = f"narrow-{node}"
+    jobs = put_quickstart(state, root)
+    state.run(root, "Running", 5)
+    inside = f"""(([box, view]) => box.left >= view.left && box.right <= view.right && box.top >= view.top
+        && box.bottom <= view.bottom)(["{box(jobs[node])}", ".view"].map((one) =>
+        document.querySelector(one).getBoundingClientRect()))"""
+    page = show(root, jobs[node], width=390)
+    for width in (390, 1300, 390):
+        page.resize(width, 844)
+        page.wait(inside)
+
+
+def test_times_are_said_as_the_logs_say_them(state: PageState, show: Open):
+    state.put("timed", status="Completed", start_time="2026-01-02T15:04:05+00:00", end_time="2026-01-02T17:04:06+02:00")
+    page = show("timed")
+    assert "started 2026-01-02 15:04:05Z · ended 2026-01-02 15:04:06Z" in page.text("#summary")

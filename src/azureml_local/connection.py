@@ -15,6 +15,7 @@ from azureml_local.settings import DEFAULTS, Settings
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
 
 METADATA_PATH = "/metadata/endpoints"
+PAGES_PATH = "/jobs"
 YEAR = 365 * 24 * 3600  # seconds
 
 CLIENT_VARIABLES = frozenset(
@@ -103,8 +104,8 @@ def metadata_url(home: Home, addresses: Addresses) -> str:
 
 
 def page_url(home: Home, addresses: Addresses, path: str) -> str:
-    """The address of a page, such as /jobs or /jobs/<name>, signed: it opens without a token for a day."""
-    return f"{addresses.page_url}{path}?{Identity(read_secret(home.secret)).sign(path)}"
+    """The address of a page, /jobs or /jobs/<name>, signed: it opens all of them without a token for a day."""
+    return f"{addresses.page_url}{path}?{Identity(read_secret(home.secret)).sign(PAGES_PATH)}"
 
 
 def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:
