@@ -11,6 +11,7 @@ from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
 from azureml_local.checks import ERROR, problems
 from azureml_local.engine.changes import FINAL, JobChange
 from azureml_local.engine.engine import Engine
+from azureml_local.engine.limits import check_lengths
 from azureml_local.engine.plan import Plan
 from azureml_local.engine.runs import SQLITE
 from azureml_local.home import Home
@@ -55,6 +56,7 @@ class Jobs:
         pipeline = pipeline_of(name, properties, self._assets)
         _check(pipeline)
         plan = self._engine.plan(pipeline)
+        check_lengths(plan)
         if taken := sorted(job for job in {name, *plan.jobs()} if self.run(job)):
             raise SpecError(f'name: "{taken[0]}" is a job already; give this one another name')
         if not self._store.add(JOBS, name, "", {"properties": properties}):
