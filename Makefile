@@ -30,7 +30,7 @@ test: install
 
 # The operations with old versions of the SDK, each in a virtual environment of its own; takes minutes.
 test-old-sdks: install
-	AZUREML_LOCAL_OLD_SDKS=1 $(BIN)/python -m pytest tests/test_operations.py
+	AZUREML_LOCAL_OLD_SDKS=1 $(BIN)/python -m pytest -rP tests/test_operations.py
 
 check: install
 	$(BIN)/ruff format --check .

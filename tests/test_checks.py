@@ -264,23 +264,13 @@ def test_what_azure_takes_is_without_findings(text: str, tmp_path: Path):
 
 def test_what_set_puts_into_a_file_is_checked_in_place_of_what_was_there():
     distilbert = ROOT / "pipelines" / "distilbert.yml"
-    lines = distilbert.read_text().splitlines()
-    for key, value, rule, line in [
-        ("inputs.seed", "many", "wrong-literal", "  seed: 0"),
-        ("jobs.preprocess.inputs.corpus.path", "nowhere", "missing-file", "    inputs:"),
-        (
-            "jobs.distill.inputs.sequences",
-            "5",
-            "wrong-kind",
-            "      sequences: ${{parent.jobs.preprocess.outputs.sequences}}",
-        ),
-        (
-            "jobs.distill.component",
-            "../components/nope.yml",
-            "missing-component",
-            "    component: ../components/distill.yml",
-        ),
+    for key, value, rule in [
+        ("inputs.seed", "many", "wrong-literal"),
+        ("jobs.preprocess.inputs.corpus.path", "nowhere", "missing-file"),
+        ("jobs.distill.inputs.sequences", "5", "wrong-kind"),
+        ("jobs.distill.component", "../components/nope.yml", "missing-component"),
     ]:
         [found, *_] = check_file(distilbert, [{key: value}]) or []
-        assert (found.rule, lines[found.line - 1]) == (rule, line)
+        assert (found.rule, found.line) == (rule, 0)  # no line of the file says so
+        assert found.message.startswith(f"--set {key}: ")
     assert check_file(distilbert, [{"jobs.preprocess.inputs.corpus.path": "../sample_data/corpus"}]) == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from azureml_local import cli, overrides
+from azureml_local import cli, overrides, workspace_commands
 from azureml_local.client import sdk_call
 from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
@@ -48,6 +49,22 @@ def test_up_answers_env_points_at_it_and_a_second_up_finds_it(home: Path):
     assert str(Addresses.read(Home(home)).port) in azureml_local("status", home=home).stdout
 
 
+@pytest.mark.parametrize("reference", ["azureml:greetings@latest", "azureml:greetings:7"])
+def test_a_model_that_is_not_registered_is_told_before_an_endpoint_is_created(
+    reference: str, home: Path, project: Path, tmp_path: Path
+):
+    shutil.copytree(project / "endpoint", tmp_path, dirs_exist_ok=True)
+    text = (tmp_path / "deployment.yml").read_text()
+    (tmp_path / "deployment.yml").write_text(text.replace("azureml:greetings@latest", reference))
+    deploy = azureml_local("deploy", tmp_path, home=home)
+    name = reference.removeprefix("azureml:")
+    assert deploy.stderr == (
+        f'azureml-local: The workspace has no model "{name}": register an output of a job as one with '
+        "`azureml-local run FILE --register OUTPUT=greetings`, or give its folder with --model.\n"
+    )
+    assert "endpoint" not in azureml_local("status", home=home).stdout
+
+
 def test_a_pipeline_runs_is_registered_deployed_and_invoked(home: Path, project: Path):
     run = azureml_local(
         *("run", project / "pipeline.yml", "--set", "inputs.text=hey", "--set", "jobs.greet.inputs.times=2"),
@@ -70,6 +87,8 @@ def test_a_pipeline_runs_is_registered_deployed_and_invoked(home: Path, project:
         ["me", "heyhey", "me"],
     ]
     assert run.stderr + deploy.stderr + invoke.stderr == ""
+    served = f"greeter (blue 100 % Succeeded) {Addresses.read(Home(home)).url}/score/greeter"
+    assert f"endpoint       {served}\n" in azureml_local("status", home=home).stdout
 
     folder = project / "model"
     folder.mkdir()
@@ -147,7 +166,9 @@ def test_a_mistake_is_one_sentence_without_a_stack(
     assert not names["home"].exists()
 
 
-def test_a_detached_job_is_watched_later_and_everything_is_deleted_when_asked(tmp_path: Path):
+def test_a_detached_job_is_watched_later_and_everything_is_deleted_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     job, home = tmp_path / "job.yml", tmp_path / "home"
     job.write_text("{type: command, command: 'echo done', environment: {image: any}}\n")
     run = azureml_local("run", job, "--detach", "--max-parallel", 3, home=home)
@@ -164,6 +185,9 @@ def test_a_detached_job_is_watched_later_and_everything_is_deleted_when_asked(tm
     assert other.returncode == 2
     assert "up already with --max-parallel 3, and --max-parallel 4 is asked for" in other.stderr
     assert "say --yes" in azureml_local("reset", home=home).stderr
+    monkeypatch.setattr(workspace_commands, "_agreed", lambda question: False)
+    assert cli.main(["reset", "--home", str(home)]) == 1
+    assert capsys.readouterr().out == "Nothing was deleted.\n"
     assert azureml_local("reset", "--only", "reuse", "--yes", home=home).returncode == 0
     assert home.exists()
     assert "Deleted everything" in azureml_local("reset", "--yes", home=home).stdout
@@ -237,6 +261,7 @@ def test_overrides_are_those_of_az_ml(project: Path):
     ("setting", "expected"),
     [
         ("inputs.txt=1", '--set inputs.txt: the file has no "txt" under "inputs"; did you mean "text"?'),
+        ("inputs.nope=1", '--set inputs.nope: the file has no "nope" under "inputs"; there are text.'),
         (
             "jobs.gret.inputs.x=1",
             '--set jobs.gret.inputs.x: the file has no "gret" under "jobs"; did you mean "greet"?',

@@ -24,6 +24,7 @@ def table(python: str, folder: Path) -> str:
     """What the operations say with this interpreter's SDK, in a workspace of their own."""
     with running_workspace(folder / "home") as exports:
         done = run_in(exports, [python, "-m", "operations"], folder, PYTHONPATH=str(TESTS))
+    print(done.stdout.strip().splitlines()[-1])  # what `make test-old-sdks` shows
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

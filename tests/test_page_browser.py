@@ -2,57 +2,17 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from browser import Browser, Page, find_browser
+from browser import Browser, Open, find_browser
 from colours import contrast
 from page_measures import HOSTILE, OVERFLOW, OVERLAPS, READY, box, state_of
 from page_state import PageState, link, opened, put_many, put_quickstart, served
 
+pytest_plugins = ["page_fixtures"]
 pytestmark = pytest.mark.skipif(not find_browser(), reason="needs Chromium or Chrome")
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageState]:
-    with opened(tmp_path_factory.mktemp("page") / "home") as state:
-        yield state
-
-
-@pytest.fixture(scope="module")
-def base(state: PageState) -> Iterator[str]:
-    with served(state) as base:
-        yield base
-
-
-@pytest.fixture
-def show(browser: Browser, state: PageState, base: str) -> Iterator[Open]:
-    """Opens the page of a job. In the end nothing may have gone wrong in it, nor may it have asked anybody else."""
-    pages = []
-
-    def show(job: str, node: str = "", **how) -> Page:
-        page = browser.open(link(state, base, job) + (f"#node={node}" if node else ""), **how)
-        pages.append(page)
-        page.wait(READY)
-        return page
-
-    yield show
-    for page in pages:
-        assert page.complaints() == []
-        asked = {event["request"]["url"] for event in page.events("Network.requestWillBeSent")}
-        assert [url for url in asked if not url.startswith(f"{base}/jobs/")] == []
-        page.close()
 
 
 def test_every_node_is_drawn_with_its_state_and_no_line_runs_through_a_box(state: PageState, show: Open):

@@ -1,5 +1,7 @@
 """What the workspace's interpreter lacks of an environment."""
 
+import platform
+
 import pytest
 
 from azureml_local.environments.readiness import readiness, requirements_of
@@ -54,11 +56,20 @@ def test_an_environment_of_a_registry_is_named_with_the_way_out() -> None:
     name = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
     ready = readiness(Environment(name=name))
     assert ready.unmet == ()
-    assert ready.warning == ""
+    assert ready.warning == (
+        f'environment "{name}": {ready.notes[0]}; until then the job runs in the workspace\'s Python '
+        f"{platform.python_version()}"
+    )
     assert ready.notes == (
         "it belongs to a registry and its packages are not known: "
         'register an environment "sklearn-1.5" with its conda file',
     )
+
+
+def test_a_curated_environment_is_told_as_unknown_and_one_of_an_image_is_not() -> None:
+    warning = readiness(Environment(name="AzureML-sklearn-1.0@latest")).warning
+    assert "it is not in the local workspace and its packages are not known" in warning
+    assert readiness(Environment(image="any")).warning == ""
 
 
 def test_builds_of_one_version_are_not_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,6 +235,26 @@ def test_a_request_that_cannot_be_read_is_400(client: TestClient):
     assert reply.json()["error"]["code"] == "UserError"
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"environmentVariables": {"A=B": "1"}},
+            "environment_variables.A=B: the job has an environment variable 'A=B'",
+        ),
+        ({"environmentVariables": {"": "1"}}, "environment_variables.: the job has an environment variable ''"),
+        ({"environmentVariables": {"A": "x" * 131_070}}, 'node "long", environment_variables.A: it has 131072 bytes'),
+        ({"command": "x" * 131_072}, 'node "long", command: it has 131072 bytes with all values in it'),
+    ],
+)
+def test_what_no_process_can_be_given_is_refused_when_it_is_submitted(client: TestClient, changes: dict, sentence: str):
+    properties = {**command_job("true")["properties"], **changes}
+    reply = client.put(resource_id("jobs", "long"), json={"properties": properties})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["message"].startswith(sentence)
+    assert client.get(resource_id("jobs", "long")).status_code == 404
+
+
 def test_a_restart_keeps_what_it_knew_and_buries_the_dead(tmp_path: Path):
     first = open_workspace(tmp_path / "home")
     client = client_of(first)

@@ -99,6 +99,22 @@ def test_what_is_no_route_opens_to_nobody(stranger: TestClient, method: str, pat
     assert "access-control-allow-origin" not in reply.headers
 
 
+def test_a_link_that_does_not_open_is_a_page_for_a_browser_and_json_for_a_client(
+    workspace: Workspace, stranger: TestClient
+):
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    late = workspace.identity.sign("/jobs", lifetime=-1)
+    for query, status in ((late, 403), (late.replace("sig=", "sig=0"), 403), ("", 401)):
+        page = stranger.get(f"/jobs?{query}", headers=browser)
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert "a link to a page of the workspace opens for a day" in page.text
+        assert "azureml-local status" in page.text
+        assert stranger.get(f"/jobs?{query}").json()["error"]["code"] == "AuthenticationFailed"
+    gone = stranger.get(f"/jobs/a%3Cb%3E?{workspace.identity.sign('/jobs')}", headers=browser)
+    assert gone.status_code == 404
+    assert "<p>The local workspace has no job a&lt;b&gt;.</p>" in gone.text
+
+
 def test_a_signature_to_read_does_not_write(workspace: Workspace, client: TestClient, stranger: TestClient):
     address = f"{BLOB}/kept.txt"
     client.put(address, content=b"kept")

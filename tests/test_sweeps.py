@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from azureml_local.arm_ids import resource_id
 from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.engine.sweeps import best_trial, trial_values
 from azureml_local.spec import Node, Output, Pipeline, Port, SpecError, Sweep
+from azureml_local.trials import Trials, trials_of
 from small_pipelines import FOLDER, Heard, component
+from test_rest import client_of, open_workspace, wait_for
 
 NUMBER = Port(name="x", type="number")
 GRID = Sweep(
@@ -151,3 +154,19 @@ def test_a_place_keeps_what_it_held_when_the_best_trial_writes_there(
 def test_numbers_that_do_not_exist_are_refused(kind: str, parameters: tuple[str, ...]) -> None:
     with pytest.raises(SpecError, match="search_space cannot be sampled"):
         trial_values(random_sweep(kind, *parameters), "seed")
+
+
+def test_a_sweeps_run_tells_its_metric_and_those_of_its_trials_their_values_and_scores(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path / "local")
+    client = client_of(workspace)
+    trial = {"codeId": None, "command": LOG, "environmentId": "azureml:any:1"}
+    space = {"x": ["choice", [["3", "1"]]]}
+    sweep = {"jobType": "Sweep", "samplingAlgorithm": {"samplingAlgorithmType": "Grid"}, "searchSpace": space}
+    aim = {"objective": {"primaryMetric": "loss", "goal": "Minimize"}, "experimentName": "tests", "trial": trial}
+    assert client.put(resource_id("jobs", "tune"), json={"properties": {**sweep, **aim}}).status_code == 201
+    wait_for(client, "tune")
+    runs = [workspace.jobs.run("tune"), *workspace.jobs.children("tune")]
+    told = [trials_of(run.body["tags"], run.body["properties"]) for run in runs]
+    workspace.close()
+    assert told[0] == Trials(metric="loss", best=runs[2].name)
+    assert told[1:] == [Trials(values={"x": "3"}, score=3.0), Trials(values={"x": "1"}, score=1.0)]

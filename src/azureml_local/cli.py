@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add_settings(add("up", "workspace_commands", "Start the workspace in the background; returns when it answers."))
     add("down", "workspace_commands", "End the workspace and everything that it runs.")
-    add("status", "workspace_commands", "Show whether the workspace is up, where, and what it takes on the disk.")
+    add(
+        "status", "workspace_commands", "Show whether the workspace is up, where, what it serves and takes on the disk."
+    )
     _add_reset(add("reset", "workspace_commands", "End the workspace and delete everything that it keeps."))
     add("env", "workspace_commands", 'Print what points a client at the workspace: eval "$(azureml-local env)".')
     _add_run(add("run", "run_command", "Run a job file through the SDK; starts a workspace when none is up."))

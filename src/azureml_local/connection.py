@@ -15,6 +15,7 @@ from azureml_local.settings import DEFAULTS, Settings
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
 
 METADATA_PATH = "/metadata/endpoints"
+PAGES_PATH = "/jobs"
 YEAR = 365 * 24 * 3600  # seconds
 
 CLIENT_VARIABLES = frozenset(
@@ -81,15 +82,19 @@ def is_held(home: Home) -> bool:
 
 
 @contextmanager
-def held(home: Home) -> Iterator[bool]:
-    """Be the one process of the workspace; the value is False when there is one already."""
-    with home.lock.open("wb") as lock:
+def held(home: Home, inherited: int | None = None) -> Iterator[int | None]:
+    """Be the one who holds the workspace; the value is the lock's descriptor, or None where another holds it.
+
+    A process that inherits the descriptor holds the lock as well, until it ends.
+    """
+    with home.lock.open("ab") if inherited is None else os.fdopen(inherited, "ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            yield None
             return
-        yield True
+        home.state.unlink(missing_ok=True)  # a workspace that was killed left it
+        yield lock.fileno()
 
 
 def metadata_url(home: Home, addresses: Addresses) -> str:
@@ -99,8 +104,8 @@ def metadata_url(home: Home, addresses: Addresses) -> str:
 
 
 def page_url(home: Home, addresses: Addresses, path: str) -> str:
-    """The address of a page, such as /jobs or /jobs/<name>, signed: it opens without a token for a day."""
-    return f"{addresses.page_url}{path}?{Identity(read_secret(home.secret)).sign(path)}"
+    """The address of a page, /jobs or /jobs/<name>, signed: it opens all of them without a token for a day."""
+    return f"{addresses.page_url}{path}?{Identity(read_secret(home.secret)).sign(PAGES_PATH)}"
 
 
 def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from azureml_local import launcher
+from azureml_local.arm_ids import parse_versioned
 from azureml_local.client import connect, sdk_call
 from azureml_local.errors import InputError
 from azureml_local.home import Home
@@ -31,6 +32,8 @@ def deploy(options: argparse.Namespace) -> int:
     deployment.endpoint_name = endpoint.name
     if options.model:
         deployment.model = _model(options.model)
+    if isinstance(deployment.model, str):
+        _check_registered(client, deployment.model)
     traffic = _traffic(client, str(endpoint.name))
     endpoint.traffic = traffic
     with sdk_call(f'create the endpoint "{endpoint.name}"'):
@@ -62,6 +65,26 @@ def _model(reference: str) -> "str | Model":
         )
     kind = "mlflow_model" if (path / "MLmodel").exists() else "custom_model"
     return Model(path=path.absolute(), type=kind)
+
+
+def _check_registered(client: "MLClient", reference: str) -> None:
+    """Refuse a model that the workspace does not have before anything is created for it."""
+    from azure.ai.ml.exceptions import ValidationException
+    from azure.core.exceptions import ResourceNotFoundError
+
+    parsed = parse_versioned(f"azureml:{reference.removeprefix('azureml:')}")
+    if not parsed:
+        return
+    _, name, version = parsed
+    label = version.removeprefix("@") if version.startswith("@") else None
+    with sdk_call(f'look up the model "{name}"'):
+        try:
+            client.models.get(name, label=label) if label else client.models.get(name, version=version)
+        except (ResourceNotFoundError, ValidationException):
+            raise InputError(
+                f'The workspace has no model "{name}{version if label else f":{version}"}": register an output of a '
+                f"job as one with `azureml-local run FILE --register OUTPUT={name}`, or give its folder with --model."
+            ) from None
 
 
 def _traffic(client: "MLClient", endpoint: str) -> dict[str, int]:

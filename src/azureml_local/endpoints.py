@@ -16,6 +16,7 @@ from azureml_local.store import Resource, Store
 ENDPOINTS = "onlineEndpoints"
 DEPLOYMENTS = "deployments"  # the name is the endpoint's, the version the deployment's
 KEYS = "endpoint-keys"
+SCORING_PATH = "/score/{endpoint}"
 OPERATIONS = "operations"  # what takes its time, as Azure-AsyncOperation shows it
 
 Json = dict[str, Any]

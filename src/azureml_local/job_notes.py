@@ -7,6 +7,7 @@ from typing import Any
 from azureml_local.engine.plan import Group, Plan, Task
 from azureml_local.environments.readiness import title
 from azureml_local.spec import Output, Pipeline, Port
+from azureml_local.trials import sweep_properties, trial_tags
 
 Json = dict[str, Any]
 
@@ -28,14 +29,17 @@ def notes(pipeline: Pipeline, plan: Plan, properties: Json) -> dict[str, Json]:
     for job, step in plan.jobs().items():
         said = _task_note(step, plan) if isinstance(step, Task) else _group_note(step)
         if job == pipeline.name:  # it stands alone: what the job says of itself goes before
-            said = {**said, **own, "registers": said["registers"]}
+            properties = {**said["properties"], **own["properties"]}
+            said = {**said, **own, "registers": said["registers"], "properties": properties}
         found[job] = {**common, **said}
     return found
 
 
 def _task_note(task: Task, plan: Plan) -> Json:
+    sweeps = [group.sweep for group in plan.groups.values() if group.sweep and group.job == task.parent]
     return {
         **_step_note(task, "Command"),
+        "tags": trial_tags(sweeps[0], task.given) if sweeps else {},
         "needs": sorted(_job_of(step, plan) for step in task.needs),
         "given": {name: str(value) for name, value in task.given.items()},
         "command": task.command,
@@ -45,8 +49,11 @@ def _task_note(task: Task, plan: Plan) -> Json:
 
 
 def _group_note(group: Group) -> Json:
+    note = _step_note(group, "Sweep" if group.sweep else "Pipeline")
+    aim = sweep_properties(group.sweep) if group.sweep else {}
     return {
-        **_step_note(group, "Sweep" if group.sweep else "Pipeline"),
+        **note,
+        "properties": {**note["properties"], **aim},
         "registers": _registrations(group.node.outputs, group.node.component.outputs),
     }
 

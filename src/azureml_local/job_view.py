@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from azureml_local.jobs import RUNS
 from azureml_local.log_tail import last_line
 from azureml_local.store import Resource, Store
+from azureml_local.trials import trials_of
 
 Json = dict[str, Any]
 
@@ -72,6 +74,7 @@ def node_state(run: Resource) -> Json:
         "needs": body.get("needs") or [],
         "reused": body.get("reused"),
         "warnings": body.get("warnings") or [],
+        "trials": asdict(trials_of(body.get("tags") or {}, body.get("properties") or {})),
     }
 
 

@@ -1,5 +1,6 @@
 """The jobs of a workspace: what was submitted, what has become of it, and where its outputs are."""
 
+import sqlite3
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,18 @@ from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
 from azureml_local.checks import ERROR, problems
 from azureml_local.engine.changes import FINAL, JobChange
 from azureml_local.engine.engine import Engine
+from azureml_local.engine.limits import check_lengths
 from azureml_local.engine.plan import Plan
+from azureml_local.engine.runs import SQLITE
 from azureml_local.home import Home
 from azureml_local.job_bodies import pipeline_of
 from azureml_local.job_notes import notes
 from azureml_local.live_log import LiveLog
+from azureml_local.metrics import read_latest
 from azureml_local.settings import Settings
 from azureml_local.spec import Pipeline, SpecError
 from azureml_local.store import Resource, Store
+from azureml_local.trials import BEST, SCORE, trials_of
 
 JOBS = "jobs"  # what was submitted: pipelines and stand-alone jobs, as the SDK sent them
 RUNS = "runs"  # what has become of each job, nodes included
@@ -36,6 +41,7 @@ class Jobs:
         self._assets = assets
         self._blobs = blobs
         self._logs = LiveLog()
+        self._metrics = Path(home.tracking_uri.removeprefix(SQLITE))
         self._engine = Engine(home.path, self, home.tracking_uri, settings)
         self._bury_the_dead()
 
@@ -50,6 +56,7 @@ class Jobs:
         pipeline = pipeline_of(name, properties, self._assets)
         _check(pipeline)
         plan = self._engine.plan(pipeline)
+        check_lengths(plan)
         if taken := sorted(job for job in {name, *plan.jobs()} if self.run(job)):
             raise SpecError(f'name: "{taken[0]}" is a job already; give this one another name')
         if not self._store.add(JOBS, name, "", {"properties": properties}):
@@ -65,7 +72,8 @@ class Jobs:
 
     def job_changed(self, change: JobChange) -> None:
         """Keep a change, and give the outputs and logs their addresses."""
-        run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change))
+        score = self._score(change)
+        run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change, score))
         if change.log_folder:
             self._blobs.link(ARTIFACTS, DEFAULT_OUTPUT_PATH.format(job=change.name), change.log_folder)
         if change.status not in FINAL:
@@ -121,6 +129,15 @@ class Jobs:
         if run and below and run.body.get("log_folder"):
             self._logs.follow(Path(run.body["log_folder"]), below)
 
+    def _score(self, change: JobChange) -> float | None:
+        """How a trial of a sweep did: the last value of the sweep's metric. None for what is no such trial."""
+        sweep = self.run(change.parent) if change.parent and change.status in FINAL else None
+        metric = trials_of({}, sweep.body["properties"]).metric if sweep else ""
+        try:
+            return read_latest(self._metrics, change.name, metric) if metric else None
+        except sqlite3.Error:  # it has ended all the same
+            return None
+
     def _register(self, run: Resource, change: JobChange) -> None:
         """Make those outputs assets for which the job asked."""
         for output, asked in run.body.get("registers", {}).items():
@@ -168,20 +185,20 @@ def _check(pipeline: Pipeline) -> None:
         raise SpecError("; ".join(errors))
 
 
-def _changed(run: Json, change: JobChange) -> Json:
-    """A run's document after a change; a reused job says so as on Azure."""
+def _changed(run: Json, change: JobChange, score: float | None) -> Json:
+    """A run's document after a change; a reused job, and a trial with its score, say so as on Azure."""
     state = {key: _plain(value) for key, value in asdict(change).items() if key not in NOT_KEPT}
+    properties = dict(run["properties"])
     if change.best_trial:
-        state["properties"] = {**run["properties"], "best_child_run_id": change.best_trial}
+        properties[BEST] = change.best_trial
+    if score is not None:
+        properties[SCORE] = repr(score)
     if change.reused:
         state["reused"] = {"job": change.reused, "root": change.reused_root}
-        state["properties"] = {
-            **run["properties"],
-            "azureml.isreused": "true",
-            "azureml.reusedrunid": change.reused,
-            "azureml.reusedpipelinerunid": change.reused_root or "",
-        }
-    return {**run, **state}
+        properties["azureml.isreused"] = "true"
+        properties["azureml.reusedrunid"] = change.reused
+        properties["azureml.reusedpipelinerunid"] = change.reused_root or ""
+    return {**run, **state, "properties": properties}
 
 
 def _plain(value: object) -> object:

@@ -1,21 +1,25 @@
 """Starts the workspace's process in the background, finds it again, and ends it."""
 
+import contextlib
 import os
 import signal
 import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import httpx
 
-from azureml_local.connection import CLIENT_VARIABLES, Addresses, is_held, metadata_url
+from azureml_local.connection import CLIENT_VARIABLES, Addresses, held, is_held, metadata_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.settings import DEFAULTS, Settings
 
 START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 30.0
+KILL_TIMEOUT = 5.0
+PAUSE = 0.05  # between two looks
 
 
 def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
@@ -24,53 +28,35 @@ def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
     Raises InputError where it does not start, and where it is up with other settings than those that are asked for.
     """
     deadline = time.monotonic() + START_TIMEOUT
-    while is_held(home) and time.monotonic() < deadline:
-        if running := Addresses.read(home):
-            return _suited(running, settings), False
-        time.sleep(0.05)  # it is starting, or ending
     try:
         home.create()
     except OSError as error:
         raise InputError(f"Cannot keep a workspace at {home.path}: {error.strerror}.") from error
-    with home.log.open("ab") as log:
-        # The workspace must not think of itself as its own client.
-        variables = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "azureml_local.server", str(home.path), *settings.arguments()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=home.path,
-            env=variables,
-            start_new_session=True,
-        )
-    try:
-        while time.monotonic() < deadline:
-            addresses = Addresses.read(home)
-            if addresses and _answers(home, addresses):
-                return addresses, addresses.pid == process.pid
-            if process.poll() is not None and not is_held(home):
-                break
-            time.sleep(0.05)
-    except KeyboardInterrupt:
-        process.terminate()
-        raise
-    raise InputError(f"The workspace at {home.path} did not start; its log, {home.log}, ends with:\n{_tail(home)}")
+    while time.monotonic() < deadline:
+        if running := Addresses.read(home):
+            return _suited(running, settings), False
+        with held(home) as lock:
+            process = None if lock is None else _spawn(home, settings, lock)
+        if process:
+            return _started(home, process, deadline), True
+        time.sleep(PAUSE)  # another one is starting, or ending
+    raise _not_started(home)
 
 
 def stop(home: Home) -> bool:
-    """End the workspace with all that it runs; tells whether there was one. Returns when it has ended."""
-    running = Addresses.read(home)
-    if not running:
+    """End the workspace with all that it runs; tells whether there was one. Returns when it has ended.
+
+    Raises InputError where it does not end.
+    """
+    if not is_held(home):
         return False
-    os.kill(running.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while is_held(home):
-        if time.monotonic() > deadline:
-            os.kill(running.pid, signal.SIGKILL)
-            break
-        time.sleep(0.05)
-    return True
+    # One that is starting is ended when it is up: until then it does not listen to signals.
+    _wait(lambda: Addresses.read(home) or not is_held(home), START_TIMEOUT)
+    for number, patience in ((signal.SIGTERM, STOP_TIMEOUT), (signal.SIGKILL, KILL_TIMEOUT)):
+        _signal(home, number)
+        if _wait(lambda: not is_held(home), patience):
+            return True
+    raise InputError(f"The workspace at {home.path} does not end; its log is {home.log}.")
 
 
 def find(home: Home) -> Addresses:
@@ -79,6 +65,58 @@ def find(home: Home) -> Addresses:
     if not running:
         raise InputError(f"No workspace is up at {home.path}; start it with `azureml-local up`.")
     return running
+
+
+def _spawn(home: Home, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
+    """The workspace's process. It holds the workspace from its first moment: it takes seconds to be up."""
+    # The workspace must not think of itself as its own client.
+    variables = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
+    arguments = [str(home.path), "--lock", str(lock), *settings.arguments()]
+    with home.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "azureml_local.server", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home.path,
+            env=variables,
+            start_new_session=True,
+            pass_fds=[lock],
+        )
+    home.lock.write_text(str(process.pid))
+    return process
+
+
+def _started(home: Home, process: subprocess.Popen[bytes], deadline: float) -> Addresses:
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            addresses = Addresses.read(home)
+            if addresses and _answers(home, addresses):
+                return addresses
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
+    raise _not_started(home)
+
+
+def _signal(home: Home, number: int) -> None:
+    """Send a signal to the process that holds the workspace; one that has just ended needs none."""
+    with contextlib.suppress(OSError, ValueError):
+        running = Addresses.read(home)
+        os.kill(running.pid if running else int(home.lock.read_text()), number)
+
+
+def _wait(is_so: Callable[[], object], patience: float) -> bool:
+    """Whether it is so within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not (so := is_so()) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+    return bool(so)
+
+
+def _not_started(home: Home) -> InputError:
+    return InputError(f"The workspace at {home.path} did not start; its log, {home.log}, ends with:\n{_tail(home)}")
 
 
 def _suited(running: Addresses, settings: Settings) -> Addresses:

@@ -13,6 +13,7 @@ INFINITY = 1.7976931348623157e308  # as MLflow writes it
 Point = tuple[int, float | None]  # step and value; None for what is not a number
 
 CURVES = 'SELECT rowid, "key", step, value, is_nan FROM metrics WHERE run_uuid = ? AND rowid > ? ORDER BY "key", step'
+LATEST = 'SELECT value FROM latest_metrics WHERE run_uuid = ? AND "key" = ? AND NOT is_nan'
 PARAMS = 'SELECT "key", value FROM params WHERE run_uuid = ? ORDER BY "key"'
 
 
@@ -20,6 +21,13 @@ def read_params(database: Path, run_id: str) -> dict[str, str]:
     """The parameters that a run has logged."""
     with _opened(database) as connection:
         return dict(connection.execute(PARAMS, (run_id,))) if connection else {}
+
+
+def read_latest(database: Path, run_id: str, metric: str) -> float | None:
+    """The last value of a run's metric; None where it has none, or none that is a number."""
+    with _opened(database) as connection:
+        found = connection.execute(LATEST, (run_id, metric)).fetchone() if connection else None
+    return found[0] if found and abs(found[0]) < INFINITY else None
 
 
 def read_curves(database: Path, run_id: str, since: int = 0) -> tuple[int, dict[str, list[Point]]]:

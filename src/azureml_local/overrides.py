@@ -1,10 +1,11 @@
 """`--set key=value`, with the keys and the meaning that `az ml job create --set` has."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
+from azureml_local.checks.scopes import nearest
 from azureml_local.errors import InputError
+from azureml_local.expressions import did_you_mean
 from azureml_local.job_file import read_yaml
 
 # Sections in which a key that the file does not have is a slip of the pen.
@@ -43,19 +44,19 @@ def parse_overrides(settings: list[str], document: dict[str, Any], folder: Path)
 def _check(key: str, document: dict[str, Any]) -> None:
     first, *rest = key.split(".")
     if first not in document and first not in TOP_LEVEL:
-        raise InputError(f'--set {key}: a job has no "{first}"{_did_you_mean(first, TOP_LEVEL)}')
+        raise _mistake(key, f'a job has no "{first}"{nearest(first, TOP_LEVEL)}')
     section = document.get(first)
     if first in CLOSED_SECTIONS and rest and isinstance(section, dict) and rest[0] not in section:
-        raise InputError(f'--set {key}: the file has no "{rest[0]}" under "{first}"{_did_you_mean(rest[0], section)}')
+        raise _mistake(key, f'the file has no "{rest[0]}" under "{first}"{did_you_mean(rest[0], map(str, section))}')
     if first == "jobs" and first not in document and rest:
-        raise InputError(f"--set {key}: the file is not a pipeline and has no jobs.")
+        raise _mistake(key, "the file is not a pipeline and has no jobs")
     level: Any = document
     for part in key.split(".")[:-1]:
         level = level.get(part)
         if level is None:
             return
         if not isinstance(level, dict):
-            raise InputError(f'--set {key}: "{part}" is {level!r} in the file and has no fields to set.')
+            raise _mistake(key, f'"{part}" is {level!r} in the file and has no fields to set')
 
 
 def _check_node(key: str, document: dict[str, Any], folder: Path) -> None:
@@ -66,12 +67,11 @@ def _check_node(key: str, document: dict[str, Any], folder: Path) -> None:
         case _:
             return
     if field not in NODE and field not in node:
-        raise InputError(f'--set {key}: a node has no "{field}"{_did_you_mean(field, NODE)}')
+        raise _mistake(key, f'a node has no "{field}"{nearest(field, NODE)}')
     known = _component_inputs(node, folder) if field == "inputs" and rest else None
     if known is not None and rest[0] not in known:
-        raise InputError(
-            f'--set {key}: the component of "{name}" has no input "{rest[0]}"{_did_you_mean(rest[0], known)}'
-        )
+        names = did_you_mean(rest[0], map(str, known))
+        raise _mistake(key, f'the component of "{name}" has no input "{rest[0]}"{names}')
 
 
 def _component_inputs(node: dict[str, Any], folder: Path) -> dict[str, Any] | None:
@@ -83,6 +83,5 @@ def _component_inputs(node: dict[str, Any], folder: Path) -> dict[str, Any] | No
     return component.get("inputs") or {} if isinstance(component, dict) else None
 
 
-def _did_you_mean(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, [str(name) for name in known], n=1)
-    return f'; did you mean "{close[0]}"?' if close else "."
+def _mistake(key: str, what: str) -> InputError:
+    return InputError(f"--set {key}: {what}{'' if what.endswith('?') else '.'}")

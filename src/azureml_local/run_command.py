@@ -22,7 +22,7 @@ from azureml_local.home import Home
 from azureml_local.job_file import read_job
 from azureml_local.overrides import parse_overrides
 from azureml_local.settings import Settings
-from azureml_local.watch import JobState, Watcher, duration, node_table
+from azureml_local.watch import JobState, Watcher, duration, node_table, trial_tables
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -178,8 +178,9 @@ def _summarise(state: JobState, console: Console) -> None:
     """The nodes with their times, what failed, why and where its logs are, and where the outputs are."""
     console.print()
     if state.nodes[0].job != state.job.job:  # else it stands alone
-        console.print(node_table(state))
-        console.print()
+        for table in (node_table(state), *trial_tables(state)):
+            console.print(table)
+            console.print()
     for node in state.nodes:
         if node.status == "Failed":
             console.print(Text(f"{node.error}\n"), soft_wrap=True)

@@ -22,13 +22,17 @@ from azureml_local.workspace import Workspace
 LOOPBACK = "127.0.0.1"
 
 
-def serve(home: Home, settings: Settings) -> None:
-    """Run the workspace in this process until SIGTERM or SIGINT; does nothing where it runs already."""
+def serve(home: Home, settings: Settings, lock: int | None = None) -> None:
+    """Run the workspace in this process until SIGTERM or SIGINT; does nothing where it runs already.
+
+    lock: the descriptor of the workspace's lock, where who started this process holds it already.
+    """
     os.umask(0o077)
     home.create()
-    with held(home) as first:
-        if first:
-            home.state.unlink(missing_ok=True)
+    if lock is not None:
+        os.set_inheritable(lock, False)  # what a job leaves behind must not hold the workspace
+    with held(home, lock) as first:
+        if first is not None:
             _serve_alone(home, settings)
 
 
@@ -105,6 +109,7 @@ def _listen(port: int) -> socket.socket:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
+    parser.add_argument("--lock", type=int, metavar="DESCRIPTOR")
     add_settings(parser)
     options = parser.parse_args()
-    serve(Home(options.home), Settings.of(options))
+    serve(Home(options.home), Settings.of(options), options.lock)

@@ -3,7 +3,7 @@
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret
 from azureml_local.log_tail import last_line
+from azureml_local.trials import Trials, trials_of
 
 POLL_SECONDS = 0.5
 PATIENCE = 300.0  # seconds without an answer
+MOST_TRIALS = 20  # of a sweep in the summary
 STEP = "azureml.StepRun"  # the run type of a job without jobs in it
 STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 
@@ -43,6 +45,8 @@ class NodeState:
     last_line: str
     reused: bool = False
     warnings: tuple[str, ...] = ()
+    parent: str | None = None
+    trials: Trials = field(default_factory=Trials)
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,9 @@ class Watcher:
         last = last_line(logs) if run["status"] == "Running" else ""
         reused = run["properties"].get("azureml.isreused") == "true"
         warnings = tuple(warning["message"] for warning in run.get("warnings") or ())
-        return NodeState(run["name"], run["runId"], run["status"], seconds, message, logs, last, reused, warnings)
+        trials = trials_of(run["tags"], run["properties"])
+        own = (run["name"], run["runId"], run["status"], seconds, message, logs, last, reused, warnings)
+        return NodeState(*own, run["parentRunId"], trials)
 
 
 def node_table(state: JobState) -> Table:
@@ -156,6 +162,44 @@ def node_table(state: JobState) -> Table:
         last_line = [Text(node.last_line)] if running else []
         table.add_row(Text(node.name), status, duration(node.seconds), *last_line)
     return table
+
+
+def trial_tables(state: JobState) -> Iterator[Table]:
+    """A table for each sweep: its trials with their metric and values, the best first."""
+    everyone = {node.job: node for node in (state.job, *state.nodes)}
+    for sweep in everyone.values():
+        if sweep.trials.metric:
+            yield _trial_table(sweep, [node for node in state.nodes if node.parent == sweep.job])
+
+
+def _trial_table(sweep: NodeState, trials: list[NodeState]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    names = list(dict.fromkeys(name for trial in trials for name in trial.trials.values))
+    for heading in ("trial", sweep.trials.metric, *names, ""):
+        table.add_column(Text(heading), overflow="fold")
+    sign = -1 if sweep.trials.maximize else 1
+
+    def place(trial: NodeState) -> tuple[bool, float]:
+        """Where it stands: the best is first also among equals, and what has no metric is last."""
+        score = trial.trials.score
+        return trial.job != sweep.trials.best, float("inf") if score is None else sign * score
+
+    for trial in sorted(trials, key=place)[:MOST_TRIALS]:
+        said = "best" if trial.job == sweep.trials.best else "" if trial.status == "Completed" else trial.status
+        values = [Text(short(trial.trials.values.get(name, ""))) for name in names]
+        score = "" if trial.trials.score is None else short(repr(trial.trials.score))
+        table.add_row(Text(trial.name), score, *values, Text(said, STYLES.get(trial.status, "")))
+    if len(trials) > MOST_TRIALS:
+        table.add_row(f"and {len(trials) - MOST_TRIALS} more")
+    return table
+
+
+def short(text: str) -> str:
+    """A number with four digits where it has more; any other text as it is."""
+    try:
+        return f"{float(text):.4g}" if len(text) > 6 else text
+    except ValueError:
+        return text
 
 
 def duration(seconds: float | None) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 from azureml_local import disk, launcher
-from azureml_local.connection import Addresses, client_environment, page_url, shell_exports
+from azureml_local.connection import Addresses, client_environment, is_held, page_url, shell_exports
+from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, SCORING_PATH
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.settings import Settings
@@ -49,6 +51,8 @@ def status(options: argparse.Namespace) -> int:
         print(f"No workspace is up at {home.path}.")
     if home.database.is_file():  # up or not, it keeps what it knew
         _say("jobs", _jobs(home))
+        for endpoint in _endpoints(home, addresses):
+            _say("endpoint", endpoint)
         _say("disk", _disk(home))
     return 0 if addresses else 1
 
@@ -56,13 +60,14 @@ def status(options: argparse.Namespace) -> int:
 def reset(options: argparse.Namespace) -> int:
     """Delete the workspace, or what it makes again when it needs it; asks first."""
     home = Home.choose(options.home)
-    if not home.secret.is_file():
+    if not home.secret.is_file() and not is_held(home):
         print(f"There is no workspace at {home.path}.")
         return 0
     what = f"the {options.only} of" if options.only else "everything in"
     freed = disk.usage(home)
     amount = disk.size(freed[options.only] if options.only else sum(freed.values()))
     if not options.yes and not _agreed(f"Delete {what} the workspace at {home.path} ({amount})?"):
+        print("Nothing was deleted.")
         return 1
     launcher.stop(home)
     disk.remove(home, options.only)
@@ -87,6 +92,20 @@ def _jobs(home: Home) -> str:
     counts = Counter(run.body.get("status") for run in store.all("runs") if run.name in submitted)
     store.close()
     return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+
+
+def _endpoints(home: Home, addresses: Addresses | None) -> Iterator[str]:
+    """Each endpoint with its deployments, their traffic and their states, and where it answers."""
+    store = Store(home.database)
+    for endpoint in store.all(ENDPOINTS):
+        traffic = endpoint.body["properties"].get("traffic") or {}
+        served = [
+            f"{one.version} {traffic.get(one.version, 0)} % {one.body['properties']['provisioningState']}"
+            for one in store.all(DEPLOYMENTS, endpoint.name)
+        ]
+        address = addresses.url + SCORING_PATH.format(endpoint=endpoint.name) if addresses else "not up"
+        yield f"{endpoint.name} ({', '.join(served) or 'no deployment'}) {address}"
+    store.close()
 
 
 def _disk(home: Home) -> str:

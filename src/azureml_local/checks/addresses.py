@@ -9,7 +9,7 @@ from typing import Any
 
 from azureml_local.checks import kinds
 from azureml_local.checks.known_fields import FIELDS
-from azureml_local.checks.sections import Section, exists, is_to_be_filled_in
+from azureml_local.checks.sections import Section, exists, is_absolute, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
 from azureml_local.expressions import shown
 
@@ -26,7 +26,8 @@ def missing_file(section: Section) -> Iterator[Finding]:
     for where, address, what in _named(section):
         path = section.local(address)
         if path is not None and not exists(path):
-            yield Finding(section.at(*where), f"there is no {what} {path}; the path is relative to this file")
+            hint = "" if is_absolute(address) else "; the path is relative to this file"
+            yield Finding(section.at(*where), f"there is no {what} {path}{hint}")
     configuration = section.mapping("code_configuration")
     code, script = section.local(configuration.get("code")), str(configuration.get("scoring_script") or ".")
     if section.kind == kinds.DEPLOYMENT and code and exists(code) and _is_absent(code, script):

@@ -22,7 +22,7 @@ SUFFIXES = frozenset({".yml", ".yaml"})
 
 @dataclass(frozen=True, order=True)
 class Located:
-    """A problem with the file and the line where it is written."""
+    """A problem with the file and the line where it is written; line 0 where the command line gives it."""
 
     file: Path
     line: int
@@ -31,7 +31,8 @@ class Located:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.severity}: {self.message} [{self.rule}]"
+        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{place}: {self.severity}: {self.message} [{self.rule}]"
 
 
 def check_file(path: Path, overrides: Iterable[Mapping[str, str]] = ()) -> list[Located] | None:
@@ -48,6 +49,7 @@ def check_file(path: Path, overrides: Iterable[Mapping[str, str]] = ()) -> list[
     for override in overrides:
         for key, value in override.items():
             _set(document.value, key.split("."), value)
+            document.overridden.add(tuple(key.split(".")))
     kind = kinds.kind_of(document.value)
     if kind is None or kind == kinds.OTHER_JOB:
         return None
@@ -92,6 +94,8 @@ def _of_graph(graph: Graph) -> list[Problem]:
 
 def _located(model: Model, document: Document, found: Problem) -> Located:
     file, line = _place(model, document, found.where, found.excerpt)
+    if key := document.override(found.where) if file == document.path else "":
+        return Located(file, 0, found.rule, found.severity, f"--set {key}: {found.message}")
     return Located(file, line, found.rule, found.severity, found.message)
 
 

@@ -105,6 +105,7 @@ class Model:
             outputs={key: _output(raw) for key, raw in section.mapping("outputs").items()},
             distribution=distribution_of(fields.get("distribution")),
             sweep=_sweep(section) if "search_space" in fields else None,
+            environment_variables=dict.fromkeys(section.mapping("environment_variables"), ""),  # texts: see settings
             settings={} if is_job else dict(_settings(fields)),
             instance_types=instance_types(document.path, fields, default_compute),
         )

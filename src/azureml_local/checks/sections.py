@@ -51,6 +51,11 @@ def local_path(document: Document, address: object) -> Path | None:
     return Path(os.path.normpath(document.path.parent / address))
 
 
+def is_absolute(address: str) -> bool:
+    """Whether an address means the same path in whatever file it is written."""
+    return Path(address.removeprefix("file:")).is_absolute()
+
+
 def is_to_be_filled_in(text: str) -> bool:
     """Whether a text is one of a template's, such as <endpoint> or {{endpoint}}."""
     return "<" in text or "{{" in text.replace("${{", "")

@@ -93,6 +93,20 @@ def not_in_enum(scope: Scope) -> Iterator[Finding]:
             yield from given.finding(f"{message}, which is not in its enum{known}")
 
 
+@rule(Scope, "bad-variable", ERROR, "An environment variable has a name and a value that a process can be given.")
+def bad_variable(scope: Scope) -> Iterator[Finding]:
+    """No system takes an empty name, one with =, or the character 0 in either."""
+    for node in scope.nodes.values():
+        inner = node.component.environment_variables if isinstance(node.component, Component) else {}
+        of_component = () if scope.is_standalone else ("component",)
+        for variables, way in ((node.environment_variables, ()), (inner, of_component)):
+            for name, value in variables.items():
+                if not name or "=" in name or "\0" in name + value:
+                    said = f"{scope.called(node)} has an environment variable {shown(repr(name))}"
+                    rule_of_names = "a name is not empty and has no =, and nothing has the character 0 in it"
+                    yield Finding(scope.at(node, *way, "environment_variables", name), f"{said}: {rule_of_names}")
+
+
 @rule(Command, "bad-default", ERROR, "A default is a value that its input takes.")
 def bad_default(command: Command) -> Iterator[Finding]:
     """The same questions as for a value that a node gives."""

@@ -40,6 +40,7 @@ class Document:
     lines: dict[Where, int] = field(default_factory=dict)  # of a field's name, or of an item of a list
     duplicates: list[Where] = field(default_factory=list)
     misread: dict[Where, str] = field(default_factory=dict)  # words without quotes of which YAML makes something else
+    overridden: set[Where] = field(default_factory=set)  # what the command line gives in place of the file
 
     def line(self, where: Where, excerpt: str = "") -> int:
         """The line of a field, or of the nearest one around it; of the excerpt, where it is found below that."""
@@ -52,6 +53,11 @@ class Document:
                 if words in text:
                     return number
         return first
+
+    def override(self, where: Where) -> str:
+        """The key by which the command line gives a field, or what is around it; empty where the file does."""
+        given = [key for key in self.overridden if where[: len(key)] == key]
+        return ".".join(given[0]) if given else ""
 
 
 @dataclass

@@ -47,12 +47,15 @@ def readiness(environment: Environment) -> Readiness:
     """Compare an environment with the workspace's interpreter, without looking outside this process."""
     wanted = requirements_of(environment)
     unmet = [*_python(wanted), *filter(None, map(_package, wanted.packages))]
-    told = [f"{_count(unmet)} not met ({_first(unmet)})"] if unmet else []
-    told += [_first(wanted.refusals)] if wanted.refusals else [WAY_OUT]
+    own = f"the job runs in the workspace's Python {platform.python_version()}"
+    is_unknown = bool(wanted.unknown) and not environment.image
+    told = [f"{wanted.unknown}; until then {own}"] if is_unknown else []
+    told += [f"{_count(unmet)} not met ({_first(unmet)})"] if unmet else []
+    told += [_first(wanted.refusals)] if wanted.refusals else [WAY_OUT] if unmet else []
     return Readiness(
         unmet=(*unmet, *wanted.refusals),
         notes=tuple(filter(None, (wanted.unknown, *wanted.notes))),
-        warning=f'environment "{title(environment)}": {"; ".join(told)}' if unmet or wanted.refusals else "",
+        warning=f'environment "{title(environment)}": {"; ".join(told)}' if told else "",
     )
 
 

@@ -6,6 +6,7 @@ import { LogView } from "./log.js";
 import { Outputs } from "./outputs.js";
 import { FINAL, STATES, change, icon, stateOf } from "./states.js";
 import { explain } from "./summary.js";
+import { trialTable } from "./trials.js";
 import { moment } from "./words.js";
 import { ask } from "./workspace.js";
 
@@ -51,10 +52,11 @@ export class Details {
     const group = around.length ? element("span", {}, `in ${around.join(" › ")}`) : null;
     const name = [element("span", {}, node.job), copyButton(node.job, "the job's name")];
     this.about = element("p", { class: "about", hidden: true });
+    this.trials = section("Trials", "trials");
     this.given = section("Inputs and parameters", "given");
     this.command = section("Command and environment", "command");
     const head = [this.title, this.facts, element("p", { class: "facts" }, group, ...name)];
-    const first = [this.about, this.origin, this.error, this.warnings, this.charts.place, this.log.place];
+    const first = [this.about, this.origin, this.error, this.warnings, this.trials, this.charts.place, this.log.place];
     this.place.replaceChildren(...head, ...first, this.given, this.outputs.place, this.command);
     set(this.place, "aria-label", `Details of ${tree.title(node)}`);
   }
@@ -70,6 +72,7 @@ export class Details {
       this.warnings.replaceChildren(...node.warnings.map((text) => element("li", {}, text)));
     }
     this.origin.hidden = !node.reused;
+    this.drawTrials(tree, node);
     if (node.reused && !this.origin.firstChild) this.origin.append(...origin(node.reused));
     this.tick(tree);
   }
@@ -81,6 +84,14 @@ export class Details {
     const times = [node.start, node.end].filter(Boolean).map(moment).join(" to ");
     const facts = [STATES[stateOf(node)].word, tree.time(node), times, node.type.toLowerCase()];
     say(this.facts, facts.filter(Boolean).join(" · "));
+  }
+
+  /** Made anew only when something of them has changed: a link that has the focus keeps it. */
+  drawTrials(tree, node) {
+    const text = JSON.stringify([node.trials, tree.children(node.job).map((trial) => [trial.status, trial.trials])]);
+    if (!node.trials.metric || this.trials.dataset.text === text) return;
+    this.trials.dataset.text = text;
+    renew(this.trials, trialTable(tree, node));
   }
 
   drawError(tree, node) {

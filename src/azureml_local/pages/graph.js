@@ -29,7 +29,7 @@ export class Graph {
     place.append(this.view);
     place.querySelector(".bar").append(this.buttons());
     rove(this.view, ".box");
-    new ResizeObserver(() => this.scale()).observe(this.view);
+    new ResizeObserver(() => this.fit()).observe(this.view);
   }
 
   /** Show the tree as it is now. */
@@ -160,6 +160,17 @@ export class Graph {
   bring(job, selected) {
     if (this.shown === selected || !job) return;
     this.shown = selected;
+    this.brought = job;
+    this.reveal(job);
+  }
+
+  /** Be as wide as there is room now, and keep in sight what was brought there. */
+  fit() {
+    this.scale();
+    if (this.boxes?.has(this.brought)) this.reveal(this.brought);
+  }
+
+  reveal(job) {
     const at = this.boxes.get(job).getBoundingClientRect();
     const view = this.view.getBoundingClientRect();
     if (at.left < view.left || at.right > view.right) this.view.scrollLeft += at.left - view.left - view.width / 3;

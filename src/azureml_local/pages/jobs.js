@@ -1,4 +1,4 @@
-// The list of all jobs, the newest first; each leads to its own page, whose address opens that job alone.
+// The list of all jobs, the newest first; each leads to its own page, and that leads back here.
 
 import { change, icon, stateOf, STATES } from "./states.js";
 import { element, fill, say, set } from "./elements.js";

@@ -11,11 +11,13 @@ export class LogView {
   constructor(job) {
     this.job = job;
     this.name = null;
+    this.top = 0; // how far the text was scrolled last
     this.choice = element("select", { "aria-label": "Log", onchange: () => this.choose(this.choice.value) });
     this.follow = element("input", { type: "checkbox", checked: true, onchange: () => this.toEnd() });
     this.whole = element("a", { target: "_blank", rel: "noopener" });
     this.text = element("pre", { class: "log", tabindex: 0, role: "region", "aria-label": "End of the log" });
-    this.text.addEventListener("scroll", () => (this.follow.checked = this.isAtEnd()));
+    this.text.addEventListener("scroll", () => this.heed());
+    new ResizeObserver(() => this.toEnd()).observe(this.text); // other lines are wrapped then
     const bar = element(
       "div",
       { class: "bar" },
@@ -100,8 +102,18 @@ export class LogView {
     return this.text.scrollHeight - this.text.scrollTop - this.text.clientHeight < BOTTOM;
   }
 
+  /** Follow a reader who has gone to the end, and leave one alone who has gone up; lines that wrap move nobody. */
+  heed() {
+    const { scrollTop } = this.text;
+    if (this.isAtEnd()) this.follow.checked = true;
+    else if (scrollTop < this.top) this.follow.checked = false;
+    this.top = scrollTop;
+  }
+
   toEnd() {
-    if (this.follow.checked) this.text.scrollTop = this.text.scrollHeight;
+    if (!this.follow.checked) return;
+    this.text.scrollTop = this.text.scrollHeight;
+    this.top = this.text.scrollTop;
   }
 }
 

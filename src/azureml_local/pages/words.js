@@ -30,11 +30,11 @@ export function number(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-/** A moment in the reader's time zone. */
+/** A moment as the logs have it, in UTC; without the day where that is today. */
 export function moment(time) {
-  const date = new Date(time);
-  const day = date.toDateString() === new Date().toDateString() ? {} : { month: "short", day: "numeric" };
-  return date.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const [day, clock] = new Date(time).toISOString().split("T");
+  const today = new Date().toISOString().startsWith(day);
+  return `${today ? "" : `${day} `}${clock.slice(0, 8)}Z`;
 }
 
 /** How many of something, in the singular or the plural. */

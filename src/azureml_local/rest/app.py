@@ -13,7 +13,7 @@ from azureml_local.rest.arm import roots, workspaces
 from azureml_local.rest.assets import assets
 from azureml_local.rest.compute import computes, locations
 from azureml_local.rest.endpoints import deployments, endpoints, operations
-from azureml_local.rest.errors import RestError, answer_error, error_response, named, not_found, not_spoken
+from azureml_local.rest.errors import RestError, answer_error, error_response, named, not_found, not_spoken, refuse
 from azureml_local.rest.history import data, history
 from azureml_local.rest.job_data import job_data, job_list
 from azureml_local.rest.job_page import job_page
@@ -86,12 +86,12 @@ def guard(identity: Identity) -> Callable[[Request, Answer], Awaitable[Response]
         if scheme.lower() == "bearer":
             if identity.is_token(token):
                 return await answer(request)
-            return error_response(401, "InvalidAuthenticationToken", "The token is not one of this workspace.")
+            return refuse(request, 401, "InvalidAuthenticationToken", "The token is not one of this workspace.")
         if "sig" in request.query_params:
             if identity.is_signed(request.method, path, dict(request.query_params)):
                 return await answer(request)
-            return error_response(403, "AuthenticationFailed", "The signature does not open this address.")
-        return error_response(401, "AuthenticationFailed", "This workspace answers only those who know its secret.")
+            return refuse(request, 403, "AuthenticationFailed", "The signature does not open this address.")
+        return refuse(request, 401, "AuthenticationFailed", "This workspace answers only those who know its secret.")
 
     return check
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from azureml_local.arm_ids import LOCATION, PROVIDER, WORKSPACE_ID
-from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, OPERATIONS
+from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, OPERATIONS, SCORING_PATH
 from azureml_local.rest.bodies import Json, arm_body, page, system_data
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import bad_request, not_found, not_spoken
@@ -14,7 +14,6 @@ from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 POLL_AGAIN = {"x-ms-retry-after-ms": "200"}
-SCORING_PATH = "/score/{endpoint}"
 
 endpoints = APIRouter(prefix=f"/{ENDPOINTS}")  # below {workspace}
 deployments = APIRouter(prefix=f"/{ENDPOINTS}/{{endpoint}}/{DEPLOYMENTS}")

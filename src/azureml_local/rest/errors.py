@@ -1,6 +1,10 @@
-"""Refusals, in the shape that Azure's clients read."""
+"""Refusals, in the shape that Azure's clients read, and as a page where a browser asks."""
 
-from fastapi import Request
+from html import escape
+from pathlib import Path
+from string import Template
+
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -24,6 +28,12 @@ ELSEWHERE = {
     "datastores": "datastores of your own",
     "indexes": "indexes",
 }
+
+
+REFUSED_PAGE = Path(__file__).parents[1] / "pages" / "refused.html"
+CLOSED = (401, 403)
+LINK = "This link is not valid any more, or not complete: a link to a page of the workspace opens for a day."
+FRESH_LINK = "Run <code>azureml-local status</code> in a terminal: it prints a fresh link."
 
 
 class RestError(Exception):
@@ -62,12 +72,24 @@ def error_response(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse(body, status, headers={"x-ms-error-code": code})
 
 
-async def answer_error(request: Request, error: Exception) -> JSONResponse:
+def refuse(request: Request, status: int, code: str, message: str) -> Response:
+    """The error that a request ends with: a page where a browser asks for one, Azure's error body for all others."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return error_response(status, code, message)
+    sentence, way_out = (LINK, FRESH_LINK) if status in CLOSED else (message, "")
+    page = Template(REFUSED_PAGE.read_text(encoding="utf-8"))
+    text = page.substitute(sentence=escape(sentence), way_out=way_out)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    return Response(text, status, {"Content-Security-Policy": policy, "Cache-Control": "no-store"}, "text/html")
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
     """The reply to a request that failed; a mistake of ours is 500, and its trace is in the log."""
     refusal = _refusal(request, error)
     if refusal is None:
-        return error_response(500, "InternalError", f"The local workspace failed: {error!r}. Its log has more.")
-    return error_response(refusal.status, refusal.code, str(refusal))
+        failure = f"The local workspace failed: {error!r}. Its log has more."
+        return refuse(request, 500, "InternalError", failure)
+    return refuse(request, refusal.status, refusal.code, str(refusal))
 
 
 def _refusal(request: Request, error: Exception) -> RestError | None:

@@ -76,10 +76,15 @@ def get_state(view: View, here: Here, since: str = "") -> JSONResponse:
 
 @job_list.get(f"{JOBS_PAGE}/-/list")
 def list_jobs(here: Here) -> JSONResponse:
-    """The jobs that were submitted last, each with the address of its own page."""
+    """The jobs that were submitted last, each with an address of its page that leads back to the list."""
+    query = here.identity.sign(JOBS_PAGE)
     runs = [run for job in here.jobs.all()[:MOST_JOBS] if (run := here.jobs.run(job.name))]
     jobs = [
-        {**node_state(run), "experiment": run.body.get("experiment") or "", "url": _address(run.name, here)}
+        {
+            **node_state(run),
+            "experiment": run.body.get("experiment") or "",
+            "url": f"{JOB_PAGE.format(name=run.name)}?{query}",
+        }
         for run in runs
     ]
     return _answer({"now": datetime.now(UTC).isoformat(), "jobs": jobs})

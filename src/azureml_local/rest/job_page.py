@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request, Response
 
+from azureml_local.connection import PAGES_PATH
 from azureml_local.rest.context import Here
 from azureml_local.rest.errors import not_found
 from azureml_local.rest.jobs import JOB_PAGE
@@ -24,7 +25,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 
-JOBS_PAGE = "/jobs"  # nothing below it is a job called "-": names begin with a letter or a digit
+JOBS_PAGE = PAGES_PATH  # nothing below it is a job called "-": names begin with a letter or a digit
 
 job_page = APIRouter()
 
@@ -40,7 +41,7 @@ def get_job_page(name: str, request: Request, here: Here) -> Response:
 
 @job_page.get(JOBS_PAGE)
 def get_jobs_page(request: Request) -> Response:
-    """The list of all jobs. A signature that opens it opens every job: no page of one job leads here."""
+    """The list of all jobs. A signature that opens it opens every job: a page leads here only where it has that one."""
     return _page("jobs.html", "Jobs", f"{JOBS_PAGE}/-", request)
 
 
@@ -58,6 +59,8 @@ def _page(file: str, title: str, address: str, request: Request) -> Response:
     query = urlencode({key: request.query_params[key] for key in SIGNATURE if key in request.query_params})
     imports = _imports(address, query)
     fields = {"title": escape(title), "page": escape(f"{address}/page"), "query": escape(query), "imports": imports}
+    is_wide = request.query_params.get("sr") == JOBS_PAGE
+    fields["jobs"] = f'<a href="{JOBS_PAGE}?{escape(query)}">All jobs</a>' if is_wide else ""
     frame = Template((FOLDER / file).read_text(encoding="utf-8")).substitute(fields)
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
     headers = {**PRIVATE, "Content-Security-Policy": POLICY.format(digest=digest)}

@@ -1,0 +1,59 @@
+"""A workspace that starts or ends while somebody asks it to."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from azureml_local import launcher
+from azureml_local.connection import Addresses, is_held
+from azureml_local.home import Home
+from local_commands import azureml_local, command_line
+from small_pipelines import until
+
+# Holds the workspace and will not listen.
+DEAF = """
+import fcntl, os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print(os.getpid(), file=lock, flush=True)
+time.sleep(60)
+"""
+
+
+def test_down_ends_a_workspace_that_is_still_starting(tmp_path: Path):
+    home = Home(tmp_path / "home")
+    up = subprocess.Popen(command_line("up", home=home.path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: is_held(home))
+    assert Addresses.read(home) is None
+    assert "is down" in azureml_local("down", home=home.path).stdout
+    assert not is_held(home)
+    up.wait(30)
+    assert not is_held(home)
+
+
+def test_stop_returns_when_a_workspace_that_had_to_be_killed_holds_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(launcher, "START_TIMEOUT", 0.1)
+    monkeypatch.setattr(launcher, "STOP_TIMEOUT", 0.1)
+    home = Home(tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", DEAF, str(home.lock)])
+    until(lambda: is_held(home) and home.lock.read_text().endswith("\n"))
+    assert launcher.stop(home)
+    assert not is_held(home)
+    assert process.wait(5) == -9
+    assert not launcher.stop(home)
+
+
+def test_two_who_start_a_workspace_at_once_find_the_same(tmp_path: Path):
+    home = Home(tmp_path / "home")
+    both = [subprocess.Popen(command_line("up", home=home.path), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [up.communicate(timeout=60)[0] for up in both]
+    assert sorted("was already up" in one for one in said) == [False, True]
+    started = time.monotonic()
+    assert launcher.stop(home)
+    assert time.monotonic() - started < launcher.STOP_TIMEOUT
