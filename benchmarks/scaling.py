@@ -83,7 +83,7 @@ def bytes_per_token(row_length: int) -> float:
 
 def fixed_memory(teacher: int, student: int) -> list[list[str]]:
     parts = {
-        "teacher: weights in fp32 and their half-precision copy": teacher * 6,
+        "teacher: weights in half precision": teacher * 2,
         "student: weights in fp32 and their half-precision copy": student * 6,
         "student: gradients": student * 4,
         "student: two AdamW moments": student * 8,

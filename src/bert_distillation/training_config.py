@@ -17,7 +17,7 @@ class TrainingConfig:
     checkpoints: Path | None = option(None, "Folder for checkpoints; a run that finds one there goes on from it.")
     num_train_epochs: int = option(3, "Passes over the sequences.")
     max_train_steps: int = option(0, "Optimizer steps; 0 means as many as the epochs have.")
-    per_device_train_batch_size: int = option(5, "Sequences in one forward pass of one process.")
+    per_device_train_batch_size: int = option(5, "Rows of sequences in one forward pass of one process.")
     gradient_accumulation_steps: int = option(50, "Forward passes of one process in an optimizer step.")
     learning_rate: float = option(5e-4, "Peak learning rate of AdamW.")
     warmup_ratio: float = option(0.05, "Share of the steps in which the rate rises; it then falls linearly to 0.")
