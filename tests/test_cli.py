@@ -16,7 +16,6 @@ from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.invoke_command import MODEL_STATUS, listing, refusal
-from azureml_local.sdk_messages import sentence
 from azureml_local.watch import duration
 from local_commands import azureml_local, on_a_terminal
 from local_project import write_project
@@ -281,29 +280,6 @@ def test_an_override_without_a_place_is_refused(setting: str, expected: str, pro
     with pytest.raises(InputError) as refusal:
         overrides.parse_overrides([setting], PIPELINE, project)
     assert str(refusal.value) == expected
-
-
-def test_the_sdks_messages_are_brought_down_to_what_matters():
-    findings = {"errors": [{"path": "jobs.a", "message": "Anonymous; ['No such file or directory: /x/a.yml']"}]}
-    assert sentence(ValueError(f"Validation failed:\n{json.dumps(findings)}\nVisit this link")) == (
-        "jobs.a: No such file or directory: /x/a.yml"
-    )
-    inner = {"command": ["Not a valid string."], "distribution": [{"type": ["not in set"]}, {"type": ["not in set"]}]}
-    message = f"Validation for CommandJobSchema failed:\n\n {json.dumps(inner, indent=2)} \n\nVisit this link"
-    nested = {"errors": [{"path": "*", "message": message}] * 2}
-    assert sentence(ValueError(f"Validation for CommandSchema failed:\n\n {json.dumps(nested)}\nThe easiest way")) == (
-        "command: Not a valid string; distribution.type: not in set"
-    )
-    tried = "Invalid input type.; Invalid input type.; {None: [{'_schema': ['Not a valid integer.']}]}"
-    findings = {"errors": [{"path": "jobs.a.inputs.b", "message": tried}]}
-    assert sentence(ValueError(f"Validation failed: {json.dumps(findings)}")) == (
-        "jobs.a.inputs.b: Invalid input type. Not a valid integer"
-    )
-    log = 'deployment "blue" ended; its log ends with:\n{"errors": []}\nthe reason'
-    assert sentence(ValueError(log)) == log
-    coloured = "\x1b[37m\n1) A file is missing.\nDetails:\n\x1b[31m(x) No such file: /x\x1b[39m\nResolutions:\n1) Check"
-    assert sentence(ValueError(coloured)) == "No such file: /x"
-    assert sentence(ValueError("Plain.\nThe easiest way to author ...")) == "Plain."
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (59.94, "59.9 s"), (61.5, "1 min 02 s")])
