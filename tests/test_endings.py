@@ -105,7 +105,11 @@ def test_a_limit_of_time(home: Home, tmp_path: Path) -> None:
 def test_control_c(home: Home, tmp_path: Path) -> None:
     file = job_file(tmp_path, 973)
     run = subprocess.Popen(
-        command_line("run", file, home=home.path), stdout=subprocess.PIPE, text=True, start_new_session=True
+        command_line("run", file, home=home.path),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in background
     )
     until(lambda: len(alive("sleep 973.")) >= 3, seconds=60)
     os.killpg(run.pid, signal.SIGINT)
