@@ -29,6 +29,9 @@ export class Graph {
     place.append(this.view);
     place.querySelector(".bar").append(this.buttons());
     rove(this.view, ".box");
+    const leave = () => (this.isAway = true);
+    for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"])
+      this.view.addEventListener(kind, leave, { passive: true });
     new ResizeObserver(() => this.fit()).observe(this.view);
   }
 
@@ -52,6 +55,7 @@ export class Graph {
       const node = tree.nodes.get(job);
       say(box.querySelector(".note"), note(tree, node));
     }
+    this.keep();
   }
 
   build(tree, open) {
@@ -161,13 +165,19 @@ export class Graph {
     if (this.shown === selected || !job) return;
     this.shown = selected;
     this.brought = job;
-    this.reveal(job);
+    this.isAway = false;
+    this.keep();
   }
 
-  /** Be as wide as there is room now, and keep in sight what was brought there. */
+  /** Be as wide as there is room now. */
   fit() {
     this.scale();
-    if (this.boxes?.has(this.brought)) this.reveal(this.brought);
+    this.keep();
+  }
+
+  /** Keep in sight what was brought there, in whatever room there is, until the reader moves in the graph. */
+  keep() {
+    if (!this.isAway && this.boxes?.has(this.brought)) this.reveal(this.brought);
   }
 
   reveal(job) {
