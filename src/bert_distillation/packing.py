@@ -22,23 +22,19 @@ def pack_lengths(counts: np.ndarray, row_length: int) -> list[tuple[Pattern, int
             while left and rows_with_space[space]:
                 left -= _fill(rows_with_space, space, rows_with_space[space].pop(), length, left)
         while left:
-            left -= _fill(rows_with_space, row_length, ((), left), length, left, is_new=True)
+            new_rows = left // min(row_length // length, left)
+            left -= _fill(rows_with_space, row_length, ((), new_rows), length, left)
     return [row for rows in rows_with_space for row in rows]
 
 
 def _fill(
-    rows_with_space: list[list[tuple[Pattern, int]]],
-    space: int,
-    rows: tuple[Pattern, int],
-    length: int,
-    left: int,
-    is_new: bool = False,
+    rows_with_space: list[list[tuple[Pattern, int]]], space: int, rows: tuple[Pattern, int], length: int, left: int
 ) -> int:
     """Put sequences of one length into equal rows, as many into each as fit; returns how many found a place."""
     (pattern, count), each = rows, min(space // length, left)
     filled = min(count, left // each)
     rows_with_space[space - each * length].append((pattern + (length,) * each, filled))
-    if count > filled and not is_new:
+    if count > filled:
         rows_with_space[space].append((pattern, count - filled))
     return filled * each
 

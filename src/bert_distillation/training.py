@@ -21,9 +21,7 @@ from bert_distillation.held_out import held_out_loss
 from bert_distillation.losses import Objective, token_counts
 from bert_distillation.masked_lm import MaskedLM
 from bert_distillation.masking import masking_probabilities, special_ids
-from bert_distillation.options import (
-    make_folder,
-)
+from bert_distillation.options import make_folder
 from bert_distillation.packing import Packing
 from bert_distillation.precision import resolve_precision
 from bert_distillation.progress import TrainingLog
@@ -112,7 +110,7 @@ def train(
     accelerator: Accelerator,
     log: TrainingLog,
 ) -> None:
-    """Train `objective.model`; the objective turns a batch into sums of losses by part, `weights` adds them up."""
+    """Train `objective.model` on rows of packed sequences; `weights` says how much each of its losses counts."""
     corpus, row_length = open_sequences(config.sequences), read_metadata(config.sequences).max_seq_length
     plan = StepPlan(
         packing=Packing(sequence_lengths(corpus), row_length, config.seed),
@@ -120,6 +118,9 @@ def train(
         batches_per_step=config.gradient_accumulation_steps,
         num_processes=accelerator.num_processes,
     )
+    if accelerator.is_main_process:
+        packing = plan.packing
+        print(f"{packing.num_rows} rows of {row_length} tokens, {packing.fill:.1%} full", flush=True)
     last_step = config.max_train_steps or config.num_train_epochs * plan.steps_per_epoch
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(trainable, config)

@@ -146,10 +146,8 @@ def true_words(logits: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, T
 
 def _chunks(num_masked: int, num_soft: int, weight: Tensor) -> Iterator[tuple[slice, bool, bool]]:
     """Slices of the tokens, all of one kind: whether they are masked, and whether they have soft targets."""
-    num_tokens = max(num_masked, num_soft)
     limit = CHUNK_BYTES.get(weight.device.type, CHUNK_BYTES["cpu"]) // (len(weight) * weight.element_size())
-    ends = sorted({0, num_masked, num_soft, num_tokens} & set(range(num_tokens + 1)))
-    for begin, end in itertools.pairwise(ends):
+    for begin, end in itertools.pairwise(sorted({0, num_masked, num_soft})):
         parts = -(-(end - begin) // max(limit, 1))
         size = -(-(end - begin) // parts)
         for start in range(begin, end, size):
@@ -188,13 +186,15 @@ def _kernel(function: Kernel, logits: Tensor) -> Kernel:
 @functools.cache
 def _compiled(function: Kernel) -> Kernel:
     """The function in one pass over the logits; as it is where this machine has no compiler."""
-    compiled = torch.compile(function, dynamic=True)
+    chosen = torch.compile(function, dynamic=True)
 
     def call(*arguments: Any) -> tuple[Tensor, Tensor]:
+        nonlocal chosen
         try:
-            return compiled(*arguments)
+            return chosen(*arguments)
         except torch._dynamo.exc.BackendCompilerFailed as error:
-            _warn_once(str(error).strip().splitlines()[-1])
+            _warn_once(str(error).strip().splitlines()[0])
+            chosen = function  # to look for a compiler takes long, and there will be none the next time
             return function(*arguments)
 
     return call
