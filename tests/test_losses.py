@@ -10,6 +10,7 @@ from textbook_step import WEIGHTS, textbook_losses
 from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
+from bert_distillation import attention
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
 from bert_distillation.masked_lm import packed_hidden_states
 from bert_distillation.student import student_from_teacher
@@ -52,6 +53,16 @@ def test_each_sequence_of_a_row_has_the_hidden_states_it_has_alone(rows):
         alone = alone[one_a_row["attention_mask"].bool()]
         order = batch["places"].argsort()
         torch.testing.assert_close(packed[order], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_attention_by_matrix_products_is_torchs_own(scale):
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 3, 7, 4, generator=generator).unbind()
+    sequences = torch.tensor([[1, 1, 1, 2, 2, 2, 0], [1, 2, 3, 3, 3, 0, 0]])
+    mask = (sequences[:, None, :] == sequences[:, :, None])[:, None]
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+    torch.testing.assert_close(attention.by_products(query, key, value, mask, 0.0, scale), expected)
 
 
 @pytest.mark.parametrize("restrict", [False, True])

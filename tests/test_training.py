@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
@@ -17,7 +20,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.hub import bert_tokenizer
 from bert_distillation.packing import Packing
 from bert_distillation.pretrain import PretrainConfig, pretrain
-from bert_distillation.progress import duration, log_line, read_log
+from bert_distillation.progress import TrainingLog, duration, log_line, read_log
 from bert_distillation.sequences import open_sequences, read_metadata, sequence_lengths
 from small_models import PIECES, save, small_bert, small_sequences, small_tokenizer
 
@@ -157,6 +160,7 @@ def test_pretraining_from_scratch_lowers_the_loss_and_goes_on_from_its_model(arc
     shape = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "dropout": 0.0}
     steps = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "logging_steps": 1}
     settings = {"sequences": sequences, "architecture": architecture, "learning_rate": 1e-2, **shape, **steps}
+    settings["mixed_precision"] = "no"  # as all tests of this process: accelerate keeps to the first
     pretrain(PretrainConfig(model=tmp_path / "first", max_train_steps=30, **settings))
     first = curve(tmp_path / "first")
     assert first[-1] < 0.8 * first[0]
@@ -242,7 +246,25 @@ def test_a_log_line_has_units_and_both_ends():
     assert line == (
         "step 1200/100000 | loss 4.812 (ce 0.410 mlm 2.930 cos 0.090) | lr 4.1e-04 | 38.2k tokens/s | 2 h 10 min left"
     )
+    waiting = log_line(row | {"learning_rate": 1e-4, "tokens_per_second": 1, "data_wait_share": 0.25}, 100_000, 0)
+    assert waiting.endswith("0 s left | 25% of the time spent waiting for data: raise dataloader_workers")
     assert [duration(s) for s in (0, 61.5, 3600)] == ["0 s", "1 min 1 s", "1 h 0 min"]
+
+
+def test_the_time_that_training_waits_for_data_is_logged(tmp_path):
+    def slow() -> Iterator[int]:
+        for step in range(3):
+            time.sleep(0.02)
+            yield step
+
+    log = TrainingLog(tmp_path, {"mlm": 1.0})
+    log.start(0, 3)
+    for step in log.waiting_for(slow()):
+        time.sleep(0.02)
+        ones = {name: torch.ones(()) for name in ("mlm", "tokens")}
+        log.add({"mlm": torch.ones(())}, ones, learning_rate=1e-4)
+        log.write(step + 1, Accelerator(cpu=True))
+    assert all(0.1 < row["data_wait_share"] < 0.9 for row in read_log(tmp_path))
 
 
 def test_a_small_tokenizer_covers_the_sentences(tmp_path):

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bert_distillation import vocabulary
-from bert_distillation.vocabulary import Projection, soft_targets, true_words, vocabulary_losses
+from bert_distillation import row_kernels, vocabulary
+from bert_distillation.row_kernels import soft_targets, true_words
+from bert_distillation.vocabulary import Projection, vocabulary_losses
 
 ONE = torch.tensor(1.0, dtype=torch.float64)
 SIZES = st.tuples(st.integers(1, 7), st.integers(2, 40), st.integers(0, 10_000))
@@ -48,7 +49,8 @@ def plain(student: Projection, labels: Tensor, scales: dict, teacher: Projection
 def test_soft_targets_are_the_published_kl_times_the_squared_temperature(sizes, temperature):
     tokens, words, seed = sizes
     student, teacher = rows(seed, tokens, words), rows(seed + 1, tokens, words)
-    losses, _ = soft_targets(student, teacher, temperature, ONE)
+    none = torch.zeros(words, dtype=torch.float64)
+    losses, _ = soft_targets(student - 1, none + 1, teacher, none, temperature, ONE)
     for row in range(tokens):
         p = [math.exp(x / temperature) for x in teacher[row].tolist()]
         q = [math.exp(x / temperature) for x in student[row].tolist()]
@@ -58,12 +60,22 @@ def test_soft_targets_are_the_published_kl_times_the_squared_temperature(sizes, 
 
 
 @settings(max_examples=100)
+@given(SIZES, st.sampled_from(TEMPERATURES))
+def test_the_kernels_for_gpus_and_for_cpus_agree(sizes, temperature):
+    tokens, words, seed = sizes
+    inputs = rows(seed, tokens, words), rows(seed + 1, words), rows(seed + 2, tokens, words), rows(seed + 3, words)
+    of_gpus = row_kernels._soft_targets(*inputs, temperature, ONE / 3)
+    of_cpus = soft_targets(*inputs, temperature, ONE / 3)
+    torch.testing.assert_close(of_gpus, of_cpus, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=100)
 @given(SIZES)
 def test_the_loss_of_a_true_word_is_minus_its_log_probability(sizes):
     tokens, words, seed = sizes
     logits = rows(seed, tokens, words)
     labels = torch.randint(words, (tokens,), generator=torch.Generator().manual_seed(seed))
-    losses, _ = true_words(logits, labels, ONE)
+    losses, _ = true_words(logits - 1, torch.ones(words, dtype=torch.float64), labels, ONE)
     for row, label, loss in zip(logits.tolist(), labels.tolist(), losses.tolist(), strict=True):
         assert loss == pytest.approx(-math.log(math.exp(row[label]) / sum(map(math.exp, row))), rel=1e-6, abs=1e-9)
 
@@ -136,7 +148,7 @@ def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(monke
     labels, scales = torch.tensor([], dtype=torch.int64), {"mlm": torch.tensor(0.4), "ce": torch.tensor(1.3)}
     expected, _ = vocabulary_losses(student, labels, scales, teacher, 2.0)
     gradients = torch.autograd.grad(expected, student.weight)
-    monkeypatch.setattr(vocabulary, "WIDE", 40)
+    monkeypatch.setattr(row_kernels, "WIDE", 40)
     total, _ = vocabulary_losses(student, labels, scales, teacher, 2.0)
     torch.testing.assert_close(total, expected)
     torch.testing.assert_close(torch.autograd.grad(total, student.weight), gradients, rtol=1e-5, atol=1e-6)
@@ -153,15 +165,39 @@ def test_without_a_compiler_the_kernels_run_as_they_are(monkeypatch, capsys):
         return fail
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    monkeypatch.setattr(vocabulary, "WIDE", 10)
-    vocabulary._compiled.cache_clear()
+    monkeypatch.setattr(row_kernels, "WIDE", 10)
+    row_kernels._compiled.cache_clear()
     try:
         student, teacher = layers(6, 40, dtype=torch.float32)
         scales = {"mlm": torch.tensor(0.4), "ce": torch.tensor(1.3)}
         total, _ = vocabulary_losses(student, torch.tensor([3]), scales, teacher, 2.0)
         torch.testing.assert_close(total, plain(student, torch.tensor([3]), scales, teacher, 2.0))
         vocabulary_losses(student, torch.tensor([3]), scales, teacher, 2.0)
-        assert len(tried) == 2, "once for each kernel"
+        assert len(tried) == 4, "once for each kernel"
         assert "without compiled kernels, which takes longer: " in capsys.readouterr().out
     finally:
-        vocabulary._compiled.cache_clear()
+        row_kernels._compiled.cache_clear()
+
+
+def test_on_masked_tokens_alone_loss_and_gradient_are_those_of_ligers_kernel():
+    liger = pytest.importorskip("liger_kernel.chunked_loss", reason="needs liger-kernel, which `make install` installs")
+    student, teacher = layers(9, 40, dtype=torch.float32)
+    labels, temperature = torch.randint(40, (9,), generator=torch.Generator().manual_seed(1)), 2.0
+    weights = {"weight_hard_loss": 0.4, "weight_soft_loss": 1.3}
+    oracle = liger.LigerFusedLinearJSDLoss(**weights, beta=0.0, temperature=temperature, compiled=False, chunk_size=4)
+    # Liger divides by the tokens, and leaves out the T^2 that keeps the weights comparable when T changes.
+    scales = {"mlm": torch.tensor(0.4 / 9), "ce": torch.tensor(1.3 / 9 / temperature**2)}
+    parts = (student.hidden_states, student.weight, student.bias)
+    ours, _ = vocabulary_losses(student, labels, scales, teacher, temperature)
+    theirs = oracle(
+        student.hidden_states,
+        student.weight,
+        teacher.hidden_states,
+        teacher.weight,
+        labels,
+        student_bias=student.bias,
+        teacher_bias=teacher.bias,
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    gradients = torch.autograd.grad(ours, parts), torch.autograd.grad(theirs, parts)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)

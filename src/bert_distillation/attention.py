@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 PACKED = "packed"
+SHORT_ROW = 256  # tokens; the scores of longer rows would take more memory than they save time
 
 
 def use_packed_attention(model: PreTrainedModel) -> None:
@@ -42,12 +43,29 @@ def packed_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
     rows, _, length, _ = attention_mask.shape
     query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
-    mixed = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
-    )
+    attend = by_products if _has_slow_kernel(query) else F.scaled_dot_product_attention
+    mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling)
     heads, width = mixed.shape[1], mixed.shape[3]
     flat = mixed.transpose(1, 2).reshape(rows * length, heads * width)
     return _Gather.apply(flat, places).view(1, -1, heads, width), None
+
+
+def _has_slow_kernel(query: Tensor) -> bool:
+    """Whether torch's kernel is slower than plain matrix products: on a CPU in bf16, where these are oneDNN's."""
+    return query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= SHORT_ROW
+
+
+def by_products(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, dropout_p: float, scale: float | None
+) -> Tensor:
+    """What `F.scaled_dot_product_attention` does, with its scores held in memory."""
+    rows, heads, length, width = query.shape
+    hidden = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(~attn_mask, torch.finfo(query.dtype).min)
+    hidden = hidden.expand(rows, heads, length, length).flatten(0, 1)
+    query, key, value = (states.flatten(0, 1) for states in (query, key, value))
+    scores = torch.baddbmm(hidden, query, key.transpose(1, 2), alpha=width**-0.5 if scale is None else scale)
+    mixed = torch.bmm(F.dropout(scores.softmax(dim=-1), dropout_p), value)
+    return mixed.view(rows, heads, length, width)
 
 
 def _to_rows(states: Tensor, places: Tensor, rows: int, length: int) -> Tensor:

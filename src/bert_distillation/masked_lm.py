@@ -3,6 +3,10 @@
 Sizes: B sequences, T tokens each, N tokens that go through the vocabulary layer, D hidden units, V words.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM, PreTrainedModel
 
@@ -44,8 +48,27 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor]) -> Tensor:
     sequences = batch["sequence_ids"]
     same_sequence = sequences[:, None, :, None] == sequences[:, None, None, :]
     inputs = {name: batch[name][None] for name in FLAT if name != "places"}
-    hidden_states = last_hidden_states(model, attention_mask=same_sequence, places=batch["places"], **inputs)
+    with _embeddings_in_half_precision(model):
+        hidden_states = last_hidden_states(model, attention_mask=same_sequence, places=batch["places"], **inputs)
     return hidden_states[0, :num_tokens]
+
+
+@contextmanager
+def _embeddings_in_half_precision(model: MaskedLM) -> Iterator[None]:
+    """On a CPU under autocast, all that the layers add up and normalise is as precise as what they multiply.
+
+    Autocast leaves the embeddings, and by that every sum with them, in single precision, which doubles what is kept for
+    the backward pass. On GPUs its layer norms are in single precision whatever they are given.
+    """
+    if not torch.is_autocast_enabled("cpu"):
+        yield
+        return
+    dtype = torch.get_autocast_dtype("cpu")
+    hook = model.base_model.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def vocabulary_projection(model: MaskedLM, hidden_states: Tensor) -> Projection:
@@ -60,4 +83,4 @@ def vocabulary_projection(model: MaskedLM, hidden_states: Tensor) -> Projection:
 
 def vocabulary_logits(model: MaskedLM, hidden_states: Tensor) -> Tensor:
     """(N, V) logits over the vocabulary for (N, D) hidden states."""
-    return vocabulary_projection(model, hidden_states).logits(slice(None))
+    return vocabulary_projection(model, hidden_states).logits()

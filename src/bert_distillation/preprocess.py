@@ -124,9 +124,9 @@ def make_in_order(recipe: Recipe, blocks: Iterator[Block], num_workers: int) -> 
     if num_workers == 1 or len(begin) < BLOCKS_WORTH_PROCESSES:
         yield from map(BlockMaker(recipe).make, blocks)
         return
-    # Forked from a process that has only imported this module: imports are paid once, and no thread is cut off.
+    # Forked from a process that has only imported what a worker needs: imports are paid once, and no thread is cut off.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bert_distillation.preprocess"])
+    context.set_forkserver_preload(["bert_distillation.blocks"])
     pool = ProcessPoolExecutor(num_workers, context, _start_worker, (recipe,))
     try:
         # Few blocks wait at a time: memory stays flat however large the corpus is.

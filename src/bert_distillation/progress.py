@@ -3,7 +3,9 @@
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -13,6 +15,9 @@ from bert_distillation.errors import InputError
 from bert_distillation.tracking import log_metrics
 
 LOG_FILE = "training_log.jsonl"
+LONG_WAIT = 0.1  # share of the time from which a line says that training waits for data
+
+T = TypeVar("T")
 
 
 class TrainingLog:
@@ -24,6 +29,7 @@ class TrainingLog:
         self.counts: dict[str, Tensor] = {}
         self.tokens: Tensor | int = 0
         self.learning_rate = 0.0
+        self.seconds_waited = 0.0
 
     def start(self, step: int, last_step: int) -> None:
         """Begin at `step`; rows of a run that got further before it was interrupted are dropped."""
@@ -31,6 +37,16 @@ class TrainingLog:
         rows = read_log(self.file.parent) if step else []
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text("".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
+
+    def waiting_for(self, steps: Iterator[T]) -> Iterator[T]:
+        """The same steps, with the time counted in which training had none: what a GPU waited for data, at most."""
+        while True:
+            start = time.monotonic()
+            step = next(steps, None)
+            if step is None:
+                return
+            self.seconds_waited += time.monotonic() - start
+            yield step
 
     def add(self, sums: dict[str, Tensor], counts: dict[str, Tensor], learning_rate: float) -> None:
         """Add the losses of one optimizer step: sums of this process, counts of all."""
@@ -56,21 +72,24 @@ class TrainingLog:
         seconds_left = (now - self.clock) / (step - self.step) * (self.last_step - step)
         row = {"step": step, "loss": loss} | {f"loss_{name}": mean for name, mean in means.items()}
         row |= {"learning_rate": self.learning_rate, "tokens_per_second": rate}
+        row["data_wait_share"] = self.seconds_waited / max(now - self.clock, 1e-9)
         if accelerator.is_main_process:
             print(log_line(row, self.last_step, seconds_left), flush=True)
             with self.file.open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
             log_metrics({name: value for name, value in row.items() if name != "step"}, step=step)
         self.sums, self.counts, self.tokens = {}, {}, 0
-        self.step, self.clock = step, now
+        self.step, self.clock, self.seconds_waited = step, now, 0.0
 
 
 def log_line(row: dict[str, float], last_step: int, seconds_left: float) -> str:
     """One line with units and both ends."""
     parts = " ".join(f"{name[5:]} {value:.3f}" for name, value in row.items() if name.startswith("loss_"))
+    wait = row.get("data_wait_share", 0.0)
     return (
         f"step {row['step']}/{last_step} | loss {row['loss']:.3f} ({parts}) | lr {row['learning_rate']:.1e} | "
         f"{row['tokens_per_second'] / 1000:.1f}k tokens/s | {duration(seconds_left)} left"
+        + (f" | {wait:.0%} of the time spent waiting for data: raise dataloader_workers" if wait > LONG_WAIT else "")
     )
 
 

@@ -30,6 +30,10 @@ from bert_distillation.tracking import log_metrics, log_parameters, write_step
 from bert_distillation.training_config import NOT_SHAPING, TrainingConfig
 from bert_distillation.word_counts import count_words
 
+WORKERS_OF_A_GPU = (
+    2  # on a CPU core of 2023 each makes 800 thousand tokens a second; an H100 takes 600 at 40 % of its peak
+)
+
 
 def run_training(
     *,
@@ -135,7 +139,7 @@ def train(
     dataset = MaskedSequences(corpus, tokenizer, share, config.seed, row_length, config.whole_word_masking)
     order = BatchOrder(plan, accelerator.process_index, step, last_step)
     restrict_ce_to_mask = getattr(config, "restrict_ce_to_mask", False)
-    for batches in batches_by_step(dataset, order, config.dataloader_workers):
+    for batches in log.waiting_for(batches_by_step(dataset, order, config.dataloader_workers)):
         counts = step_counts(batches, restrict_ce_to_mask, accelerator)
         losses = backward(objective, batches, counts, weights, accelerator)
         accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
@@ -187,6 +191,8 @@ def run_identity(config: TrainingConfig, plan: StepPlan, last_step: int) -> dict
 
 def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -> Iterator[list[dict[str, Tensor]]]:
     """The batches of each optimizer step together, because a step's losses are divided by its total of tokens."""
+    if workers < 0:
+        workers = WORKERS_OF_A_GPU if torch.cuda.is_available() else 0
     loader = DataLoader(
         dataset,
         batch_sampler=order,

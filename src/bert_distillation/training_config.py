@@ -34,7 +34,7 @@ class TrainingConfig:
     checkpointing_steps: int = option(1000, "Optimizer steps between two checkpoints.")
     keep_checkpoints: int = option(2, "How many checkpoints are kept.")
     dataloader_workers: int = option(
-        0, "Processes that prepare batches ahead; 0 prepares them in the training process."
+        -1, "Processes that prepare batches ahead; 0: the training process itself; -1: 2 with a GPU, else 0."
     )
     seed: int = option(0, "Seed of order, masks, dropout and new weights.")
 
@@ -42,9 +42,8 @@ class TrainingConfig:
         """Refuse settings that cannot work, each by name and value."""
         positive = ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "logging_steps")
         check_at_least(self, 1, *positive, "checkpointing_steps", "keep_checkpoints")
-        check_at_least(
-            self, 0, "max_train_steps", "learning_rate", "weight_decay", "dataloader_workers", "mlm_smoothing"
-        )
+        check_at_least(self, 0, "max_train_steps", "learning_rate", "weight_decay", "mlm_smoothing")
+        check_at_least(self, -1, "dataloader_workers")
         check_seed(self)
         check_share(self, "warmup_ratio", "mlm_probability", "adam_beta1", "adam_beta2")
         if self.mlm_probability == 0:

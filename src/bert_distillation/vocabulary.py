@@ -6,17 +6,19 @@ states and weights: four matrix products a token, nothing computed twice and not
 Sizes: N tokens, of which the first M are masked; V words; D and E hidden units of student and teacher.
 """
 
-import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bert_distillation import row_kernels
+
 CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one tensor of logits
-WIDE = 16_384  # words from which compiled kernels are worth the time it takes to compile them
+WORDS_AT_A_TIME = 8192  # of the gradient of the weights in half precision, before it is added up in single precision
+PART_BYTES = {"cpu": 2**23, "cuda": 2**29}  # of the logits that the row kernels get at a time: a CPU's cache
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,20 @@ class Projection:
     weight: Tensor  # (V, D)
     bias: Tensor  # (V,)
 
-    def logits(self, rows: slice) -> Tensor:
-        """(n, V) logits of some of the tokens."""
-        return torch.addmm(self.bias, self.hidden_states[rows], self.weight.t())
+    def logits(self) -> Tensor:
+        """(N, V) logits of all tokens."""
+        return torch.addmm(self.bias, self.hidden_states, self.weight.t())
+
+    def products(self) -> Tensor:
+        """(N, V) logits without the bias, which the row kernels add while they read."""
+        if self.weight.dtype == torch.float32 and self.weight.device.type == "cpu" and torch.backends.mkldnn.enabled:
+            # The same product by oneDNN: for a result so wide, MKL, which `mm` uses, takes up to twice as long.
+            return torch.ops.mkldnn._linear_pointwise(self.hidden_states, self.weight, None, "none", [], "")
+        return torch.mm(self.hidden_states, self.weight.t())
+
+    def cut(self, rows: slice) -> "Projection":
+        """The same layer for some of the tokens."""
+        return Projection(self.hidden_states[rows], self.weight, self.bias)
 
 
 def vocabulary_losses(
@@ -80,11 +93,13 @@ class _VocabularyLosses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        scale = gradients[0] * ctx.base
+        scale, made = gradients[0] * ctx.base, ctx.gradients
         if torch._C._autograd._get_current_graph_task_keep_graph():
-            of_hidden, of_weight, of_bias = (gradient * scale for gradient in ctx.gradients)
+            of_hidden, of_weight, of_bias = (gradient * scale for gradient in made)
         else:  # in place: the gradient of the weights is as large as they are, and comes when memory is fullest
-            of_hidden, of_weight, of_bias = (gradient.mul_(scale) for gradient in ctx.gradients)
+            of_hidden, of_weight, of_bias = (gradient.mul_(scale) for gradient in made)
+            # Held here as well, it would be copied before the gradient of the tied embeddings is added to it.
+            ctx.gradients = None
         return of_hidden.to(ctx.dtype), of_weight, of_bias, *[None] * 5
 
 
@@ -104,97 +119,73 @@ def _losses_and_gradients(
     of_bias = torch.zeros_like(student.bias, dtype=accumulate)
     num_soft = len(teacher.hidden_states) if teacher else 0
     for rows, is_masked, is_soft in _chunks(len(labels), num_soft, student.weight):
-        logits, gradient = student.logits(rows), None
-        if teacher and is_soft:
-            losses, gradient = _kernel(soft_targets, logits)(logits, teacher.logits(rows), temperature, shares["ce"])
-            sums["ce"] += losses.sum()
-        if is_masked:
-            losses, of_words = _kernel(true_words, logits)(logits, labels[rows], shares["mlm"])
-            sums["mlm"] += losses.sum()
-            gradient = of_words if gradient is None else gradient.add_(of_words)
-            del of_words
-        del logits
-        assert gradient is not None
+        chunk_teacher = teacher.cut(rows) if teacher and is_soft else None
+        chunk = student.cut(rows), labels[rows] if is_masked else None, shares, chunk_teacher, temperature
+        gradient, losses = _gradient_by_logits(*chunk)
+        for name, loss in losses.items():
+            sums[name] += loss
         torch.mm(gradient, student.weight, out=of_hidden[rows])
-        _add_product(of_weight, gradient.t(), student.hidden_states[rows])
-        of_bias += gradient.sum(dim=0, dtype=accumulate)
+        _add_product(of_weight, gradient, student.hidden_states[rows])
+        of_bias += gradient.new_ones(1, len(gradient)).mm(gradient)[0]  # a product is faster than `sum`
+        del gradient  # before the next chunk makes its own
     return sums, (of_hidden, of_weight, of_bias)
 
 
-def soft_targets(logits: Tensor, teacher_logits: Tensor, temperature: float, share: Tensor) -> tuple[Tensor, Tensor]:
-    """KL(teacher || student) of the softened distributions times T^2, and `share` of its gradient by the logits.
-
-    logits, teacher_logits: (n, V). Returns (n,) in single precision or better, and (n, V) in the type of the logits.
-    """
-    log_probs = torch.log_softmax(_precise(logits) / temperature, dim=-1)
-    targets = torch.log_softmax(_precise(teacher_logits) / temperature, dim=-1)
-    probs = targets.exp()
-    losses = (probs * (targets - log_probs)).sum(dim=-1) * temperature**2
-    return losses, ((log_probs.exp() - probs) * (temperature * share)).to(logits.dtype)
-
-
-def true_words(logits: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross entropy with the true words, and `share` of its gradient by the logits.
-
-    logits: (n, V). labels: (n,). Returns (n,) in single precision or better, and (n, V) in the type of the logits.
-    """
-    log_probs = torch.log_softmax(_precise(logits), dim=-1)
-    losses = -log_probs.gather(1, labels[:, None])[:, 0]
-    is_true = torch.arange(logits.shape[1], device=logits.device) == labels[:, None]
-    return losses, ((log_probs.exp() - is_true.to(log_probs.dtype)) * share).to(logits.dtype)
+def _gradient_by_logits(
+    student: Projection,
+    labels: Tensor | None,
+    shares: dict[str, Tensor],
+    teacher: Projection | None,
+    temperature: float,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(n, V) gradient of the weighted losses of n tokens, all masked or, without labels, none; and each loss's sum."""
+    logits = student.products()
+    teacher_logits = teacher.products() if teacher else None
+    sums = {name: torch.zeros((), dtype=shares[name].dtype, device=logits.device) for name in shares}
+    for part in _slices(0, len(logits), PART_BYTES, student.weight):
+        gradients = []
+        if teacher and teacher_logits is not None:
+            both = (logits[part], student.bias, teacher_logits[part], teacher.bias)
+            losses, gradient = row_kernels.soft_targets(*both, temperature, shares["ce"])
+            sums["ce"] += losses.sum()
+            gradients.append(gradient)
+        if labels is not None:
+            losses, gradient = row_kernels.true_words(logits[part], student.bias, labels[part], shares["mlm"])
+            sums["mlm"] += losses.sum()
+            gradients.append(gradient)
+        logits[part] = gradients[0] if len(gradients) == 1 else gradients[0].add_(gradients[1])
+    return logits, sums
 
 
 def _chunks(num_masked: int, num_soft: int, weight: Tensor) -> Iterator[tuple[slice, bool, bool]]:
     """Slices of the tokens, all of one kind: whether they are masked, and whether they have soft targets."""
-    limit = CHUNK_BYTES.get(weight.device.type, CHUNK_BYTES["cpu"]) // (len(weight) * weight.element_size())
     for begin, end in itertools.pairwise(sorted({0, num_masked, num_soft})):
-        parts = -(-(end - begin) // max(limit, 1))
-        size = -(-(end - begin) // parts)
-        for start in range(begin, end, size):
-            yield slice(start, min(start + size, end)), start < num_masked, start < num_soft
+        for rows in _slices(begin, end, CHUNK_BYTES, weight):
+            yield rows, begin < num_masked, begin < num_soft
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, added up in the type of `total`."""
-    if total.dtype == right.dtype:
-        total.addmm_(left, right)
-    else:
-        total += left @ right
+def _slices(begin: int, end: int, size: dict[str, int], weight: Tensor) -> Iterator[slice]:
+    """Equal slices of tokens whose logits take up to `size` bytes."""
+    limit = size.get(weight.device.type, size["cpu"]) // (len(weight) * weight.element_size())
+    parts = -(-(end - begin) // max(limit, 1))
+    step = -(-(end - begin) // parts)
+    for start in range(begin, end, step):
+        yield slice(start, min(start + step, end))
 
 
-@functools.cache
-def _warn_once(reason: str) -> None:
-    print(f"The vocabulary layer runs without compiled kernels, which takes longer: {reason}", flush=True)
-
-
-def _precise(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+def _add_product(total: Tensor, gradient: Tensor, hidden_states: Tensor) -> None:
+    """total += gradient^T @ hidden_states, (V, D), added up in the type of `total`."""
+    if total.dtype == gradient.dtype:
+        total.addmm_(gradient.t(), hidden_states)
+        return
+    product = hidden_states.new_empty(WORDS_AT_A_TIME, hidden_states.shape[1])
+    for start in range(0, len(total), WORDS_AT_A_TIME):
+        words = slice(start, start + WORDS_AT_A_TIME)
+        part = product[: len(total[words])]
+        torch.mm(gradient[:, words].t(), hidden_states, out=part)
+        row_kernels.add(total[words], part)
 
 
 def _compute_dtype(hidden_states: Tensor) -> torch.dtype:
     device = hidden_states.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_states.dtype
-
-
-Kernel = Callable[..., tuple[Tensor, Tensor]]
-
-
-def _kernel(function: Kernel, logits: Tensor) -> Kernel:
-    return _compiled(function) if logits.shape[1] >= WIDE and logits.dtype != torch.float64 else function
-
-
-@functools.cache
-def _compiled(function: Kernel) -> Kernel:
-    """The function in one pass over the logits; as it is where this machine has no compiler."""
-    chosen = torch.compile(function, dynamic=True)
-
-    def call(*arguments: Any) -> tuple[Tensor, Tensor]:
-        nonlocal chosen
-        try:
-            return chosen(*arguments)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            _warn_once(str(error).strip().splitlines()[0])
-            chosen = function  # to look for a compiler takes long, and there will be none the next time
-            return function(*arguments)
-
-    return call

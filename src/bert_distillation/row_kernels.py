@@ -1,0 +1,129 @@
+"""The row kernels of the vocabulary layer: losses and gradients by the logits, row by row, in few passes over them.
+
+They are written as plain functions and compiled for wide vocabularies. Sizes: n tokens, V words.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WIDE = 16_384  # words from which compiled kernels are worth the time it takes to compile them
+LARGE = 2**20  # numbers from which it pays for an addition
+
+Kernel = Callable[..., Any]
+
+
+def soft_targets(
+    logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, temperature: float, share: Tensor
+) -> tuple[Tensor, Tensor]:
+    """KL(teacher || student) of the softened distributions times T^2, and `share` of its gradient by the logits.
+
+    logits, teacher_logits: (n, V), to which bias and teacher_bias, (V,), come. Returns (n,) in single precision or
+    better, and (n, V) in the type of the logits.
+    """
+    both = (logits, bias, teacher_logits, teacher_bias)
+    if logits.device.type != "cpu":
+        return compiled(_soft_targets, logits)(*both, temperature, share)
+    # In one kernel, compiled code for CPUs would compute each exponential anew for the sums and for the gradient.
+    maxima = compiled(_row_maxima, logits)(*both, temperature)
+    losses, sums, powers = compiled(_soft_target_powers, logits)(*both, temperature, maxima)
+    return losses, compiled(_soft_target_gradient, logits)(*powers, *sums, temperature * share)
+
+
+def true_words(logits: Tensor, bias: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy with the true words, and `share` of its gradient by the logits.
+
+    logits: (n, V), to which bias, (V,), comes. labels: (n,). Returns (n,) in single precision or better, and (n, V) in
+    the type of the logits.
+    """
+    return compiled(_true_words, logits)(logits, bias, labels, share)
+
+
+def add(total: Tensor, other: Tensor) -> None:
+    """total += other, both (words, D), of any types; without a copy of `other` in the type of `total`."""
+    (_compiled(_add) if total.numel() >= LARGE else _add)(total, other)
+
+
+def compiled(function: Kernel, logits: Tensor) -> Kernel:
+    """The function as it is or, where rows are wide, compiled."""
+    return _compiled(function) if logits.shape[1] >= WIDE and logits.dtype != torch.float64 else function
+
+
+@functools.cache
+def _compiled(function: Kernel) -> Kernel:
+    """The function in one pass; as it is where this machine has no compiler."""
+    chosen = torch.compile(function, dynamic=True)
+
+    def call(*arguments: Any) -> Any:
+        nonlocal chosen
+        try:
+            return chosen(*arguments)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            _warn_once(str(error).strip().splitlines()[0])
+            chosen = function  # to look for a compiler takes long, and there will be none the next time
+            return function(*arguments)
+
+    return call
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    print(f"The vocabulary layer runs without compiled kernels, which takes longer: {reason}", flush=True)
+
+
+def _soft_targets(
+    logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, temperature: float, share: Tensor
+) -> tuple[Tensor, Tensor]:
+    log_probs = torch.log_softmax(_softened(logits, bias, temperature), dim=-1)
+    targets = torch.log_softmax(_softened(teacher_logits, teacher_bias, temperature), dim=-1)
+    probs = targets.exp()
+    losses = (probs * (targets - log_probs)).sum(dim=-1) * temperature**2
+    return losses, ((log_probs.exp() - probs) * (temperature * share)).to(logits.dtype)
+
+
+def _row_maxima(
+    logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    softened = _softened(logits, bias, temperature), _softened(teacher_logits, teacher_bias, temperature)
+    return softened[0].amax(dim=-1, keepdim=True), softened[1].amax(dim=-1, keepdim=True)
+
+
+def _soft_target_powers(
+    logits: Tensor,
+    bias: Tensor,
+    teacher_logits: Tensor,
+    teacher_bias: Tensor,
+    temperature: float,
+    maxima: tuple[Tensor, Tensor],
+) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The losses; of each distribution the sum of its exponentials; and the exponentials in the type of the logits."""
+    student = _softened(logits, bias, temperature) - maxima[0]
+    teacher = _softened(teacher_logits, teacher_bias, temperature) - maxima[1]
+    powers, targets = student.exp(), teacher.exp()
+    sums = powers.sum(dim=-1, keepdim=True), targets.sum(dim=-1, keepdim=True)
+    mean = (targets * (teacher - student)).sum(dim=-1, keepdim=True) / sums[1]
+    losses = (mean + sums[0].log() - sums[1].log())[:, 0] * temperature**2
+    return losses, sums, (powers.to(logits.dtype), targets.to(logits.dtype))
+
+
+def _soft_target_gradient(powers: Tensor, targets: Tensor, sum_: Tensor, target_sum: Tensor, scale: Tensor) -> Tensor:
+    return powers.copy_(powers * (scale / sum_) - targets * (scale / target_sum))
+
+
+def _true_words(logits: Tensor, bias: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    log_probs = torch.log_softmax(_softened(logits, bias, 1.0), dim=-1)
+    losses = -log_probs.gather(1, labels[:, None])[:, 0]
+    is_true = torch.arange(logits.shape[1], device=logits.device) == labels[:, None]
+    return losses, ((log_probs.exp() - is_true.to(log_probs.dtype)) * share).to(logits.dtype)
+
+
+def _add(total: Tensor, other: Tensor) -> None:
+    total.add_(other)
+
+
+def _softened(logits: Tensor, bias: Tensor, temperature: float) -> Tensor:
+    precise = logits if logits.dtype == torch.float64 else logits.float()
+    return (precise + bias) / temperature
