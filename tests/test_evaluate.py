@@ -50,7 +50,7 @@ def test_the_metrics_equal_a_plain_computation_from_the_models_logits(
     bert: Path, held_out: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ):
     metrics = run(tmp_path, model=bert, held_out=held_out, seed=5, top_k=3, max_samples=10)
-    model = FillMask.load(bert).model
+    model = FillMask.load(bert).runner.model
     rows = MaskedSequences(open_sequences(held_out), tokenizer, 0.15, seed=5)
     losses, ranks = [], []
     for index in range(10):

@@ -2,13 +2,17 @@ import json
 import stat
 
 import mlflow
+import pandas as pd
 import pytest
+import transformers
 import yaml
 
+from bert_distillation import onnx_graph
 from bert_distillation.errors import InputError
 from bert_distillation.export import EXAMPLE, ExportConfig, export
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.student import student_from_teacher
+from conftest import ROOT
 from small_models import save, small_bert
 
 
@@ -36,16 +40,56 @@ def test_the_model_says_what_the_published_card_says(exported):
     assert json.loads((exported / "step.json").read_text())["step"] == "export"
 
 
-def test_mlflow_loads_it_and_gives_the_predictors_words(exported, student):
-    expected = [candidates[0].token for candidates in FillMask.load(student).predict(EXAMPLE)]
-    answers = mlflow.transformers.load_model(str(exported))(EXAMPLE[0])
-    assert [answers[0]["token_str"].replace(" ", "")] == [word.removeprefix("##") for word in expected]
-    assert len(mlflow.pyfunc.load_model(str(exported)).predict(EXAMPLE)) == 1
+def test_every_way_of_loading_it_gives_the_same_words(exported, student):
+    """mlflow.pyfunc, the endpoint's predictor, mlflow.transformers and transformers itself."""
+    texts = ["paris is the [MASK] of france .", "today is a [MASK] day !"]
+    expected = [candidates[0].token for candidates in FillMask.load(student).predict(texts)]
+    loaded = mlflow.pyfunc.load_model(str(exported))
+    assert type(loaded._model_impl).__name__ == "FillMaskModel"
+    assert loaded.predict(texts) == expected
+    of_mlflow = mlflow.transformers.load_model(str(exported))
+    of_transformers = transformers.pipeline("fill-mask", model=str(exported / "model"), device="cpu")
+    for pipe in (of_mlflow, of_transformers):
+        assert [pipe.tokenizer.convert_ids_to_tokens(pipe(text)[0]["token"]) for text in texts] == expected
+
+
+def test_pyfunc_takes_texts_objects_and_frames_and_the_endpoints_params(exported):
+    loaded = mlflow.pyfunc.load_model(str(exported))
+    text = "paris is the [MASK] of france ."
+    [word] = loaded.predict([text])
+    assert loaded.predict(text) == [word]
+    assert loaded.predict(pd.DataFrame({"input_string": [text, text]})) == [word, word]
+    [three] = loaded.predict([text], params={"top_k": 3})
+    assert three[0] == word
+    assert len(set(three)) == 3
+    [two] = loaded.predict([text], params={"top_k": 2, "targets": ["rome", "paris"], "return_scores": True})
+    assert {candidate["word"] for candidate in two} == {"rome", "paris"}
+    with pytest.raises(InputError, match=r"Text 1 has no \[MASK\]"):
+        loaded.predict([text, "none"])
+
+
+def test_where_azures_own_script_serves_a_mistake_is_answered_and_not_raised(exported, monkeypatch):
+    loaded = mlflow.pyfunc.load_model(str(exported))
+    monkeypatch.setenv("MLFLOW_MODEL_FOLDER", "mlflow_model")
+    response = loaded.predict(["none"])
+    assert response.status_code == 400
+    assert "Text 0 has no [MASK]" in json.loads(response.get_data(as_text=True))["error"]["message"]
+    assert loaded.predict(["a [MASK]"] * 300).status_code == 413
+
+
+def test_no_path_of_the_machine_that_exported_it_is_in_the_model(exported, student):
+    places = (str(student.parent), str(exported.parent), str(ROOT))
+    files = [file for kind in ("*.json", "*.yaml", "*.txt", "MLmodel") for file in exported.rglob(kind)]
+    assert len(files) > 8
+    for file in files:
+        if file.name != "step.json":  # which says what the model was made from
+            assert not [place for place in places if place in file.read_text()], file
 
 
 def test_the_folder_of_the_weights_is_a_model_with_its_tokenizer(exported, student):
-    ours, theirs = FillMask.load(exported / "model"), FillMask.load(student)
-    assert ours.predict(EXAMPLE, top_k=3) == theirs.predict(EXAMPLE, top_k=3)
+    [ours], [theirs] = (FillMask.load(folder).predict(EXAMPLE, top_k=3) for folder in (exported / "model", student))
+    assert [candidate.token for candidate in ours] == [candidate.token for candidate in theirs]
+    assert [candidate.score for candidate in ours] == pytest.approx([candidate.score for candidate in theirs], rel=1e-4)
 
 
 def test_the_requirements_are_explicit_and_every_file_can_be_read_by_the_server(exported):
@@ -71,3 +115,44 @@ def test_the_student_is_not_overwritten_by_its_export(student):
     for folder in (student, student / "mlflow_model", student.parent):
         with pytest.raises(InputError, match="overlap, so one would overwrite the other"):
             ExportConfig(student=student, mlflow_model=folder)
+
+
+def test_the_graph_takes_its_weights_from_the_models_own_file(exported):
+    assert (exported / "model" / "model.onnx").stat().st_size < 20_000
+    assert type(FillMask.load(exported / "model").runner).__name__ == "OnnxRunner"
+
+
+def write_rows(file, words):
+    rows = [{"input_string": text, "title": word} for text, word in words]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_8_bits_are_offered_only_if_they_pass_the_gate(student, tmp_path, monkeypatch, capsys):
+    texts = ["the [MASK] of france .", "today is a [MASK] day !", "[MASK]"]
+    words = [candidates[0].token for candidates in FillMask.load(student).predict(texts)]
+    rows = write_rows(tmp_path / "rows.jsonl", zip(texts, words, strict=True))
+    config = ExportConfig(student=student, int8=True, test_data=rows, mlflow_model=tmp_path / "passes")
+    export(config)
+    verdict = json.loads((tmp_path / "passes" / "model" / "int8-gate.json").read_text())
+    assert verdict["passes"]
+    assert verdict["top_1_fp32"] == 1
+    assert FillMask.load(tmp_path / "passes" / "model", "int8").predict(texts)
+    assert "int8 is offered: the likeliest word agrees in 100.0% of 3 sentences" in capsys.readouterr().out
+
+    monkeypatch.setattr("bert_distillation.onnx_graph.ZERO_POINT", 2)  # of two bits only, much is lost
+    export(ExportConfig(student=student, int8=True, test_data=rows, mlflow_model=tmp_path / "fails"))
+    assert "int8 is refused: the likeliest word agrees in" in capsys.readouterr().out
+    assert not (tmp_path / "fails" / "model" / "model-int8.onnx").exists()
+    assert not json.loads((tmp_path / "fails" / "model" / "int8-gate.json").read_text())["passes"]
+
+
+def test_8_bits_without_sentences_to_judge_them_are_refused(student, tmp_path):
+    with pytest.raises(InputError, match="int8 is on without test_data"):
+        ExportConfig(student=student, int8=True, mlflow_model=tmp_path)
+
+
+def test_a_graph_that_is_not_the_model_is_not_exported(student, tmp_path, monkeypatch):
+    monkeypatch.setitem(onnx_graph.DISTILBERT, "query", "attention.k_lin")
+    with pytest.raises(InputError, match=r"The ONNX graph answers .* where the model answers .* cannot be exported"):
+        export(ExportConfig(student=student, mlflow_model=tmp_path / "model"))

@@ -1,9 +1,14 @@
+import shutil
+import sys
+
+import numpy as np
 import pytest
 import torch
 from transformers import pipeline
 
 from bert_distillation.errors import InputError
-from bert_distillation.fill_mask import FillMask, batches_by_length
+from bert_distillation.fill_mask import LEFT_TO_RIGHT, FillMask, batches_by_length, likeliest
+from bert_distillation.onnx_graph import write_graph
 from bert_distillation.student import student_from_teacher
 from small_models import save, small_bert
 
@@ -15,12 +20,17 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["bert", "distilbert"])
+@pytest.fixture(scope="module", params=["bert by torch", "distilbert by torch", "bert by onnx", "distilbert by onnx"])
 def folder(request, tokenizer, tmp_path_factory):
+    architecture, _, runner = request.param.split()
     model = small_bert()
-    if request.param == "distilbert":
+    if architecture == "distilbert":
         model = student_from_teacher(model, 2)
-    return save(model, tokenizer, tmp_path_factory.mktemp(request.param))
+    made = save(model, tokenizer, tmp_path_factory.mktemp(architecture))
+    if runner == "onnx":
+        write_graph(made, "model.onnx")
+    assert type(FillMask.load(made).runner).__name__.lower().startswith(runner)
+    return made
 
 
 def test_words_and_scores_are_those_of_the_hugging_face_pipeline(folder):
@@ -63,4 +73,80 @@ def test_batches_hold_like_lengths_within_the_budget_and_every_index_once():
     batches = list(batches_by_length(lengths, tokens_per_batch=120))
     assert sorted(index for batch in batches for index in batch) == list(range(100))
     assert all(max(lengths[i] for i in batch) * len(batch) <= 120 for batch in batches)
+    longest = [max(lengths[i] for i in batch) for batch in batches]
+    assert all(
+        most <= max(32, 2 * min(lengths[i] for i in batch)) for most, batch in zip(longest, batches, strict=True)
+    )
     assert list(batches_by_length([500], tokens_per_batch=120)) == [[0]]
+
+
+def test_masks_of_one_text_are_filled_together_or_from_left_to_right(folder):
+    predictor, text = FillMask.load(folder), "the [MASK] of [MASK] [MASK] ."
+    together = [masks[0].token for masks in predictor.predict_masks([text])[0]]
+    alone = predictor.predict([text])[0][0].token
+    assert together[0] == alone
+    stepwise = []
+    for _ in range(3):
+        stepwise.append(predictor.predict([text])[0][0].token)
+        text = text.replace("[MASK]", stepwise[-1].removeprefix("##"), 1)
+    ordered = predictor.predict_masks(["the [MASK] of [MASK] [MASK] .", "a [MASK]"], order=LEFT_TO_RIGHT)
+    assert [len(masks) for masks in ordered] == [3, 1]
+    assert ordered[0][0][0].token == stepwise[0]
+    if not any(word.startswith("##") for word in stepwise):
+        assert [masks[0].token for masks in ordered[0]] == stepwise
+
+
+def test_targets_are_the_only_candidates_and_keep_their_probability(folder):
+    predictor = FillMask.load(folder)
+    [[everything]] = predictor.predict_masks(TEXTS[:1], top_k=1000)
+    scores = {candidate.token: candidate.score for candidate in everything}
+    [[two]] = predictor.predict_masks(TEXTS[:1], top_k=5, targets=["rome", "Paris"])
+    assert {candidate.token for candidate in two} == {"rome", "paris"}
+    assert [c.score for c in two] == pytest.approx(sorted((scores["rome"], scores["paris"]), reverse=True))
+    with pytest.raises(InputError, match="The target 'swimming' is not one word of the vocabulary"):
+        predictor.predict_masks(TEXTS[:1], targets=["rome", "swimming"])
+
+
+def test_masks_too_far_apart_for_the_model_are_named(folder):
+    with pytest.raises(InputError, match=r"Text 0 has masks 101 tokens apart, and the model reads 62 at a time"):
+        FillMask.load(folder).predict(["[MASK] " + "cat " * 100 + "[MASK]"])
+
+
+def test_no_text_has_no_answer(folder):
+    assert FillMask.load(folder).predict_masks([]) == []
+
+
+def test_a_graph_of_8_bits_comes_near_and_does_not_mix_up_batch_mates(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    write_graph(tmp_path / "model", "model-int8.onnx", eight_bits=True)
+    exact, near = FillMask.load(folder), FillMask.load(tmp_path / "model", "int8")
+    ids = exact.encode(TEXTS)
+    ours, theirs = (predictor.runner.logits(ids, exact.word_pieces.mask_token_id) for predictor in (near, exact))
+    assert 0 < np.abs(ours - theirs).max() < 0.1 * np.abs(theirs).max()
+    alone = np.concatenate([near.runner.logits([row], exact.word_pieces.mask_token_id) for row in ids])
+    assert np.abs(alone - ours).max() < 1e-4
+
+
+def test_a_precision_that_the_folder_does_not_hold_is_refused(folder):
+    with pytest.raises(InputError, match=r"holds no model-int8\.onnx; run `export` with --int8"):
+        FillMask.load(folder, "int8")
+    with pytest.raises(InputError, match="precision must be one of fp32, bf16, fp16, int8, got int4"):
+        FillMask.load(folder, "int4")
+    assert FillMask.load(folder, "bf16").predict(TEXTS)
+
+
+def test_the_likeliest_words_are_in_order_with_their_probability_among_all():
+    logits = np.log(np.array([[0.1, 0.4, 0.2, 0.3], [0.7, 0.1, 0.15, 0.05]], np.float32))
+    ids, scores = likeliest(logits, 3)
+    assert ids.tolist() == [[1, 3, 2], [0, 2, 1]]
+    assert scores[0].tolist() == pytest.approx([0.4, 0.3, 0.2])
+    ids, scores = likeliest(logits, 1, np.array([0, 3]))
+    assert ids.tolist() == [[3], [0]]
+    assert scores[:, 0].tolist() == pytest.approx([0.3, 0.7])
+
+
+def test_without_a_graph_and_without_torch_the_way_out_is_named(tokenizer, tmp_path, monkeypatch):
+    folder = save(small_bert(), tokenizer, tmp_path / "model")
+    monkeypatch.setitem(sys.modules, "bert_distillation.torch_runner", None)
+    with pytest.raises(InputError, match=r"holds no model\.onnx and .* is not installed; deploy a model written by"):
+        FillMask.load(folder)

@@ -27,7 +27,8 @@ OTHERS = {
     "src/azureml_local/pages/": "the page of a job: frames, scripts and styles, served as they are",
     "tests/": "the tests",
     "docs/compatibility.md": "the public job files of azureml-examples, and how each ends here",
-    "docs/performance.md": "how fast a distillation step is beside the textbook step, and why",
+    "docs/performance.md": "how fast a distillation step, preprocessing and an answer are, beside what, and why",
+    "docs/distill-step.svg": "its figure",
     "docs/scaling.md": "which GPUs to pay for: wall times, memory and communication, by arithmetic",
     "docs/local-workspace.md": "what the local workspace speaks, and how it runs, reuses and checks jobs",
 }

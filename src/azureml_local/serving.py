@@ -8,13 +8,14 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
 
 PROBE_SECONDS = 2.0
 LOG = "server.log"  # in the folder of a server
+NO_CODE = Path(__file__).parent / "no_code"
 
 # The server binds every interface by itself. Handed a socket that listens already, the way systemd hands it over
 # (number 3, for the process that LISTEN_PID names), it takes that one and binds nothing.
@@ -61,6 +62,7 @@ class Deployments:
 
         Raises ServingError when it cannot be served or does not come up; what ran before then goes on serving.
         """
+        deployment = with_script(deployment)
         script = _scoring_script(deployment)
         key = (endpoint, deployment.name)
         with self._lock:
@@ -181,12 +183,21 @@ def _healthy(port: int) -> bool:
         connection.close()
 
 
+def with_script(deployment: DeploymentSpec) -> DeploymentSpec:
+    """The deployment itself or, of an MLflow model without code, the one with the script that serves such models."""
+    model = deployment.model
+    if deployment.code or deployment.scoring_script or not (model and (model / "MLmodel").is_file()):
+        return deployment
+    variables = deployment.environment_variables | {"MLFLOW_MODEL_FOLDER": model.name}
+    return replace(deployment, code=NO_CODE, scoring_script="score.py", environment_variables=variables)
+
+
 def _scoring_script(deployment: DeploymentSpec) -> str:
     """The scoring script, checked to be there."""
     if deployment.code is None or deployment.scoring_script is None:
         raise ServingError(
-            f'deployment "{deployment.name}" has no scoring script, and the local workspace does not write one for an '
-            "MLflow model: add code_configuration with code and scoring_script"
+            f'deployment "{deployment.name}" has no scoring script, and only an MLflow model is served without one: '
+            "add code_configuration with code and scoring_script"
         )
     if not (deployment.code / deployment.scoring_script).is_file():
         raise ServingError(

@@ -3,19 +3,27 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoModelForMaskedLM
 
 from bert_distillation import hub
+from bert_distillation.cloze import read_cloze
 from bert_distillation.errors import InputError
-from bert_distillation.fill_mask import FillMask
+from bert_distillation.fill_mask import GRAPHS, TOGETHER, FillMask, WordPieces
+from bert_distillation.gate import judge
 from bert_distillation.masked_lm import require_masked_lm
+from bert_distillation.onnx_graph import write_graph
 from bert_distillation.options import check_outputs, make_folder, option, required, run_step
+from bert_distillation.torch_runner import TorchRunner
 from bert_distillation.tracking import log_parameters, write_step
 
 EXAMPLE = ["Paris is the [MASK] of France."]
+GATE_FILE = "int8-gate.json"
+MAX_DIFFERENCE = 1e-3  # of a probability
 PIP_REQUIREMENTS = [
     "mlflow<=3.15.0",
+    "onnxruntime>=1.23,<2",
     "torch>=2.13,<2.15",
     "transformers>=5.20,<6",
     "accelerate>=1.15,<2",
@@ -31,11 +39,15 @@ class ExportConfig:
     student: Path | None = option(None, "Folder of the student, written by `distill`; it wins over the name.")
     student_name: str = option("distilbert/distilbert-base-uncased", "Hub name of a masked-LM to export instead.")
     base_model_name: str = option("bert-base-uncased", "Name of the teacher, for the model's metadata.")
+    int8: bool = option(False, "Also offer 8-bit weights, if they pass the gate on test_data.")
+    test_data: Path | None = option(None, "jsonl file, or a folder with one: sentences for the gate of int8.")
     mlflow_model: Path = required("Folder for the MLflow model.")
 
     def __post_init__(self) -> None:
-        """Refuse an output that would overwrite the input."""
+        """Refuse an output that would overwrite the input, and lower precision that nothing can judge."""
         check_outputs(self, "mlflow_model")
+        if self.int8 and self.test_data is None:
+            raise InputError("int8 is on without test_data; give sentences with one masked word each, and the word.")
 
 
 def clear(folder: Path) -> None:
@@ -49,25 +61,91 @@ def clear(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def write_graphs(config: ExportConfig, predictor: FillMask) -> None:
+    """The model as ONNX graphs: in single precision if it gives the model's answers, in 8 bits if the gate lets it."""
+    folder = config.mlflow_model / "model"
+    try:
+        write_graph(folder, GRAPHS["fp32"])
+    except InputError as error:
+        print(f"without an ONNX graph, so answers take longer: {error}", flush=True)
+        return
+    check_same_answers(predictor, FillMask.load(folder))
+    if config.int8 and config.test_data is not None:
+        rows, _ = read_cloze(config.test_data, predictor.word_pieces.mask_token)
+        write_graph(folder, GRAPHS["int8"], eight_bits=True)
+        verdict = judge(FillMask.load(folder), FillMask.load(folder, "int8"), rows)
+        (folder / GATE_FILE).write_text(verdict.to_json())
+        print(f"int8 {'is offered' if verdict.passes else 'is refused'}: {verdict}", flush=True)
+        if not verdict.passes:
+            (folder / GRAPHS["int8"]).unlink()
+
+
+def check_same_answers(predictor: FillMask, graph: FillMask) -> None:
+    """Refuse a graph that is not the model, for a reason that nobody thought of."""
+    mask = predictor.word_pieces.mask_token
+    for text in (f"the {mask} of a {mask}.", mask, f"{'a long text ' * 40}{mask}"):
+        expected, found = (one.predict_masks([text], top_k=3) for one in (predictor, graph))
+        for ours, theirs in zip(found[0], expected[0], strict=True):
+            if any(abs(a.score - b.score) > MAX_DIFFERENCE for a, b in zip(ours, theirs, strict=True)):
+                raise InputError(
+                    f"The ONNX graph answers {ours[0].token} ({ours[0].score:.4f}) where the model answers "
+                    f"{theirs[0].token} ({theirs[0].score:.4f}); this model cannot be exported."
+                )
+
+
+def signature() -> Any:
+    """Texts to words, with the settings that a request may carry."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    params = [
+        ParamSpec("top_k", DataType.long, 1),
+        ParamSpec("targets", DataType.string, [], (-1,)),
+        ParamSpec("return_scores", DataType.boolean, False),
+        ParamSpec("order", DataType.string, TOGETHER),
+    ]
+    texts = Schema([ColSpec(DataType.string)])
+    return ModelSignature(inputs=texts, outputs=texts, params=ParamSchema(params))
+
+
+def load_by_predictor(config: ExportConfig) -> None:
+    """Let `mlflow.pyfunc` load the endpoint's predictor; `mlflow.transformers` loads the model as before.
+
+    MLmodel also says where the student lay while it was exported; nobody else has that folder.
+    """
+    from mlflow.models import Model
+
+    folder = config.mlflow_model
+    model = Model.load(str(folder))
+    model.flavors["python_function"] |= {"loader_module": "bert_distillation.pyfunc", "data": "model"}
+    model.flavors["python_function"].pop("model_binary", None)
+    model.flavors["transformers"]["source_model_name"] = config.base_model_name
+    model.save(str(folder / "MLmodel"))
+    if (
+        config.student is not None
+    ):  # MLflow looked for its licence on the hub, and writes that there is none under that path
+        (folder / "LICENSE.txt").unlink(missing_ok=True)
+
+
 def export(config: ExportConfig) -> None:
     """Write the MLflow model."""
     # mlflow and its flavors cost seconds to import, which `--help` and a mistake in the flags should not.
     import mlflow.transformers
-    from mlflow.models import infer_signature
 
     log_parameters(config)
     where = (config.student, config.student_name)
     model = require_masked_lm(hub.load_model(AutoModelForMaskedLM, *where, of="student"), "student")
     tokenizer = hub.load_tokenizer(*where, of="student")
-    FillMask(model, tokenizer)  # refuses a tokenizer that is not the model's
+    predictor = FillMask(TorchRunner(model), WordPieces.of(tokenizer))  # refuses a tokenizer that is not the model's
     clear(config.mlflow_model)
     mlflow.transformers.save_model(
         {"model": model, "tokenizer": tokenizer},
         str(config.mlflow_model),
         task="fill-mask",
         pip_requirements=PIP_REQUIREMENTS,
-        signature=infer_signature(EXAMPLE, ["capital"]),
+        signature=signature(),
         input_example=EXAMPLE,
+        code_paths=[str(Path(__file__).parent)],
         metadata={
             "base_model_name": config.base_model_name,
             "base_model_task": "fill-mask",
@@ -79,6 +157,8 @@ def export(config: ExportConfig) -> None:
     tokenizer.save_pretrained(config.mlflow_model / "model")
     for file in config.mlflow_model.rglob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes 0600, which another user's server cannot read
+    write_graphs(config, predictor)
+    load_by_predictor(config)
     write_step(config.mlflow_model, "export", config, {"student": config.student})
     print(f"exported {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters to {config.mlflow_model}")
 

@@ -64,7 +64,8 @@ def _embeddings_in_half_precision(model: MaskedLM) -> Iterator[None]:
         yield
         return
     dtype = torch.get_autocast_dtype("cpu")
-    hook = model.base_model.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype))
+    body = model.distilbert if isinstance(model, DistilBertForMaskedLM) else model.bert
+    hook = body.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype))
     try:
         yield
     finally:

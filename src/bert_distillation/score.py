@@ -1,4 +1,11 @@
-"""Scoring script of the endpoint: `init` once a worker, `run` once a request, called by Azure's inference server."""
+"""Scoring script of the endpoint: `init` once a worker, `run` once a request, called by Azure's inference server.
+
+Settings, as environment variables of the deployment:
+  FILL_MASK_PRECISION  fp32 (default), int8 if `export` offers it, bf16 or fp16
+  FILL_MASK_DEVICE     cpu (default) or cuda
+  FILL_MASK_THREADS    of one prediction; 0 (default) takes all cores
+  FILL_MASK_LOG_TEXTS  1 writes the texts of requests to the log; without it, no text of a user is in it
+"""
 
 import logging
 import os
@@ -12,18 +19,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from azureml_inference_server_http.api.aml_response import AMLResponse
 
+from bert_distillation.batching import Batcher
 from bert_distillation.errors import InputError
-from bert_distillation.fill_mask import FillMask
-from bert_distillation.scoring import TooLargeError, reply
+from bert_distillation.fill_mask import Candidate, FillMask
+from bert_distillation.scoring import MAX_MASKS, MAX_TEXTS, Question, entry, parse_request, refusal
 
 logger = logging.getLogger("fill_mask")
 predictor: FillMask
+batcher: Batcher[tuple[int, tuple[int, ...], str], list[int], list[list[Candidate]]]
 
 
 def init() -> None:
-    """Load the model that the deployment mounts."""
-    global predictor
-    predictor = FillMask.load(model_folder(Path(os.environ["AZUREML_MODEL_DIR"])))
+    """Load the model that the deployment mounts, and answer once, so that the first request finds all in place."""
+    global predictor, batcher
+    precision = os.environ.get("FILL_MASK_PRECISION", "fp32")
+    device, threads = os.environ.get("FILL_MASK_DEVICE", "cpu"), os.environ.get("FILL_MASK_THREADS", "0")
+    if not threads.isdecimal():
+        raise InputError(f"FILL_MASK_THREADS must be a whole number, 0 for all cores, got {threads!r}.")
+    predictor = FillMask.load(model_folder(Path(os.environ["AZUREML_MODEL_DIR"])), precision, device, int(threads))
+    predictor.predict([predictor.word_pieces.mask_token])
+    batcher = Batcher(lambda how, rows: predictor.fill(rows, *how), limit=MAX_TEXTS)
+    logger.info("serving in %s on %s with %s threads", precision, device, threads if threads != "0" else "all")
 
 
 def model_folder(mounted: Path) -> Path:
@@ -35,18 +51,22 @@ def model_folder(mounted: Path) -> Path:
 
 
 def run(body: str) -> Any:
-    """Answer a request: a flat list of words, or status 400 or 413 with a sentence in the form of Azure's errors."""
+    """Answer a request: see `scoring`; or status 400 or 413 with a sentence in the form of Azure's errors."""
     start = time.perf_counter()
     try:
-        words = reply(predictor, body)
-    except TooLargeError as error:
-        return refusal(413, "TooLarge", error)
+        question = parse_request(body)
+        rows = predictor.encode(question.texts, MAX_MASKS)
+        targets = tuple(predictor.word_pieces.ids_of(question.targets))
     except InputError as error:
-        return refusal(400, "InvalidRequest", error)
-    logger.info("answered %d texts in %.1f ms", len(words), 1000 * (time.perf_counter() - start))
-    return words
+        status, content = refusal(error)
+        return AMLResponse(content, status, json_str=True)
+    masks = batcher.ask((question.top_k, targets, question.order), rows) if rows else []
+    log(question, rows, time.perf_counter() - start)
+    return [entry(answer, question) for answer in masks]
 
 
-def refusal(status: int, code: str, error: InputError) -> AMLResponse:
-    """The body that the SDK's `invoke` can read."""
-    return AMLResponse({"error": {"code": code, "message": str(error)}}, status, json_str=True)
+def log(question: Question, rows: list[list[int]], seconds: float) -> None:
+    """What was answered, and in what time."""
+    logger.info("answered %d texts, %d tokens, in %.1f ms", len(rows), sum(map(len, rows)), 1000 * seconds)
+    if os.environ.get("FILL_MASK_LOG_TEXTS") == "1":
+        logger.info("texts: %r", question.texts)

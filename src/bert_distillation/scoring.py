@@ -1,27 +1,58 @@
-"""A request becomes texts, and predictions become a reply: the endpoint without its server.
+"""A request becomes a question, and predictions become a reply: the endpoint without its server.
 
-Accepted: {"input_data": ["..."]}, the older {"inputs": {"input_string": ["..."]}}, either with a table's column
-{"input_string": [...]} or one bare text. The reply is a flat list, one word a text; of a text with several masks the
-words joined by blanks, in the order of the masks.
+Accepted: {"input_data": ["..."]}, one bare text in place of the list, the older {"inputs": {"input_string": ["..."]}},
+a table's column {"input_string": [...]} or a frame {"columns": ["input_string"], "index": [...], "data": [["..."]]}
+under either key; and beside them {"params": {...}}:
+  top_k          words for a mask, 1 if not given
+  targets        the only words that are candidates
+  return_scores  probabilities with the words
+  order          how several masks of one text are filled: `together` (independently) or `left_to_right`
+
+The reply is a list with one entry a text: the word; of several masks their words joined by blanks, which no word has.
+With top_k above 1 or return_scores the entry is a list of candidates; of several masks, a list of such lists. With
+return_scores a candidate is {"word": ..., "score": ...}.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from bert_distillation.errors import InputError
-from bert_distillation.fill_mask import FillMask
+from bert_distillation.fill_mask import ORDERS, TOGETHER, Candidate
 
 MAX_TEXTS = 256
 MAX_CHARACTERS = 100_000  # of all texts together: the tokenizer reads a text to its end before it is cut
+MAX_MASKS = 32  # of a text; left to right each takes a pass of its own
+MAX_TOP_K, MAX_TARGETS = 100, 1000
 EXAMPLE = '{"input_data": ["Paris is the [MASK] of France."]}'
+COLUMN = "input_string"
+PARAMS = ("top_k", "targets", "return_scores", "order")
 
 
 class TooLargeError(InputError):
     """A request with more than the endpoint takes; refused before any text is read."""
 
 
-def parse_request(body: str) -> list[str]:
-    """The texts of a request body; InputError says what is wrong with it and with which text."""
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a request asks."""
+
+    texts: list[str]
+    top_k: int = 1
+    targets: tuple[str, ...] = ()
+    return_scores: bool = False
+    order: str = TOGETHER
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the reply is a flat list of words."""
+        return self.top_k == 1 and not self.return_scores
+
+
+def parse_request(body: str) -> Question:
+    """The question in a request body; InputError says what is wrong with it and with which text."""
+    if len(body) > 8 * MAX_CHARACTERS:
+        raise TooLargeError(f"{len(body)} characters in one request; send texts of at most {MAX_CHARACTERS} together.")
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):
@@ -29,12 +60,25 @@ def parse_request(body: str) -> list[str]:
     key = next((key for key in ("input_data", "inputs") if isinstance(request, dict) and key in request), None)
     if key is None:
         raise InputError(f"The request has no input_data; send for example {EXAMPLE}.")
-    texts = request[key]
-    if isinstance(texts, dict):
-        if "input_string" not in texts:
-            raise InputError(f"{key} is an object without input_string; send for example {EXAMPLE}.")
-        texts = texts["input_string"]
-    return check_texts([texts] if isinstance(texts, str) else texts, key)
+    texts = column(request[key], key)
+    return Question(texts=check_texts([texts] if isinstance(texts, str) else texts, key), **parse_params(request))
+
+
+def column(data: Any, key: str) -> Any:
+    """The texts of a table; what is no table is returned as it is."""
+    if not isinstance(data, dict):
+        return data
+    if {"columns", "data"} <= set(data):
+        names, rows = data["columns"], data["data"]
+        if not isinstance(names, list) or (COLUMN not in names and len(names) != 1):
+            raise InputError(f"{key} is a frame without a column {COLUMN}; send for example {EXAMPLE}.")
+        place = names.index(COLUMN) if COLUMN in names else 0
+        if not isinstance(rows, list):
+            raise InputError(f"The data of {key} must be a list of rows; send for example {EXAMPLE}.")
+        return [row[place] if isinstance(row, list) and len(row) == len(names) else row for row in rows]
+    if COLUMN not in data:
+        raise InputError(f"{key} is an object without {COLUMN}; send for example {EXAMPLE}.")
+    return data[COLUMN]
 
 
 def check_texts(texts: Any, key: str) -> list[str]:
@@ -51,7 +95,52 @@ def check_texts(texts: Any, key: str) -> list[str]:
     return texts
 
 
-def reply(predictor: FillMask, body: str) -> list[str]:
-    """The answer to a request body: one word a text."""
-    texts = parse_request(body)
-    return [" ".join(mask[0].token for mask in masks) for masks in predictor.predict_masks(texts)]
+def parse_params(request: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a request, each checked by name and value."""
+    params = request.get("params")
+    if params is None:
+        return {}
+    if not isinstance(params, dict):
+        raise InputError(f"params must be an object of {', '.join(PARAMS)}, got {json.dumps(params)[:80]}.")
+    for name, value in params.items():
+        if name not in PARAMS:
+            raise InputError(f"params has no {name[:40]!r}; there are {', '.join(PARAMS)}.")
+        if not VALID[name](value):
+            raise InputError(f"{name} must be {MEANING[name]}, got {json.dumps(value)[:80]}.")
+    return params | ({"targets": tuple(params["targets"])} if "targets" in params else {})
+
+
+def _is_targets(value: Any) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= MAX_TARGETS and all(isinstance(word, str) for word in value)
+
+
+VALID = {
+    "top_k": lambda value: type(value) is int and 1 <= value <= MAX_TOP_K,
+    "targets": _is_targets,
+    "return_scores": lambda value: isinstance(value, bool),
+    "order": lambda value: value in ORDERS if isinstance(value, str) else False,
+}
+MEANING = {
+    "top_k": f"a whole number from 1 to {MAX_TOP_K}",
+    "targets": f"a list of 1 to {MAX_TARGETS} words",
+    "return_scores": "true or false",
+    "order": " or ".join(ORDERS),
+}
+
+
+def entry(masks: list[list[Candidate]], question: Question) -> Any:
+    """What the reply says of one text."""
+    if question.is_plain:
+        return " ".join(candidates[0].token for candidates in masks)
+    filled = [[_candidate(one, question.return_scores) for one in candidates] for candidates in masks]
+    return filled[0] if len(filled) == 1 else filled
+
+
+def _candidate(candidate: Candidate, with_score: bool) -> Any:
+    return {"word": candidate.token, "score": candidate.score} if with_score else candidate.token
+
+
+def refusal(error: InputError) -> tuple[int, dict[str, Any]]:
+    """The status that a mistake is answered with, and a body that the SDK's `invoke` can read."""
+    status, code = (413, "TooLarge") if isinstance(error, TooLargeError) else (400, "InvalidRequest")
+    return status, {"error": {"code": code, "message": str(error)}}

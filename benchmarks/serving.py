@@ -1,0 +1,300 @@
+"""How fast the endpoint answers, beside an MLflow model deployed the default way: in process and over HTTP.
+
+    python benchmarks/serving.py --tokenizer DIR [--model DIR] [--rounds 10] [--seconds 10] [--json FILE]
+
+The model is that of --model or a DistilBERT of the real size with random weights. Servers, each in a process of its
+own:
+
+    transformers  the flavor of `mlflow.transformers.save_model`; over HTTP behind `azmlinfsrv` as Azure starts it
+    ours fp32     the exported model and `score.py`, with the settings of endpoints/fill-mask/deployment.yml
+    ours int8     the same with 8-bit weights, whatever the gate says of them
+    ours torch    the predictor without its ONNX graph
+    ours bf16     the same in bf16
+
+In process: medians of interleaved rounds, text to word. Over HTTP: one server after the other, closed-loop clients that
+send one short text at a time. Memory is resident, cold start is from the start of the process to the first answer, and
+agreement is the share of 200 sentences with the word that the transformers flavor gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+IN_PROCESS = ("transformers", "ours fp32", "ours int8", "ours torch", "ours bf16")
+OVER_HTTP = ("transformers", "ours fp32", "ours int8")
+CONNECTIONS = (1, 4, 16)
+SHORT = "Paris is the [MASK] of France."
+DEFAULT_SCRIPT = """
+import json, os, mlflow
+def init():
+    global model
+    model = mlflow.pyfunc.load_model(os.environ["AZUREML_MODEL_DIR"])
+def run(body):
+    return model.predict(json.loads(body)["input_data"])
+"""
+
+
+def workloads() -> dict[str, list[str]]:
+    """Texts of 8 tokens, of 256, and 32 of all lengths between, from the sample corpus."""
+    words = (ROOT / "sample_data" / "corpus" / "geography.txt").read_text().split()
+    lengths = [4 + (index * 37) % 120 for index in range(32)]
+    mixed = [" ".join([*words[at : at + size], "[MASK]", "."]) for at, size in enumerate(lengths)]
+    return {"8 tokens": [SHORT], "256 tokens": [" ".join([*words[:210], "[MASK]"])], "32 mixed": mixed}
+
+
+def sentences() -> list[str]:
+    """200 sentences, one word masked in each."""
+    words = (ROOT / "sample_data" / "corpus" / "stories.txt").read_text().split()
+    parts = [words[start : start + 14] for start in range(0, 200 * 14, 14)]
+    return [" ".join([*part[: index % 12], "[MASK]", *part[index % 12 + 1 :]]) for index, part in enumerate(parts)]
+
+
+def export_both(model: Path | None, tokenizer: Path, folder: Path) -> None:
+    """The exported model with both graphs, and the one that the transformers flavor makes."""
+    import mlflow.transformers
+    from transformers import AutoModelForMaskedLM, DistilBertConfig, DistilBertForMaskedLM
+
+    from bert_distillation import hub
+    from bert_distillation.export import EXAMPLE, PIP_REQUIREMENTS, ExportConfig, export
+    from bert_distillation.onnx_graph import write_graph
+
+    words = hub.load_tokenizer(tokenizer, "", of="tokenizer")
+    if model is None:
+        student = DistilBertForMaskedLM(DistilBertConfig(vocab_size=len(words), initializer_range=0.05))
+    else:
+        student = AutoModelForMaskedLM.from_pretrained(model)
+    student.save_pretrained(folder / "student")
+    words.save_pretrained(folder / "student")
+    export(ExportConfig(student=folder / "student", mlflow_model=folder / "ours"))
+    write_graph(folder / "ours" / "model", "model-int8.onnx", eight_bits=True)
+    parts = {"model": student, "tokenizer": words}
+    settings = {"task": "fill-mask", "pip_requirements": PIP_REQUIREMENTS, "input_example": EXAMPLE}
+    mlflow.transformers.save_model(parts, str(folder / "transformers"), **settings)
+
+
+def serve_in_process(name: str, folder: Path) -> None:
+    """Answer lines of JSON texts with lines of {seconds, words, rss_mb}."""
+    if name == "transformers":
+        import mlflow.pyfunc
+
+        model = mlflow.pyfunc.load_model(str(folder / "transformers"))
+
+        def answer(texts: list[str]) -> list[str]:
+            return list(model.predict(texts))
+    else:
+        from bert_distillation.fill_mask import FillMask
+
+        precision = name.split()[1].replace("torch", "fp32")
+        graph = folder / "ours" / "model"
+        predictor = FillMask.load(
+            graph if precision == "int8" or name == "ours fp32" else folder / "student", precision
+        )
+
+        def answer(texts: list[str]) -> list[str]:
+            return [candidates[0].token for candidates in predictor.predict(texts)]
+
+    for line in sys.stdin:
+        texts = json.loads(line)
+        start = time.perf_counter()
+        words = answer(texts)
+        seconds = time.perf_counter() - start
+        rss = psutil.Process().memory_info().rss / 2**20
+        print(json.dumps({"seconds": seconds, "words": words, "rss_mb": rss}), file=sys.__stdout__, flush=True)
+
+
+class Child:
+    """A server in process, at the other end of a pipe."""
+
+    def __init__(self, name: str, folder: Path):
+        command = [sys.executable, __file__, "--serve", name, "--folder", str(folder)]
+        start = time.perf_counter()
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, text=True, **pipes)
+        self.ask([SHORT])
+        self.cold_start = time.perf_counter() - start
+
+    def ask(self, texts: list[str]) -> dict[str, Any]:
+        """What it answers, and in what time."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(texts) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        while line and not line.startswith('{"seconds"'):
+            line = self.process.stdout.readline()
+        return json.loads(line)
+
+
+def measure_in_process(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """A row a server and workload."""
+    children = {name: Child(name, folder) for name in IN_PROCESS}
+    expected = children["transformers"].ask(sentences())["words"]
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for number in range(rounds + 2):
+        for workload, texts in workloads().items():
+            for name, child in children.items():
+                took = child.ask(texts)["seconds"]
+                if number > 1:
+                    seconds.setdefault((name, workload), []).append(took)
+        print(f"in process: round {number + 1} of {rounds + 2}", file=sys.stderr, flush=True)
+    rows = []
+    for (name, workload), own in seconds.items():
+        default = seconds["transformers", workload]
+        answer = children[name].ask(sentences())
+        same = [one.removeprefix("##") == other for one, other in zip(answer["words"], expected, strict=True)]
+        row = {"server": name, "workload": workload, "connections": 0, "p50_ms": 1000 * statistics.median(own)}
+        row["ratio"] = statistics.median(other / one for one, other in zip(own, default, strict=True))
+        row |= {"rss_mb": answer["rss_mb"], "cold_start_s": children[name].cold_start}
+        rows.append(row | {"agreement": sum(same) / len(same)})
+    for child in children.values():
+        child.process.kill()
+    return rows
+
+
+def start_server(name: str, folder: Path) -> tuple[subprocess.Popen[bytes], str, float]:
+    """A server behind azmlinfsrv, its address, and the seconds until it answered."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = dict(os.environ)
+    script = folder / "default_script.py"
+    if name == "transformers":
+        script.write_text(DEFAULT_SCRIPT)
+        variables["AZUREML_MODEL_DIR"] = str(folder / "transformers")
+    else:
+        import yaml
+
+        deployment = yaml.safe_load((ROOT / "endpoints" / "fill-mask" / "deployment.yml").read_text())
+        variables |= deployment["environment_variables"] | {"FILL_MASK_PRECISION": name.split()[1]}
+        variables["AZUREML_MODEL_DIR"] = str(folder / "ours")
+        script = ROOT / "src" / "bert_distillation" / "score.py"
+    command = [str(Path(sys.executable).parent / "azmlinfsrv"), "--entry_script", str(script), "--port", str(port)]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    while time.perf_counter() - start < 120:
+        try:
+            if httpx.post(f"{address}/score", json={"input_data": [SHORT]}, timeout=60).is_success:
+                return process, address, time.perf_counter() - start
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise SystemExit(f"{name} did not answer within 120 seconds")
+
+
+def load(address: str, connections: int, seconds: float) -> tuple[list[float], int]:
+    """Latencies of closed-loop clients, and how many requests failed."""
+    latencies: list[float] = []
+    failed, end = [0], time.perf_counter() + seconds
+
+    def client() -> None:
+        with httpx.Client(timeout=60) as session:
+            while time.perf_counter() < end:
+                start = time.perf_counter()
+                reply = session.post(f"{address}/score", json={"input_data": [SHORT]})
+                latencies.append(time.perf_counter() - start)
+                failed[0] += not reply.is_success
+
+    threads = [threading.Thread(target=client) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(latencies), failed[0]
+
+
+def measure_over_http(folder: Path, seconds: float) -> list[dict[str, Any]]:
+    """A row a server and number of connections."""
+    rows: list[dict[str, Any]] = []
+    for name in OVER_HTTP:
+        process, address, cold_start = start_server(name, folder)
+        try:
+            load(address, 4, 2)
+            for connections in CONNECTIONS:
+                latencies, failed = load(address, connections, seconds)
+                tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+                row = {"server": name, "workload": "8 tokens", "connections": connections, "failed": failed}
+                row |= {"requests_per_s": len(latencies) / seconds, "p50_ms": 1000 * latencies[len(latencies) // 2]}
+                row["p99_ms"] = 1000 * latencies[int(0.99 * len(latencies))]
+                row |= {"rss_mb": max(one.memory_info().rss for one in tree) / 2**20, "cold_start_s": cold_start}
+                default = [
+                    r["requests_per_s"]
+                    for r in rows
+                    if (r["server"], r["connections"]) == (rows[0]["server"], connections)
+                ]
+                rows.append(row | {"ratio": row["requests_per_s"] / default[0] if default else 1.0})
+                print(f"over HTTP: {name}, {connections} connections", file=sys.stderr, flush=True)
+        finally:
+            process.terminate()
+            process.wait()
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """The table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for heading in (
+        "server",
+        "workload",
+        "connections",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "ratio",
+        "MB",
+        "start s",
+        "agree",
+    ):
+        table.add_column(heading, no_wrap=True)
+    formats = {"requests_per_s": ".0f", "p50_ms": ".1f", "p99_ms": ".0f", "ratio": ".2f", "rss_mb": ".0f"}
+    formats |= {"cold_start_s": ".1f", "agreement": ".1%"}
+    for row in rows:
+        numbers = [format(row[name], how) if name in row else "" for name, how in formats.items()]
+        table.add_row(row["server"], row["workload"], str(row["connections"] or "in process"), *numbers)
+    Console(width=130).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, default=ROOT / "sample_data" / "tokenizer")
+    parser.add_argument("--model", type=Path, help="folder of a masked-LM in Hugging Face format")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of load for each number of connections")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve_in_process(options.serve, options.folder)
+        return
+    folder = Path(tempfile.mkdtemp())
+    try:
+        export_both(options.model, options.tokenizer, folder)
+        rows = measure_in_process(folder, options.rounds) + measure_over_http(folder, options.seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    show(rows)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

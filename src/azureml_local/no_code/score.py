@@ -1,0 +1,63 @@
+"""Scoring script of MLflow models that are deployed without code; takes what Azure's own script for them takes.
+
+Of a model with a transformers flavor and a signature of texts, Azure's takes non-empty lists of texts alone.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from azureml_inference_server_http.api.aml_response import AMLResponse
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel, load_model
+
+model: PyFuncModel
+
+
+def init() -> None:
+    """Load the model, in whichever flavor it says."""
+    global model
+    model = load_model(str(Path(os.environ["AZUREML_MODEL_DIR"]) / os.environ["MLFLOW_MODEL_FOLDER"]))
+
+
+def run(body: str) -> Any:
+    """`input_data`, a list or a split-oriented frame, and `params`, to what the model predicts of them."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return _refusal("The request is not JSON.")
+    if not isinstance(request, dict) or "input_data" not in request:
+        return _refusal("The request has no input_data.")
+    data = request["input_data"]
+    if _takes_lists_alone() and not (isinstance(data, list) and data and all(isinstance(text, str) for text in data)):
+        return _refusal(
+            "input_data must be a list of texts here, and not empty: Azure's own script takes nothing else."
+        )
+    try:
+        return _plain(model.predict(_frame(data), params=request.get("params")))
+    except MlflowException as error:  # what the model's signature does not allow
+        return _refusal(str(error))
+
+
+def _takes_lists_alone() -> bool:
+    schema = model.metadata.get_input_schema()
+    return "transformers" in model.metadata.flavors and schema is not None and not schema.has_input_names()
+
+
+def _frame(data: Any) -> Any:
+    if isinstance(data, dict) and {"columns", "index", "data"} <= set(data):
+        return pd.DataFrame(data["data"], data["index"], data["columns"])
+    return data
+
+
+def _plain(result: Any) -> Any:
+    """Frames and arrays as JSON has them."""
+    if isinstance(result, pd.DataFrame):
+        return result.to_dict(orient="records")
+    return result.tolist() if hasattr(result, "tolist") else result
+
+
+def _refusal(message: str) -> AMLResponse:
+    return AMLResponse({"error": {"code": "InvalidRequest", "message": message}}, 400, json_str=True)

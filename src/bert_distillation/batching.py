@@ -1,0 +1,70 @@
+"""Greedy batching: what was asked while the model was busy is its next batch. Nothing waits for company."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class _Question(Generic[Key, Item, Answer]):
+    key: Key
+    items: Sequence[Item]
+    done: threading.Event = field(default_factory=threading.Event)
+    answers: Sequence[Answer] = ()
+    error: BaseException | None = None
+
+
+class Batcher(Generic[Key, Item, Answer]):
+    """Answers the questions of many threads in one thread of its own, several of a kind at a time."""
+
+    def __init__(self, work: Callable[[Key, list[Item]], Sequence[Answer]], limit: int):
+        """`work` answers items with the same key, in order; `limit`: items in a batch, or one question with more."""
+        self.work, self.limit = work, limit
+        self.waiting: list[_Question[Key, Item, Answer]] = []
+        self.changed = threading.Condition()
+        threading.Thread(target=self._serve, name="batches", daemon=True).start()
+
+    def ask(self, key: Key, items: Sequence[Item]) -> Sequence[Answer]:
+        """The answers to some items; questions with the same key may share a batch. Raises what `work` raised."""
+        question: _Question[Key, Item, Answer] = _Question(key, items)
+        with self.changed:
+            self.waiting.append(question)
+            self.changed.notify()
+        question.done.wait()
+        if question.error is not None:
+            raise question.error
+        return question.answers
+
+    def _serve(self) -> None:
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.waiting)
+                batch = self._next_batch()
+            try:
+                answers = self.work(batch[0].key, [item for question in batch for item in question.items])
+                start = 0
+                for question in batch:
+                    question.answers = answers[start : start + len(question.items)]
+                    start += len(question.items)
+            except BaseException as error:
+                for question in batch:
+                    question.error = error
+            for question in batch:
+                question.done.set()
+
+    def _next_batch(self) -> list[_Question[Key, Item, Answer]]:
+        """The first question and those of its kind behind it, up to the limit; taken out of the queue."""
+        batch, others, size = [self.waiting[0]], [], len(self.waiting[0].items)
+        for question in self.waiting[1:]:
+            if question.key == batch[0].key and size + len(question.items) <= self.limit:
+                batch.append(question)
+                size += len(question.items)
+            else:
+                others.append(question)
+        self.waiting = others
+        return batch

@@ -1,0 +1,55 @@
+"""A masked-LM run by torch: on GPUs, in bf16, or where the model's folder holds no ONNX graph."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
+
+from bert_distillation import hub
+from bert_distillation.errors import InputError
+from bert_distillation.masked_lm import MaskedLM, packed_hidden_states, require_masked_lm, vocabulary_logits
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TorchRunner:
+    """See `fill_mask.Runner`."""
+
+    def __init__(self, model: MaskedLM):
+        self.model = model.eval()
+        self.max_length: int = model.config.max_position_embeddings
+        self.vocab_size: int = model.config.vocab_size
+
+    @classmethod
+    def load(
+        cls, folder: Path, precision: str, device: str, num_threads: int
+    ) -> tuple["TorchRunner", PreTrainedTokenizerFast]:
+        """The model of a folder in Hugging Face format, and its tokenizer. num_threads: 0 leaves torch its own."""
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InputError("The device is cuda, but this machine has none that torch can use; take cpu.")
+        if num_threads:
+            torch.set_num_threads(num_threads)
+        model = require_masked_lm(hub.load_model(AutoModelForMaskedLM, folder, "", of="model"), "model")
+        model.to(torch.device(device), DTYPES[precision])  # type: ignore[arg-type, call-arg]
+        return cls(model), hub.load_tokenizer(folder, "", of="model")
+
+    @torch.inference_mode()
+    def logits(self, texts: Sequence[Sequence[int]], mask_token_id: int) -> np.ndarray:
+        """(M, V) float32 logits of all masks of the texts, in their order."""
+        lengths = torch.tensor([len(text) for text in texts])
+        sequence_ids = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+        places = sequence_ids.flatten().nonzero()[:, 0]
+        input_ids = torch.cat([torch.tensor(text) for text in texts])
+        batch = {
+            "input_ids": input_ids,
+            "token_type_ids": torch.zeros_like(input_ids),
+            "position_ids": places % sequence_ids.shape[1],
+            "places": places,
+            "sequence_ids": sequence_ids,
+        }
+        device = self.model.device
+        hidden_states = packed_hidden_states(self.model, {name: part.to(device) for name, part in batch.items()})
+        masks = (input_ids == mask_token_id).nonzero()[:, 0].to(device)
+        return vocabulary_logits(self.model, hidden_states[masks]).float().cpu().numpy()

@@ -1,0 +1,112 @@
+"""The endpoint as deployed: an exported model behind the real inference server, with our script and without any."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from azureml_local.serving import Deployments, DeploymentSpec
+from bert_distillation.export import ExportConfig, export
+from bert_distillation.fill_mask import FillMask
+from bert_distillation.student import student_from_teacher
+from conftest import ROOT
+from small_models import save, small_bert
+
+TEXTS = ["paris is the [MASK] of france .", "today is a [MASK] day !", "the [MASK] sleeps ."]
+KINDS = ["deployment", "deployment-nocode"]
+
+
+@pytest.fixture(scope="module")
+def exported(tokenizer, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    student = save(student_from_teacher(small_bert(), 2), tokenizer, folder / "student")
+    export(ExportConfig(student=student, mlflow_model=folder / "mlflow_model"))
+    return folder / "mlflow_model"
+
+
+@pytest.fixture(scope="module")
+def words(exported) -> list[str]:
+    return [candidates[0].token for candidates in FillMask.load(exported / "model").predict(TEXTS)]
+
+
+@pytest.fixture(scope="module")
+def addresses(exported, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """The two deployments of endpoints/fill-mask, by their files."""
+    deployments = Deployments(tmp_path_factory.mktemp("home"), start_timeout=120)
+    found = {}
+    for kind in KINDS:
+        file = ROOT / "endpoints" / "fill-mask" / f"{kind}.yml"
+        described = yaml.safe_load(file.read_text())
+        code = described.get("code_configuration", {})
+        deployments.start(
+            "fill-mask",
+            DeploymentSpec(
+                name=described["name"],
+                model=exported,
+                code=(file.parent / code["code"]).resolve() if code else None,
+                scoring_script=code.get("scoring_script"),
+                environment_variables=described["environment_variables"],
+            ),
+        )
+        found[kind] = deployments.address("fill-mask", described["name"])
+    yield found
+    deployments.close()
+
+
+def ask(address: str, body: object) -> tuple[int, object]:
+    """Status and content of an answer."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}/score", content, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_deployments_answer_with_the_predictors_words(kind, addresses, words):
+    assert ask(addresses[kind], {"input_data": TEXTS}) == (200, words)
+    status, [entry] = ask(addresses[kind], {"input_data": TEXTS[:1], "params": {"top_k": 2, "return_scores": True}})
+    assert status == 200
+    assert entry[0]["word"] == words[0]
+
+
+def test_what_azures_own_script_cannot_read_our_script_reads(addresses, words):
+    frame = {"columns": ["input_string"], "index": [0], "data": [[TEXTS[1]]]}
+    for data, expected in ((frame, words[1:2]), ({"input_string": TEXTS}, words), (TEXTS[0], words[:1]), ([], [])):
+        assert ask(addresses["deployment"], {"input_data": data}) == (200, expected)
+        status, message = ask(addresses["deployment-nocode"], {"input_data": data})
+        assert status == 400
+        assert "must be a list of texts here" in message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mistake_has_a_sentence_and_no_stack(kind, addresses):
+    for body in ({"input_data": ["none"]}, {"input_data": ["a [MASK]"] * 300}, {"data": []}, b"{", b"\xff\xfe"):
+        status, message = ask(addresses[kind], body)
+        assert 400 <= status < 500, (body, message)
+        assert "Traceback" not in message
+
+
+def test_many_threads_each_get_the_answer_to_their_own_question(addresses, words):
+    def one(number: int) -> bool:
+        index = number % len(TEXTS)
+        return ask(addresses["deployment"], {"input_data": [TEXTS[index]]}) == (200, [words[index]])
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(one, range(120)))
+
+
+def test_connections_that_are_dropped_midway_harm_nobody(addresses, words):
+    host, port = addresses["deployment"].removeprefix("http://").split(":")
+    for _ in range(50):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b'POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"input_data": [')
+    assert ask(addresses["deployment"], {"input_data": TEXTS}) == (200, words)
