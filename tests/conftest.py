@@ -1,6 +1,7 @@
 """What every test needs: the hub switched off, properties deterministic, small models from configs."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,16 @@ def _no_run_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test never logs to an MLflow run that happens to be set outside."""
     for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_precision_of_another_test() -> Iterator[None]:
+    """accelerate keeps to the precision that a process asked for first, and `auto` differs between machines."""
+    yield
+    if "accelerate" in sys.modules:
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="session")

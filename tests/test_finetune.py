@@ -20,7 +20,7 @@ from bert_distillation.student import student_from_teacher
 from small_glue import write_task
 from small_models import PIECES, save, small_bert
 
-QUICK = {"learning_rate": 2e-3, "per_device_train_batch_size": 8, "max_seq_length": 32}
+QUICK = {"learning_rate": 2e-3, "per_device_train_batch_size": 8, "max_seq_length": 32, "mixed_precision": "no"}
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def test_pretraining_from_scratch_lowers_the_loss_and_goes_on_from_its_model(arc
     shape = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "dropout": 0.0}
     steps = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "logging_steps": 1}
     settings = {"sequences": sequences, "architecture": architecture, "learning_rate": 1e-2, **shape, **steps}
-    settings["mixed_precision"] = "no"  # as all tests of this process: accelerate keeps to the first
+    settings["mixed_precision"] = "no"
     pretrain(PretrainConfig(model=tmp_path / "first", max_train_steps=30, **settings))
     first = curve(tmp_path / "first")
     assert first[-1] < 0.8 * first[0]

@@ -1,7 +1,8 @@
 """Attention over packed tokens, as an attention implementation of transformers.
 
 Everything in a BERT but attention works on single tokens, so a batch goes through the model as one long row of its real
-tokens, without any padding. Only attention puts them into rows of one length, in which no sequence sees another.
+tokens, without any padding. Only attention puts them into rows of one length, in which no sequence sees another. Rows
+that are full already go through the model as they are.
 """
 
 from typing import Any
@@ -34,20 +35,28 @@ def packed_attention(
     places: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention between the tokens of each sequence; without `places` that of padded batches.
+    """Attention between the tokens of each sequence; without `places` that of batches which are rows already.
 
-    query, key, value: (1, H, N, d) of the real tokens. places: (N,) where each token stands in the flattened rows.
-    attention_mask: (B, 1, T, T), bool, which tokens of a row see each other. Returns (1, N, H, d).
+    query, key, value: (1, H, N, d) of the real tokens, or (B, H, T, d). places: (N,) where each token stands in the
+    flattened rows. attention_mask: (B, 1, T, T), bool, which tokens of a row see each other. Returns (1, N, H, d), or
+    (B, T, H, d).
     """
-    if places is None or attention_mask is None:
+    if attention_mask is None or (places is None and not _has_slow_kernel(query)):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
     rows, _, length, _ = attention_mask.shape
-    query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
+    if places is not None:
+        query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
     attend = by_products if _has_slow_kernel(query) else F.scaled_dot_product_attention
-    mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling)
-    heads, width = mixed.shape[1], mixed.shape[3]
-    flat = mixed.transpose(1, 2).reshape(rows * length, heads * width)
-    return _Gather.apply(flat, places).view(1, -1, heads, width), None
+    mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
+    if places is None:
+        return mixed, None
+    heads, width = mixed.shape[2:]
+    return gather(mixed.reshape(rows * length, heads * width), places).view(1, -1, heads, width), None
+
+
+def gather(rows: Tensor, places: Tensor) -> Tensor:
+    """(rows, D) -> (N, D) the rows at some places, each of them once."""
+    return _Gather.apply(rows, places)
 
 
 def _has_slow_kernel(query: Tensor) -> bool:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM, PreTrainedModel
 
-from bert_distillation.attention import use_packed_attention
+from bert_distillation.attention import gather, use_packed_attention
 from bert_distillation.errors import InputError
 from bert_distillation.vocabulary import Projection
 
+FULL = 0.98  # share of the rows that are tokens, from which on the rows go through a model as they are
 FLAT = ("input_ids", "token_type_ids", "position_ids", "places")
 
 MaskedLM = BertForMaskedLM | DistilBertForMaskedLM
@@ -47,10 +48,22 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor]) -> Tensor:
         batch = dict.fromkeys(FLAT, batch["places"].new_zeros(1)) | {"sequence_ids": batch["places"].new_ones(1, 1)}
     sequences = batch["sequence_ids"]
     same_sequence = sequences[:, None, :, None] == sequences[:, None, None, :]
-    inputs = {name: batch[name][None] for name in FLAT if name != "places"}
+    places, inputs = batch["places"], {name: batch[name] for name in FLAT if name != "places"}
     with _embeddings_in_half_precision(model):
-        hidden_states = last_hidden_states(model, attention_mask=same_sequence, places=batch["places"], **inputs)
+        if num_tokens >= FULL * sequences.numel():  # to move the tokens in each layer would cost more than the padding
+            grids = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
+            rows = last_hidden_states(model, attention_mask=same_sequence, **grids)
+            return gather(rows.flatten(0, 1), places)
+        flat = {name: tokens[None] for name, tokens in inputs.items()}
+        hidden_states = last_hidden_states(model, attention_mask=same_sequence, places=places, **flat)
     return hidden_states[0, :num_tokens]
+
+
+def _in_rows(tokens: Tensor, places: Tensor, sequence_ids: Tensor) -> Tensor:
+    """(N,) -> (B, T), with 0 where no token stands."""
+    grid = torch.zeros_like(sequence_ids).flatten()
+    grid[places] = tokens
+    return grid.view_as(sequence_ids)
 
 
 @contextmanager
