@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -50,6 +49,7 @@ def datasets_map(corpus: Path, tokenizer: Path, folder: Path) -> Iterator[int | 
     import pyarrow.compute as pc
 
     from bert_distillation import hub
+    from bert_distillation.cores import available_cores
     from bert_distillation.corpus import corpus_files
 
     datasets.disable_progress_bars()
@@ -61,7 +61,7 @@ def datasets_map(corpus: Path, tokenizer: Path, folder: Path) -> Iterator[int | 
         lambda batch: fast(batch["text"], add_special_tokens=False, verbose=False),
         batched=True,
         batch_size=BATCH,
-        num_proc=_cores(),
+        num_proc=available_cores(),
         remove_columns=loaded.column_names,
     )
     yield pc.sum(pc.list_value_length(mapped.data.column("input_ids"))).as_py()
@@ -191,10 +191,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _loader(path: Path) -> str | None:
     return LOADERS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tree(process: psutil.Process) -> list[psutil.Process]:

@@ -96,8 +96,6 @@ class WordPieces:
 
     def ids_of(self, words: Sequence[str]) -> list[int]:
         """The id of each word; InputError names one that is not a single entry of the vocabulary."""
-        if not words:
-            return []
         ids = []
         for word, pieces in zip(words, self.encode(words), strict=True):
             known = self.tokenizer.token_to_id(word)
@@ -162,7 +160,8 @@ class FillMask:
 
     def encode(self, texts: Sequence[str], max_masks: int | None = None) -> list[list[int]]:
         """Token ids of each text with its masks; of too long a text the window round them. InputError names a text."""
-        return [self._window(index, texts[index], ids, max_masks) for index, ids in self._encoded(texts)]
+        encoded = enumerate(zip(texts, self.word_pieces.encode(texts), strict=True))
+        return [self._window(index, text, ids, max_masks) for index, (text, ids) in encoded]
 
     def fill(
         self, rows: Sequence[list[int]], top_k: int, targets: Sequence[int], order: str
@@ -210,9 +209,6 @@ class FillMask:
         if first_mask_only:
             ids, scores = ids[ends - counts], scores[ends - counts]
         return ids, scores
-
-    def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
-        return enumerate(self.word_pieces.encode(texts)) if texts else iter(())
 
     def _window(self, index: int, text: str, ids: list[int], max_masks: int | None) -> list[int]:
         pieces, size = self.word_pieces, self.runner.max_length - 2

@@ -1,12 +1,13 @@
 """A masked-LM run by ONNX Runtime, from the graph that `export` writes beside the weights."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+
+from bert_distillation.cores import available_cores
 
 
 class OnnxRunner:
@@ -18,7 +19,7 @@ class OnnxRunner:
         self.max_length, self.vocab_size = config["max_position_embeddings"], config["vocab_size"]
         options = onnxruntime.SessionOptions()
         # Without a number, each thread is bound to a core of the machine, also to those that a container may not use.
-        options.intra_op_num_threads = num_threads or _cores()
+        options.intra_op_num_threads = num_threads or available_cores()
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores alone
@@ -58,7 +59,3 @@ def _grid(counts: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray
     grid = np.zeros(len(counts) * int(counts.max()), np.int64)
     grid[places] = items
     return grid.reshape(len(counts), -1), places, positions
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

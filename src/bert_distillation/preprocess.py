@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerFast
 
 from bert_distillation import hub
 from bert_distillation.blocks import Block, BlockMaker, MadeBlock, Recipe, make_blocks
+from bert_distillation.cores import available_cores
 from bert_distillation.corpus import read_corpus
 from bert_distillation.errors import InputError
 from bert_distillation.options import (
@@ -110,11 +111,6 @@ def check_max_seq_length(max_seq_length: int, tokenizer: PreTrainedTokenizerFast
         raise InputError(
             f"max_seq_length must be at most {limit}, the most that the model reads, got {max_seq_length}."
         )
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_in_order(recipe: Recipe, blocks: Iterator[Block], num_workers: int) -> Iterator[MadeBlock]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import FillMask
-from bert_distillation.scoring import MAX_MASKS, Question, check_texts, column, entry, parse_params, refusal
+from bert_distillation.scoring import Question, check_texts, column, parse_params, refusal, reply
 
 NO_CODE_SERVER = "MLFLOW_MODEL_FOLDER"  # set by Azure where its own script for MLflow models serves
 
@@ -39,7 +39,8 @@ class FillMaskModel:
                 del settings["targets"]  # MLflow hands on the empty default
             texts = check_texts(_texts(data), "input_data")
             question = Question(texts=texts, **parse_params({"params": settings}))
-            return self._answer(question)
+            answers, _ = reply(self.predictor, question)
+            return answers
         except InputError as error:
             if NO_CODE_SERVER not in os.environ:
                 raise
@@ -47,11 +48,6 @@ class FillMaskModel:
 
             status, content = refusal(error)
             return AMLResponse(content, status, json_str=True)
-
-    def _answer(self, question: Question) -> list[Any]:
-        rows = self.predictor.encode(question.texts, MAX_MASKS)
-        targets = self.predictor.word_pieces.ids_of(question.targets)
-        return [entry(masks, question) for masks in self.predictor.fill(rows, question.top_k, targets, question.order)]
 
 
 def _texts(data: Any) -> Any:

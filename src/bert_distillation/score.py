@@ -22,7 +22,7 @@ from azureml_inference_server_http.api.aml_response import AMLResponse
 from bert_distillation.batching import Batcher
 from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import Candidate, FillMask
-from bert_distillation.scoring import MAX_MASKS, MAX_TEXTS, Question, entry, parse_request, refusal
+from bert_distillation.scoring import MAX_TEXTS, Question, parse_request, refusal, reply
 
 logger = logging.getLogger("fill_mask")
 predictor: FillMask
@@ -55,18 +55,16 @@ def run(body: str) -> Any:
     start = time.perf_counter()
     try:
         question = parse_request(body)
-        rows = predictor.encode(question.texts, MAX_MASKS)
-        targets = tuple(predictor.word_pieces.ids_of(question.targets))
+        answers, tokens = reply(predictor, question, lambda rows, *how: batcher.ask(how, rows) if rows else [])
     except InputError as error:
         status, content = refusal(error)
         return AMLResponse(content, status, json_str=True)
-    masks = batcher.ask((question.top_k, targets, question.order), rows) if rows else []
-    log(question, rows, time.perf_counter() - start)
-    return [entry(answer, question) for answer in masks]
+    log(question, tokens, time.perf_counter() - start)
+    return answers
 
 
-def log(question: Question, rows: list[list[int]], seconds: float) -> None:
+def log(question: Question, tokens: int, seconds: float) -> None:
     """What was answered, and in what time."""
-    logger.info("answered %d texts, %d tokens, in %.1f ms", len(rows), sum(map(len, rows)), 1000 * seconds)
+    logger.info("answered %d texts, %d tokens, in %.1f ms", len(question.texts), tokens, 1000 * seconds)
     if os.environ.get("FILL_MASK_LOG_TEXTS") == "1":
         logger.info("texts: %r", question.texts)

@@ -14,11 +14,12 @@ return_scores a candidate is {"word": ..., "score": ...}.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bert_distillation.errors import InputError
-from bert_distillation.fill_mask import ORDERS, TOGETHER, Candidate
+from bert_distillation.fill_mask import ORDERS, TOGETHER, Candidate, FillMask
 
 MAX_TEXTS = 256
 MAX_CHARACTERS = 100_000  # of all texts together: the tokenizer reads a text to its end before it is cut
@@ -26,6 +27,7 @@ MAX_MASKS = 32  # of a text; left to right each takes a pass of its own
 MAX_TOP_K, MAX_TARGETS = 100, 1000
 EXAMPLE = '{"input_data": ["Paris is the [MASK] of France."]}'
 COLUMN = "input_string"
+Fill = Callable[[list[list[int]], int, tuple[int, ...], str], Sequence[list[list[Candidate]]]]
 PARAMS = ("top_k", "targets", "return_scores", "order")
 
 
@@ -126,6 +128,14 @@ MEANING = {
     "return_scores": "true or false",
     "order": " or ".join(ORDERS),
 }
+
+
+def reply(predictor: FillMask, question: Question, fill: Fill | None = None) -> tuple[list[Any], int]:
+    """The answer to a question, and how many tokens were read for it; `fill` stands in for the predictor's own."""
+    rows = predictor.encode(question.texts, MAX_MASKS)
+    targets = tuple(predictor.word_pieces.ids_of(question.targets))
+    answers = (fill or predictor.fill)(rows, question.top_k, targets, question.order)
+    return [entry(masks, question) for masks in answers], sum(map(len, rows))
 
 
 def entry(masks: list[list[Candidate]], question: Question) -> Any:
