@@ -19,6 +19,7 @@ the same run and precision. Memory is the peak of the process above weights and 
 from __future__ import annotations
 
 import argparse
+import copy
 import ctypes
 import gc
 import json
@@ -27,6 +28,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,11 @@ from typing import Any
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
 ALLOCATOR |= {"MALLOC_TOP_PAD_": "268435456", "OMP_WAIT_POLICY": "PASSIVE"}
 TEXTBOOK = ("random", "grouped")
-VARIANTS = (*TEXTBOOK, "packed", "chunked", "bf16", "masked")
+OURS = ("chunked", "bf16", "masked")  # this package's objective
+VARIANTS = (*TEXTBOOK, "packed", *OURS)
 SHAPES = {"base": (768, 12), "small": (256, 4)}  # hidden units, teacher's layers
-WARM_UP = 2
+WARM_UP, MOST_ROUNDS = 2, 100
+GOLDEN = (5**0.5 - 1) / 2  # the first multiples of this share of a circle lie evenly on it, however many
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,12 @@ class Size:
 class Bench:
     """Models, data and one micro-step of each variant."""
 
-    def __init__(self, size: Size, folder: Path, dropout: float):
+    def __init__(self, size: Size, folder: Path, dropout: float, variants: Sequence[str]):
         import torch
         from transformers import BertConfig, BertForMaskedLM
 
         from bert_distillation.batches import MaskedSequences
+        from bert_distillation.frozen import freeze_teacher
         from bert_distillation.packing import Packing
         from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
         from bert_distillation.student import student_from_teacher
@@ -87,19 +92,30 @@ class Bench:
             )
         ).eval()
         self.student = student_from_teacher(self.teacher.requires_grad_(False), size.layers // 2, dropout=dropout)
-        self.half = BertForMaskedLM(self.teacher.config).to(torch.bfloat16).eval().requires_grad_(False)
+        self.frozen = {
+            name: freeze_teacher(copy.deepcopy(self.teacher), torch.device("cpu"), getattr(torch, name))
+            for name in {precision(variant) for variant in variants if variant in OURS}
+        }
         self.packing = Packing(lengths := sequence_lengths(self.corpus), length, seed=0)
         self.rows = MaskedSequences(self.corpus, self.tokenizer, 0.15, 0, length)
-        self.row_length, self.order = length, torch.randperm(len(lengths)).tolist()
-        self.by_length = sorted(self.order, key=lambda index: int(lengths[index]))
-        self.starts = torch.randperm(len(lengths) // size.sequences).tolist()
+        self.row_length = length
+        # Drawn apart from the models, and alike all batches there are, or a few rounds would measure their luck.
+        draw = torch.Generator().manual_seed(0)
+        order, sizes = torch.randperm(len(lengths), generator=draw), torch.as_tensor(lengths, dtype=torch.float)
+        whole = len(order) // size.sequences * size.sequences
+        at_random = order[:whole].view(-1, size.sequences)
+        by_length = order[sizes[order].argsort(stable=True)][:whole].view(-1, size.sequences)
+        fill = sizes[at_random].mean(1) / sizes[at_random].amax(1)
+        self.textbook = {
+            "random": spread(at_random, fill, draw),
+            "grouped": spread(by_length, sizes[by_length].mean(1), draw),
+        }
 
     def batch(self, variant: str, step: int) -> dict[str, Any]:
         """The micro-batch of a step; textbook variants have one sequence a row, the others as many as fit."""
         count = self.size.sequences
         if variant in TEXTBOOK:
-            start = (self.starts[step] if variant == "grouped" else step) * count
-            indices = (self.by_length if variant == "grouped" else self.order)[start : start + count]
+            indices = self.textbook[variant][step][:count].tolist()
             from textbook_step import padded
 
             return padded(self.rows, [(0, (index,)) for index in indices])
@@ -118,13 +134,21 @@ class Bench:
             loss = packed_loss(self.student, self.teacher, batch)
         else:
             restrict, half = variant == "masked", precision(variant) == "bfloat16"
-            objective = Distillation(self.student, self.half if half else self.teacher, 2.0, restrict)
+            objective = Distillation(self.student, self.frozen[precision(variant)], 2.0, restrict)
             counts = token_counts(batch, restrict)
             scales = {name: torch.tensor(w / counts[name]) for name, w in WEIGHTS.items()}
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 loss, _ = objective(batch, scales)
         loss.backward()
         return float(loss.detach())
+
+
+def spread(batches: Any, measure: Any, draw: Any) -> Any:
+    """(`MOST_ROUNDS`, n) of the (N, n) batches, evenly spaced by a measure, (N,), however few are taken."""
+    import torch
+
+    places = (torch.arange(MOST_ROUNDS) * GOLDEN % 1 + torch.rand(1, generator=draw)) % 1
+    return batches[measure.argsort(stable=True)[(places * len(batches)).long()]]
 
 
 def precision(variant: str) -> str:
@@ -149,7 +173,7 @@ def measure(size: Size, folder: Path, rounds: int, dropout: float, variants: lis
     """A row a variant: medians over rounds of tokens per second and of the ratios within a round."""
     from bert_distillation.flops import distillation_flops
 
-    bench = Bench(size, folder, dropout)
+    bench = Bench(size, folder, dropout, variants)
     per_token = distillation_flops(bench.teacher.config, bench.student.config, bench.row_length).total
     wall: dict[str, list[float]] = {variant: [] for variant in variants}
     cpu: dict[str, list[float]] = {variant: [] for variant in variants}
@@ -186,7 +210,7 @@ def memory(size: Size, folder: Path, dropout: float, variant: str) -> float:
 
     What libraries load and compile once, in a first step on one row, is not counted, for any variant.
     """
-    bench = Bench(size, folder, dropout)
+    bench = Bench(size, folder, dropout, [variant])
     batches = [bench.batch(variant, step) for step in range(3)]
     whole, bench.size = bench.size, Size(f"{size.name.partition('-')[0]}-1")
     bench.step(variant, bench.batch(variant, 0))
@@ -220,6 +244,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not 1 <= options.rounds <= MOST_ROUNDS - WARM_UP:
+        parser.error(f"--rounds must be from 1 to {MOST_ROUNDS - WARM_UP}, got {options.rounds}")
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
     if not options.variants:

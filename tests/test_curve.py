@@ -79,4 +79,4 @@ def test_two_hundred_steps_have_the_losses_of_the_textbook(text, tmp_path, reque
     ours = [row["loss"] for row in read_log(config.student)]
     assert len(ours) == STEPS
     assert sum(ours[-20:]) < 0.95 * sum(ours[:20])
-    assert ours == pytest.approx(textbook_curve(config, load_teacher(config, words)), rel=1e-4)
+    assert ours == pytest.approx(textbook_curve(config, load_teacher(config, words)), rel=0, abs=1e-4)

@@ -79,7 +79,7 @@ def test_distillation_has_the_losses_and_the_gradient_of_the_textbook_step(restr
     for name, loss in expected.items():
         torch.testing.assert_close(sums[name] / counts[name], loss.detach(), atol=1e-5, rtol=1e-5)
     for ours, theirs in zip(student.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)
 
 
 def test_pretraining_has_the_loss_and_the_gradient_of_the_whole_model():
@@ -91,7 +91,7 @@ def test_pretraining_has_the_loss_and_the_gradient_of_the_whole_model():
     total.backward()
     torch.testing.assert_close(sums["mlm"] / len(batch["labels"]), expected.detach(), atol=1e-5, rtol=1e-5)
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)
 
 
 def test_the_teacher_is_neither_trained_nor_saved():

@@ -38,15 +38,17 @@ def packed_attention(
     """Attention between the tokens of each sequence; without `places` that of batches which are rows already.
 
     query, key, value: (1, H, N, d) of the real tokens, or (B, H, T, d). places: (N,) where each token stands in the
-    flattened rows. attention_mask: (B, 1, T, T), bool, which tokens of a row see each other. Returns (1, N, H, d), or
-    (B, T, H, d).
+    flattened rows. attention_mask: (B, 1, T, T), bool, which tokens of a row see each other; or what `sequence_mask`
+    made of it. Returns (1, N, H, d), or (B, T, H, d).
     """
-    if attention_mask is None or (places is None and not _has_slow_kernel(query)):
+    length = query.shape[2] if places is None or attention_mask is None else attention_mask.shape[3]
+    is_slow = has_slow_kernel(query.device, query.dtype, length)
+    if attention_mask is None or (places is None and not is_slow):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
-    rows, _, length, _ = attention_mask.shape
+    rows = len(attention_mask)
     if places is not None:
         query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
-    attend = by_products if _has_slow_kernel(query) else F.scaled_dot_product_attention
+    attend = by_products if is_slow else F.scaled_dot_product_attention
     mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
     if places is None:
         return mixed, None
@@ -59,9 +61,24 @@ def gather(rows: Tensor, places: Tensor) -> Tensor:
     return _Gather.apply(rows, places)
 
 
-def _has_slow_kernel(query: Tensor) -> bool:
+def has_slow_kernel(device: torch.device, dtype: torch.dtype, length: int) -> bool:
     """Whether torch's kernel is slower than plain matrix products: on a CPU in bf16, where these are oneDNN's."""
-    return query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= SHORT_ROW
+    return device.type == "cpu" and dtype == torch.bfloat16 and length <= SHORT_ROW
+
+
+def sequence_mask(sequence_ids: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
+    """Which tokens of a row see each other, (B, 1, T, T), or what `by_products` adds to the scores, (B, H, T, T).
+
+    sequence_ids: (B, T). dtype: of the scores. Made once, it serves all layers.
+    """
+    seen = sequence_ids[:, None, :, None] == sequence_ids[:, None, None, :]
+    if not has_slow_kernel(sequence_ids.device, dtype, sequence_ids.shape[1]):
+        return seen
+    return _hidden_scores(seen, dtype).expand(-1, heads, -1, -1).contiguous()
+
+
+def _hidden_scores(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
 
 
 def by_products(
@@ -69,7 +86,7 @@ def by_products(
 ) -> Tensor:
     """What `F.scaled_dot_product_attention` does, with its scores held in memory."""
     rows, heads, length, width = query.shape
-    hidden = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(~attn_mask, torch.finfo(query.dtype).min)
+    hidden = attn_mask if attn_mask.is_floating_point() else _hidden_scores(attn_mask, query.dtype)
     hidden = hidden.expand(rows, heads, length, length).flatten(0, 1)
     query, key, value = (states.flatten(0, 1) for states in (query, key, value))
     scores = torch.baddbmm(hidden, query, key.transpose(1, 2), alpha=width**-0.5 if scale is None else scale)

@@ -8,6 +8,7 @@ from transformers import AutoModelForMaskedLM, BertForMaskedLM, DistilBertForMas
 
 from bert_distillation import hub
 from bert_distillation.errors import InputError
+from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation
 from bert_distillation.options import check_at_least, check_outputs, check_share, option, required, run_step
 from bert_distillation.precision import DTYPES
@@ -52,7 +53,7 @@ class DistillConfig(TrainingConfig):
 
 
 def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> BertForMaskedLM:
-    """The frozen teacher, checked against the vocabulary of the sequences."""
+    """The teacher, checked against the vocabulary of the sequences."""
     where = (config.teacher, config.teacher_name)
     teacher = hub.load_model(AutoModelForMaskedLM, *where, of="teacher")
     if not isinstance(teacher, BertForMaskedLM):
@@ -63,7 +64,7 @@ def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> B
             f"The sequences have {len(tokenizer)} words and the teacher {teacher.config.vocab_size}. "
             "Run `preprocess` with the teacher's tokenizer, or choose another teacher."
         )
-    return teacher.requires_grad_(False).eval()
+    return teacher.eval()
 
 
 def new_student(config: DistillConfig, teacher: BertForMaskedLM) -> DistilBertForMaskedLM:
@@ -104,7 +105,7 @@ def distill(config: DistillConfig) -> None:
     student = new_student(config, teacher)
     projection = width_projection(student.config, teacher.config)
     # Frozen, it needs no single precision: half of it is as good to learn from and faster.
-    frozen = teacher.to(accelerator.device, DTYPES[accelerator.mixed_precision])
+    frozen = freeze_teacher(teacher, accelerator.device, DTYPES[accelerator.mixed_precision])
     run_training(
         step="distill",
         config=config,

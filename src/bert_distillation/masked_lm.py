@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM, PreTrainedModel
 
-from bert_distillation.attention import gather, use_packed_attention
+from bert_distillation.attention import gather, sequence_mask, use_packed_attention
 from bert_distillation.errors import InputError
 from bert_distillation.vocabulary import Projection
 
@@ -25,6 +25,16 @@ def require_masked_lm(model: PreTrainedModel, of: str) -> MaskedLM:
     if not isinstance(model, MaskedLM):
         raise InputError(f"{of}: this is a {type(model).__name__}; give a BERT or DistilBERT with a masked-LM head.")
     return model
+
+
+def freeze_key_biases(model: MaskedLM) -> None:
+    """Leave out of training what changes nothing: a key's bias moves all scores of a query alike.
+
+    Its gradient is 0 but for rounding, which Adam would make steps of, other ones for each number of processes.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith(("attention.k_lin.bias", "attention.self.key.bias")):
+            parameter.requires_grad_(False)
 
 
 def last_hidden_states(
@@ -47,15 +57,16 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor]) -> Tensor:
     if num_tokens == 0:  # all parameters take part in a step, also in a process that has nothing to read in it
         batch = dict.fromkeys(FLAT, batch["places"].new_zeros(1)) | {"sequence_ids": batch["places"].new_ones(1, 1)}
     sequences = batch["sequence_ids"]
-    same_sequence = sequences[:, None, :, None] == sequences[:, None, None, :]
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else model.dtype
+    mask = sequence_mask(sequences, model.config.num_attention_heads, dtype)
     places, inputs = batch["places"], {name: batch[name] for name in FLAT if name != "places"}
-    with _embeddings_in_half_precision(model):
+    with _embeddings_for_cpus(model):
         if num_tokens >= FULL * sequences.numel():  # to move the tokens in each layer would cost more than the padding
             grids = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
-            rows = last_hidden_states(model, attention_mask=same_sequence, **grids)
+            rows = last_hidden_states(model, attention_mask=mask, **grids)
             return gather(rows.flatten(0, 1), places)
         flat = {name: tokens[None] for name, tokens in inputs.items()}
-        hidden_states = last_hidden_states(model, attention_mask=same_sequence, places=places, **flat)
+        hidden_states = last_hidden_states(model, attention_mask=mask, places=places, **flat)
     return hidden_states[0, :num_tokens]
 
 
@@ -67,22 +78,28 @@ def _in_rows(tokens: Tensor, places: Tensor, sequence_ids: Tensor) -> Tensor:
 
 
 @contextmanager
-def _embeddings_in_half_precision(model: MaskedLM) -> Iterator[None]:
-    """On a CPU under autocast, all that the layers add up and normalise is as precise as what they multiply.
+def _embeddings_for_cpus(model: MaskedLM) -> Iterator[None]:
+    """What a CPU, whose memory is slow, gains from the embeddings; nothing changes on GPUs.
 
-    Autocast leaves the embeddings, and by that every sum with them, in single precision, which doubles what is kept for
-    the backward pass. On GPUs its layer norms are in single precision whatever they are given.
+    Their gradient is that of a few words: added as such to that of the vocabulary layer, whose weights they share, it
+    needs no matrix of its own. And under autocast, all that the layers add up and normalise is as precise as what they
+    multiply: left in single precision, as autocast does, the embeddings would double what is kept for the backward
+    pass. On GPUs its layer norms are in single precision whatever they are given.
     """
-    if not torch.is_autocast_enabled("cpu"):
-        yield
-        return
-    dtype = torch.get_autocast_dtype("cpu")
     body = model.distilbert if isinstance(model, DistilBertForMaskedLM) else model.bert
-    hook = body.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype))
+    words = body.embeddings.word_embeddings
+    hooks = []
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        hooks.append(body.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype)))
+    was_sparse = words.sparse
+    words.sparse = words.weight.is_cpu and model.get_output_embeddings().weight is words.weight
     try:
         yield
     finally:
-        hook.remove()
+        words.sparse = was_sparse  # DDP would take the gradient as a whole for sparse
+        for hook in hooks:
+            hook.remove()
 
 
 def vocabulary_projection(model: MaskedLM, hidden_states: Tensor) -> Projection:

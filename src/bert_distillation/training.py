@@ -19,7 +19,7 @@ from bert_distillation.checkpoints import load_checkpoint, save_checkpoint, save
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import held_out_loss
 from bert_distillation.losses import Objective, token_counts
-from bert_distillation.masked_lm import MaskedLM
+from bert_distillation.masked_lm import MaskedLM, freeze_key_biases
 from bert_distillation.masking import masking_probabilities, special_ids
 from bert_distillation.options import make_folder
 from bert_distillation.packing import Packing
@@ -51,6 +51,7 @@ def run_training(
     folder: Path = getattr(config, output)
     check_before_training(config, objective.model, tokenizer, {output: folder, "checkpoints": config.checkpoints})
     model = objective.model.to(accelerator.device)
+    freeze_key_biases(model)
     log_parameters(config)
     report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
     train(objective, weights, tokenizer, config, accelerator, TrainingLog(folder, weights))

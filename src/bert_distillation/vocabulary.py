@@ -6,7 +6,6 @@ states and weights: four matrix products a token, nothing computed twice and not
 Sizes: N tokens, of which the first M are masked; V words; D and E hidden units of student and teacher.
 """
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +50,7 @@ def vocabulary_losses(
     """The scaled sum of the losses, which has gradients, and each loss summed over its tokens, which has none.
 
     labels: (M,) the true words of the first M tokens. scales: `mlm` and, with a teacher, `ce`: what each sum is
-    multiplied with. teacher: for the first tokens of the student's, as many as have soft targets.
+    multiplied with. teacher: the same N tokens, all of which have soft targets.
     """
     dtype = _compute_dtype(student.hidden_states)
     total, ce, mlm = _VocabularyLosses.apply(
@@ -115,17 +114,18 @@ def _losses_and_gradients(
     precise = torch.promote_types(accumulate, torch.float32)
     sums = {name: torch.zeros((), dtype=precise, device=labels.device) for name in shares}
     of_hidden = torch.zeros_like(student.hidden_states)
-    of_weight = torch.zeros_like(student.weight, dtype=accumulate)
+    of_weight = torch.empty_like(student.weight, dtype=accumulate)  # the first chunk fills it
     of_bias = torch.zeros_like(student.bias, dtype=accumulate)
-    num_soft = len(teacher.hidden_states) if teacher else 0
-    for rows, is_masked, is_soft in _chunks(len(labels), num_soft, student.weight):
-        chunk_teacher = teacher.cut(rows) if teacher and is_soft else None
-        chunk = student.cut(rows), labels[rows] if is_masked else None, shares, chunk_teacher, temperature
+    with_loss = len(student.hidden_states) if teacher else len(labels)
+    if with_loss == 0:
+        of_weight.zero_()
+    for rows in _slices(with_loss, CHUNK_BYTES, student.weight):
+        chunk = student.cut(rows), labels[rows], shares, teacher and teacher.cut(rows), temperature
         gradient, losses = _gradient_by_logits(*chunk)
         for name, loss in losses.items():
             sums[name] += loss
         torch.mm(gradient, student.weight, out=of_hidden[rows])
-        _add_product(of_weight, gradient, student.hidden_states[rows])
+        _add_product(of_weight, gradient, student.hidden_states[rows], is_first=rows.start == 0)
         of_bias += gradient.new_ones(1, len(gradient)).mm(gradient)[0]  # a product is faster than `sum`
         del gradient  # before the next chunk makes its own
     return sums, (of_hidden, of_weight, of_bias)
@@ -133,57 +133,54 @@ def _losses_and_gradients(
 
 def _gradient_by_logits(
     student: Projection,
-    labels: Tensor | None,
+    labels: Tensor,
     shares: dict[str, Tensor],
     teacher: Projection | None,
     temperature: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """(n, V) gradient of the weighted losses of n tokens, all masked or, without labels, none; and each loss's sum."""
+    """(n, V) gradient of the weighted losses of n tokens, of which the first have labels; and each loss's sum."""
     logits = student.products()
     teacher_logits = teacher.products() if teacher else None
     sums = {name: torch.zeros((), dtype=shares[name].dtype, device=logits.device) for name in shares}
-    for part in _slices(0, len(logits), PART_BYTES, student.weight):
+    for part in _slices(len(logits), PART_BYTES, student.weight):
         gradients = []
+        if len(labels[part]):
+            with_label = logits[part][: len(labels[part])]
+            losses, gradient = row_kernels.true_words(with_label, student.bias, labels[part], shares["mlm"])
+            sums["mlm"] += losses.sum()
+            gradients.append(gradient)
         if teacher and teacher_logits is not None:
             both = (logits[part], student.bias, teacher_logits[part], teacher.bias)
             losses, gradient = row_kernels.soft_targets(*both, temperature, shares["ce"])
             sums["ce"] += losses.sum()
             gradients.append(gradient)
-        if labels is not None:
-            losses, gradient = row_kernels.true_words(logits[part], student.bias, labels[part], shares["mlm"])
-            sums["mlm"] += losses.sum()
-            gradients.append(gradient)
-        logits[part] = gradients[0] if len(gradients) == 1 else gradients[0].add_(gradients[1])
+        logits[part] = gradients.pop()
+        for gradient in gradients:
+            logits[part][: len(gradient)] += gradient
     return logits, sums
 
 
-def _chunks(num_masked: int, num_soft: int, weight: Tensor) -> Iterator[tuple[slice, bool, bool]]:
-    """Slices of the tokens, all of one kind: whether they are masked, and whether they have soft targets."""
-    for begin, end in itertools.pairwise(sorted({0, num_masked, num_soft})):
-        for rows in _slices(begin, end, CHUNK_BYTES, weight):
-            yield rows, begin < num_masked, begin < num_soft
-
-
-def _slices(begin: int, end: int, size: dict[str, int], weight: Tensor) -> Iterator[slice]:
+def _slices(tokens: int, size: dict[str, int], weight: Tensor) -> Iterator[slice]:
     """Equal slices of tokens whose logits take up to `size` bytes."""
     limit = size.get(weight.device.type, size["cpu"]) // (len(weight) * weight.element_size())
-    parts = -(-(end - begin) // max(limit, 1))
-    step = -(-(end - begin) // parts)
-    for start in range(begin, end, step):
-        yield slice(start, min(start + step, end))
+    parts = -(-tokens // max(limit, 1))
+    step = -(-tokens // max(parts, 1))
+    for start in range(0, tokens, step or 1):
+        yield slice(start, min(start + step, tokens))
 
 
-def _add_product(total: Tensor, gradient: Tensor, hidden_states: Tensor) -> None:
-    """total += gradient^T @ hidden_states, (V, D), added up in the type of `total`."""
+def _add_product(total: Tensor, gradient: Tensor, hidden_states: Tensor, is_first: bool) -> None:
+    """total += gradient^T @ hidden_states, (V, D), added up in the type of `total`; the first one is put there."""
     if total.dtype == gradient.dtype:
-        total.addmm_(gradient.t(), hidden_states)
+        total.addmm_(gradient.t(), hidden_states, beta=0 if is_first else 1)
         return
+    put = Tensor.copy_ if is_first else row_kernels.add
     product = hidden_states.new_empty(WORDS_AT_A_TIME, hidden_states.shape[1])
     for start in range(0, len(total), WORDS_AT_A_TIME):
         words = slice(start, start + WORDS_AT_A_TIME)
         part = product[: len(total[words])]
         torch.mm(gradient[:, words].t(), hidden_states, out=part)
-        row_kernels.add(total[words], part)
+        put(total[words], part)
 
 
 def _compute_dtype(hidden_states: Tensor) -> torch.dtype:
