@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,6 +23,17 @@ def init():
 
 def run(raw):
     return [helper.join(greeting, name, os.environ["MARK"]) for name in json.loads(raw)["input_data"]]
+"""
+
+SLOW = """
+import json, os, time
+
+def init():
+    pass
+
+def run(raw):
+    time.sleep(float(json.loads(raw)["input_data"][0]))
+    return [os.environ["MARK"]]
 """
 
 
@@ -102,6 +114,25 @@ def test_a_deployment_answers_on_loopback_only_is_replaced_by_one_that_starts_an
         deployments.address("greeter", "blue")
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(deployments._home) not in processes
+
+
+def test_a_server_that_is_replaced_answers_what_it_was_asked_before(deployments: Deployments, code: Path) -> None:
+    (code / "online" / "score.py").write_text(SLOW)
+    deployments.start("greeter", spec(code, mark="old"))
+    answers: list[list[str]] = []
+
+    def ask_the_old_one() -> None:
+        with deployments.in_use("greeter", "blue") as address:
+            answers.append(ask(address, "1.5"))
+
+    asking = threading.Thread(target=ask_the_old_one)
+    asking.start()
+    time.sleep(0.5)
+    deployments.start("greeter", spec(code, mark="new"))
+    asking.join()
+    assert answers == [["old"]]
+    with deployments.in_use("greeter", "blue") as address:
+        assert ask(address, "0") == ["new"]
 
 
 def test_a_script_that_fails_to_start_is_quoted(deployments: Deployments, code: Path) -> None:

@@ -1,10 +1,10 @@
 """Online endpoints of a workspace: their deployments, their keys, and who answers a request."""
 
 import hmac
-import random
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,6 +12,7 @@ from azureml_local.assets import Assets
 from azureml_local.serving import Deployments, DeploymentSpec, ServingError
 from azureml_local.spec import SpecError
 from azureml_local.store import Resource, Store
+from azureml_local.traffic import check_traffic, draw, draw_copy, without
 
 ENDPOINTS = "onlineEndpoints"
 DEPLOYMENTS = "deployments"  # the name is the endpoint's, the version the deployment's
@@ -34,7 +35,8 @@ class Endpoints:
     def put(self, name: str, body: Json) -> Resource:
         """Create an endpoint, or replace its description and traffic. Raises SpecError for traffic to nobody."""
         properties = body.get("properties") or {}
-        self._check_traffic(name, properties.get("traffic") or {})
+        deployments = {deployment.version for deployment in self.deployments(name)}
+        check_traffic(name, deployments, properties.get("traffic") or {}, properties.get("mirrorTraffic") or {})
         self._store.add(KEYS, name, "", {"primaryKey": _new_key(), "secondaryKey": _new_key()})
         return self._store.put(ENDPOINTS, name, "", body)
 
@@ -91,11 +93,11 @@ class Endpoints:
         self._deployments.stop(endpoint, name)
         self._store.delete(DEPLOYMENTS, endpoint, name)
 
-        def without(body: Json) -> Json:
-            traffic = {key: share for key, share in (body["properties"].get("traffic") or {}).items() if key != name}
-            return {**body, "properties": {**body["properties"], "traffic": traffic}}
+        def remaining(body: Json) -> Json:
+            shares = {key: without(body["properties"].get(key) or {}, name) for key in ("traffic", "mirrorTraffic")}
+            return {**body, "properties": {**body["properties"], **shares}}
 
-        self._store.update(ENDPOINTS, endpoint, "", without)
+        self._store.update(ENDPOINTS, endpoint, "", remaining)
 
     def remove_later(self, endpoint: str, name: str | None = None) -> str:
         """Begin to remove a deployment, or the endpoint; returns the id of the operation."""
@@ -110,36 +112,34 @@ class Endpoints:
         """The last lines of a deployment's log."""
         return "\n".join(self._deployments.log(endpoint, name).splitlines()[-lines:])
 
-    def choose(self, endpoint: str, asked: str = "") -> str:
-        """The address of the deployment that answers a request: the one asked for, else one by the traffic's shares.
+    def choose_copy(self, endpoint: str) -> str | None:
+        """The deployment that gets a copy of a request, or None."""
+        return draw_copy(self._shares(endpoint, "mirrorTraffic"))
 
-        Raises LookupError, with a sentence, when nobody does.
+    @contextmanager
+    def server(self, endpoint: str, asked: str = "") -> Iterator[tuple[str, str]]:
+        """Name and address of the deployment that answers a request: the one asked for, else one by the shares.
+
+        The server behind it is not ended by us before the caller is done. Raises LookupError, with a sentence, when
+        nobody answers.
         """
-        name = asked or self._draw(endpoint)
-        try:
-            return self._deployments.address(endpoint, name)
-        except KeyError:
-            raise LookupError(f'The endpoint "{endpoint}" has no running deployment "{name}".') from None
+        name = asked or draw(self._shares(endpoint, "traffic"))
+        if name is None:
+            raise LookupError(f'No deployment of the endpoint "{endpoint}" has traffic.')
+        with ExitStack() as stack:
+            try:
+                address = stack.enter_context(self._deployments.in_use(endpoint, name))
+            except KeyError:
+                raise LookupError(f'The endpoint "{endpoint}" has no running deployment "{name}".') from None
+            yield name, address
 
     def close(self) -> None:
         """End every server."""
         self._deployments.close()
 
-    def _draw(self, endpoint: str) -> str:
+    def _shares(self, endpoint: str, field: str) -> dict[str, int]:
         found = self.get(endpoint)
-        traffic = (found.body["properties"].get("traffic") or {}) if found else {}
-        shares = {name: share for name, share in traffic.items() if share > 0}
-        if not shares:
-            raise LookupError(f'No deployment of the endpoint "{endpoint}" has traffic.')
-        return random.choices(list(shares), list(shares.values()))[0]
-
-    def _check_traffic(self, endpoint: str, traffic: dict[str, int]) -> None:
-        known = {deployment.version for deployment in self.deployments(endpoint)}
-        if unknown := sorted(set(traffic) - known):
-            names = ", ".join(sorted(known)) or "none"
-            raise SpecError(f'traffic: the endpoint "{endpoint}" has no deployment "{unknown[0]}"; it has {names}')
-        if sum(traffic.values()) not in (0, 100):
-            raise SpecError(f"traffic: the shares must add up to 0 or 100, and add up to {sum(traffic.values())}")
+        return (found.body["properties"].get(field) or {}) if found else {}
 
     def _spec(self, name: str, properties: Json) -> DeploymentSpec:
         model, code = properties.get("model"), properties.get("codeConfiguration") or {}

@@ -8,12 +8,15 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
 
 PROBE_SECONDS = 2.0
+DRAIN_SECONDS = 30.0  # for the last requests of a server
 LOG = "server.log"  # in the folder of a server
 NO_CODE = Path(__file__).parent / "no_code"
 
@@ -42,6 +45,7 @@ class _Server:
     process: ProcessGroup
     port: int
     folder: Path  # its code, its model and its log
+    requests: set[object] = field(default_factory=set, compare=False)  # that it has not answered yet
 
 
 class Deployments:
@@ -53,6 +57,7 @@ class Deployments:
         self._start_timeout = start_timeout
         self._groups = Groups()
         self._lock = threading.Lock()
+        self._answered = threading.Condition(self._lock)  # told when a request has been
         self._servers: dict[tuple[str, str], _Server] = {}
         self._starting: dict[tuple[str, str], _Server | None] = {}  # None: not launched yet, or stopped again
         self._latest: dict[tuple[str, str], Path] = {}  # the folders of what was started last, also if it failed
@@ -82,7 +87,7 @@ class Deployments:
             servers = [self._servers.pop(key, None), self._starting.get(key)]
             if key in self._starting:
                 self._starting[key] = None
-        end(server.process for server in servers if server)
+        self._end_when_done([server for server in servers if server])
 
     def address(self, endpoint: str, deployment: str) -> str:
         """The server's base URL, `http://127.0.0.1:<port>`; `/score` takes requests, `/` answers when it is healthy.
@@ -91,6 +96,20 @@ class Deployments:
         """
         with self._lock:
             return f"http://127.0.0.1:{self._servers[endpoint, deployment].port}"
+
+    @contextmanager
+    def in_use(self, endpoint: str, deployment: str) -> Iterator[str]:
+        """`address`, of a server that is neither replaced nor stopped before the caller is done."""
+        request = object()
+        with self._lock:
+            server = self._servers[endpoint, deployment]
+            server.requests.add(request)
+        try:
+            yield f"http://127.0.0.1:{server.port}"
+        finally:
+            with self._lock:
+                server.requests.discard(request)
+                self._answered.notify_all()
 
     def log(self, endpoint: str, deployment: str) -> str:
         """All that the server has written so far, also after it was stopped or failed to start; empty when unknown."""
@@ -137,8 +156,14 @@ class Deployments:
             replaced = self._servers.get(key)
             self._servers[key] = server
         if replaced:
-            end([replaced.process])
+            self._end_when_done([replaced])
         return ""
+
+    def _end_when_done(self, servers: list[_Server]) -> None:
+        """End servers that get no more requests, after they have answered those that they have."""
+        with self._lock:
+            self._answered.wait_for(lambda: not any(server.requests for server in servers), DRAIN_SECONDS)
+        end(server.process for server in servers)
 
     def _start_server(self, folder: Path, deployment: DeploymentSpec, script: str) -> _Server:
         variables = inherited_variables(self._home) | deployment.environment_variables

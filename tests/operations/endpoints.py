@@ -1,6 +1,7 @@
 """Online endpoints and their deployments, from the first to the last call."""
 
 import json
+import time
 
 from azure.ai.ml import load_online_deployment
 from azure.ai.ml.entities import ManagedOnlineDeployment, ManagedOnlineEndpoint
@@ -20,6 +21,7 @@ def init():
     print("ready to greet", flush=True)
 
 def run(data):
+    print("greeted", *json.loads(data)["input_data"], flush=True)
     return [greeting + " " + text + os.environ.get("MARK", "") for text in json.loads(data)["input_data"]]
 """
 YAML = """
@@ -122,6 +124,31 @@ def route_to_nobody(session: Session) -> None:
     endpoint.traffic = {"red": 100}
     error = raises(HttpResponseError, lambda: session.client.online_endpoints.begin_create_or_update(endpoint).result())
     assert '"red"' in str(error)
+
+
+@operation("online_endpoints.begin_create_or_update of mirrored traffic")
+def mirror(session: Session) -> None:
+    endpoint = session.client.online_endpoints.get(session.name("greeter"))
+    endpoint.mirror_traffic = {"green": 50}
+    session.client.online_endpoints.begin_create_or_update(endpoint).result()
+    assert session.client.online_endpoints.get(endpoint.name).mirror_traffic == {"green": 50}
+    request = session.write("copied.json", json.dumps({"input_data": ["a copy"]}))
+    for _ in range(20):  # one of them is copied, but for one run in a million
+        answer = session.client.online_endpoints.invoke(endpoint.name, request_file=str(request))
+        assert json.loads(answer) == ["hello a copy"]
+    until = time.monotonic() + 10
+    while "greeted a copy" not in session.client.online_deployments.get_logs("green", endpoint.name, lines=500):
+        assert time.monotonic() < until
+    endpoint.mirror_traffic = {"green": 0}
+    session.client.online_endpoints.begin_create_or_update(endpoint).result()
+
+
+@operation("online_endpoints.begin_create_or_update of mirrored traffic to who answers is refused")
+def mirror_to_who_answers(session: Session) -> None:
+    endpoint = session.client.online_endpoints.get(session.name("greeter"))
+    endpoint.mirror_traffic = {"blue": 10}
+    error = raises(HttpResponseError, lambda: session.client.online_endpoints.begin_create_or_update(endpoint).result())
+    assert "copies need one with 0 %" in str(error)
 
 
 @operation("online_endpoints.invoke")
