@@ -24,7 +24,7 @@ OTHERS = {
     "endpoints/fill-mask/deployment.yml": "the scoring script, its environment, its instance and its limits",
     "sample_data/": "sentences of our own: generator, facts, corpus, vocabulary and GLUE-layout files",
     "src/azureml_local/checks/": "the rules of `azureml-local check`, by subject, and what reads the files",
-    "src/azureml_local/pages/": "the page of a job: frames, scripts and styles, served as they are",
+    "src/azureml_local/pages/": "the pages of jobs and endpoints: frames, scripts and styles, served as they are",
     "tests/": "the tests",
     "docs/compatibility.md": "the public job files of azureml-examples, and how each ends here",
     "docs/performance.md": "how fast a distillation step, preprocessing and an answer are, beside what, and why",

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 
 from azureml_local.arm_ids import CLOUD
 from azureml_local.home import Home
-from azureml_local.identity import Identity, read_secret
+from azureml_local.identity import READ, WRITE, Identity, read_secret
 from azureml_local.settings import DEFAULTS, Settings
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
 
 METADATA_PATH = "/metadata/endpoints"
 PAGES_PATH = "/jobs"
+ENDPOINT_PAGE = "/endpoints/{endpoint}"
 YEAR = 365 * 24 * 3600  # seconds
 
 CLIENT_VARIABLES = frozenset(
@@ -105,7 +106,18 @@ def metadata_url(home: Home, addresses: Addresses) -> str:
 
 def page_url(home: Home, addresses: Addresses, path: str) -> str:
     """The address of a page, /jobs or /jobs/<name>, signed: it opens all of them without a token for a day."""
-    return f"{addresses.page_url}{path}?{Identity(read_secret(home.secret)).sign(PAGES_PATH)}"
+    return _signed_page(home, addresses, path, PAGES_PATH, READ)
+
+
+def endpoint_page_url(home: Home, addresses: Addresses, endpoint: str) -> str:
+    """The address of the page that asks an endpoint by hand, signed: it opens that alone, for a day."""
+    path = ENDPOINT_PAGE.format(endpoint=endpoint)
+    return _signed_page(home, addresses, path, path, WRITE)
+
+
+def _signed_page(home: Home, addresses: Addresses, path: str, scope: str, permissions: str) -> str:
+    signature = Identity(read_secret(home.secret)).sign(scope, permissions=permissions)
+    return f"{addresses.page_url}{path}?{signature}"
 
 
 def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from azureml_local import launcher
 from azureml_local.arm_ids import parse_versioned
 from azureml_local.client import connect, sdk_call
+from azureml_local.connection import endpoint_page_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.job_file import read_yaml
@@ -22,7 +23,8 @@ def deploy(options: argparse.Namespace) -> int:
     for file in files:
         read_yaml(file)
     home = Home.choose(options.home)
-    client = connect(home, launcher.find(home))
+    addresses = launcher.find(home)
+    client = connect(home, addresses)
     from azure.ai.ml import load_online_deployment, load_online_endpoint
 
     with sdk_call(f"load {files[0]}"):
@@ -44,6 +46,7 @@ def deploy(options: argparse.Namespace) -> int:
     with sdk_call(f'send the traffic to "{deployment.name}"'):
         ready = client.online_endpoints.begin_create_or_update(endpoint).result()
     print(f"{endpoint.name}/{deployment.name} answers at {ready.scoring_uri}")
+    print(f"Ask it by hand at {endpoint_page_url(home, addresses, str(endpoint.name))}")
     return 0
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from azureml_local import disk, launcher
-from azureml_local.connection import Addresses, client_environment, is_held, page_url, shell_exports
+from azureml_local.connection import Addresses, client_environment, endpoint_page_url, is_held, page_url, shell_exports
 from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, SCORING_PATH
 from azureml_local.errors import InputError
 from azureml_local.home import Home
@@ -95,7 +95,7 @@ def _jobs(home: Home) -> str:
 
 
 def _endpoints(home: Home, addresses: Addresses | None) -> Iterator[str]:
-    """Each endpoint with its deployments, their traffic and their states, and where it answers."""
+    """Each endpoint with its deployments, their traffic and their states, where it answers, and its page."""
     store = Store(home.database)
     for endpoint in store.all(ENDPOINTS):
         traffic = endpoint.body["properties"].get("traffic") or {}
@@ -105,6 +105,8 @@ def _endpoints(home: Home, addresses: Addresses | None) -> Iterator[str]:
         ]
         address = addresses.url + SCORING_PATH.format(endpoint=endpoint.name) if addresses else "not up"
         yield f"{endpoint.name} ({', '.join(served) or 'no deployment'}) {address}"
+        if addresses:
+            yield f"{endpoint.name} by hand: {endpoint_page_url(home, addresses, endpoint.name)}"
     store.close()
 
 

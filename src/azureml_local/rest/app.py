@@ -12,6 +12,7 @@ from azureml_local.identity import Identity, foreign_page
 from azureml_local.rest.arm import roots, workspaces
 from azureml_local.rest.assets import assets
 from azureml_local.rest.compute import computes, locations
+from azureml_local.rest.endpoint_page import endpoint_page
 from azureml_local.rest.endpoints import deployments, endpoints, operations
 from azureml_local.rest.errors import RestError, answer_error, error_response, named, not_found, not_spoken, refuse
 from azureml_local.rest.history import data, history
@@ -27,7 +28,7 @@ SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PR
 SCORING = "/score/"  # guarded by the endpoints' own keys
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"]
 
-PAGES: tuple[APIRouter, ...] = (job_list, job_page, job_data)
+PAGES: tuple[APIRouter, ...] = (job_list, job_page, job_data, endpoint_page)
 ROOTS: tuple[APIRouter, ...] = (roots, locations, storage, scoring, *PAGES)
 # What routes there are below a workspace, by the plane that their address begins with; the first that fits answers.
 PLANES: tuple[tuple[str, APIRouter], ...] = (
@@ -57,7 +58,7 @@ def create_app(workspace: Workspace) -> FastAPI:
 
 
 def create_page_app(workspace: Workspace) -> FastAPI:
-    """The pages of the jobs alone, for an address without encryption: no browser knows the workspace's certificate."""
+    """The pages alone, for an address without encryption: no browser knows the workspace's certificate."""
     app = _guarded_app(workspace)
     for router in PAGES:
         app.include_router(router)

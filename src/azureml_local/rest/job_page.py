@@ -36,25 +36,30 @@ def get_job_page(name: str, request: Request, here: Here) -> Response:
     run = here.jobs.run(name)
     if not run:
         raise not_found(f"job {name}")
-    return _page("job.html", run.body.get("displayName") or name, JOB_PAGE.format(name=quote(name)), request)
+    return page_frame("job.html", run.body.get("displayName") or name, JOB_PAGE.format(name=quote(name)), request)
 
 
 @job_page.get(JOBS_PAGE)
 def get_jobs_page(request: Request) -> Response:
     """The list of all jobs. A signature that opens it opens every job: a page leads here only where it has that one."""
-    return _page("jobs.html", "Jobs", f"{JOBS_PAGE}/-", request)
+    return page_frame("jobs.html", "Jobs", f"{JOBS_PAGE}/-", request)
 
 
 @job_page.get(JOB_PAGE + "/page/{file}")
 def get_page_file(file: str) -> Response:
     """A script, the style sheet or the icon of the page."""
+    return page_file(file)
+
+
+def page_file(file: str) -> Response:
+    """A file that pages are made of."""
     files = {path.name: path for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}
     if file not in files:
         raise not_found(f"file {file} of the page")
     return Response(files[file].read_bytes(), media_type=MEDIA_TYPES[files[file].suffix], headers=PRIVATE)
 
 
-def _page(file: str, title: str, address: str, request: Request) -> Response:
+def page_frame(file: str, title: str, address: str, request: Request) -> Response:
     """A frame, with the signature that it was opened with in the addresses of its files."""
     query = urlencode({key: request.query_params[key] for key in SIGNATURE if key in request.query_params})
     imports = _imports(address, query)

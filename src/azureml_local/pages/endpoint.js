@@ -1,0 +1,103 @@
+// Asks an endpoint by hand: texts in, what a deployment answers out; made for models that fill masks, good for any.
+
+import { element } from "./elements.js";
+import { number } from "./words.js";
+import { address, ask } from "./workspace.js";
+
+const MASK = "[MASK]";
+const place = (id) => document.getElementById(id);
+
+/** The request that the form stands for. */
+function request() {
+  const texts = place("texts").value.split("\n").filter((text) => text.trim());
+  const words = place("words").valueAsNumber;
+  return words > 1 ? { input_data: texts, params: { top_k: words, return_scores: true } } : { input_data: texts };
+}
+
+/** A text with its masks filled; as it is where there are not as many words as masks. */
+function filled(text, words) {
+  const parts = text.split(MASK);
+  const line = element("p", { class: "text" });
+  if (parts.length !== words.length + 1) line.append(`${text} → `, element("mark", {}, words.join(" ")));
+  else parts.forEach((part, at) => line.append(part, at < words.length ? element("mark", {}, words[at]) : ""));
+  return line;
+}
+
+function candidates(list) {
+  const cells = list.flatMap(({ word, score }) => [
+    element("span", {}, word),
+    element("meter", { min: 0, max: 1, value: score, "aria-label": `probability of ${word}` }),
+    element("span", { class: "note" }, number(score)),
+  ]);
+  return element("div", { class: "candidates" }, ...cells);
+}
+
+const isCandidates = (entry) => Array.isArray(entry) && entry.length > 0 && entry.every((one) => one?.word !== undefined);
+
+/** What was answered to one text: a word, candidates with scores, a list of those for each mask, or anything else. */
+function answered(text, entry) {
+  if (typeof entry === "string") return [filled(text, entry.split(" "))];
+  const masks = isCandidates(entry) ? [entry] : entry;
+  if (!Array.isArray(masks) || !masks.length || !masks.every(isCandidates)) return [filled(text, [JSON.stringify(entry)])];
+  return [filled(text, masks.map(([best]) => best.word)), ...masks.map(candidates)];
+}
+
+const refused = (words) => element("p", { class: "refusal" }, words);
+
+/** The sentence in a refusal, wherever the one who refused has put it. */
+function reason(body, status) {
+  const error = body?.error ?? body;
+  return `${status}: ${typeof error === "string" ? error : error?.message ?? JSON.stringify(body)}`;
+}
+
+function show(question, reply, body, milliseconds) {
+  const texts = question.input_data;
+  const isList = reply.ok && Array.isArray(body) && body.length === texts.length;
+  const status = reply.headers.get("ms-azureml-model-error-statuscode") ?? reply.status;
+  const rows = isList ? texts.flatMap((text, at) => answered(text, body[at])) : reply.ok ? [] : [refused(reason(body, status))];
+  const who = reply.headers.get("azureml-model-deployment");
+  const note = element("p", { class: "note" }, `${who ? `${who} answered` : "answered"} in ${milliseconds.toFixed(0)} ms`);
+  const json = (value) => element("pre", {}, JSON.stringify(value, null, 1));
+  const raw = element("details", { open: !rows.length }, element("summary", {}, "Request and reply"), json(question), json(body));
+  place("answer").replaceChildren(...rows, note, raw);
+}
+
+async function submit(event) {
+  event.preventDefault();
+  const question = request();
+  const button = document.querySelector("button[type=submit]");
+  const headers = { "Content-Type": "application/json" };
+  if (place("deployment").value) headers["azureml-model-deployment"] = place("deployment").value;
+  button.disabled = true;
+  const start = performance.now();
+  try {
+    const options = { method: "POST", headers, body: JSON.stringify(question), credentials: "omit" };
+    const reply = await fetch(address(["score"]), options);
+    const text = await reply.text();
+    let body = text;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      // a server in trouble does not answer in JSON: its words are shown
+    }
+    show(question, reply, body, performance.now() - start);
+  } catch {
+    place("answer").replaceChildren(refused("The workspace no longer answers."));
+  }
+  button.disabled = false;
+}
+
+async function start() {
+  const { deployments } = await ask(["state"]);
+  for (const { name } of deployments) place("deployment").append(element("option", { value: name }, name));
+  const facts = deployments.map(({ name, state, traffic, copies }) =>
+    element("span", {}, `${name}: ${state}, ${traffic} % of the traffic${copies ? `, copies of ${copies} %` : ""}`),
+  );
+  place("deployments").replaceChildren(...(facts.length ? facts : ["No deployment yet."]));
+}
+
+place("question").addEventListener("submit", submit);
+place("texts").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) place("question").requestSubmit();
+});
+start().catch(() => place("answer").replaceChildren(refused("This address is no longer valid: the workspace signs it for a day.")));
