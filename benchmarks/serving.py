@@ -37,9 +37,9 @@ IN_PROCESS = ("transformers", "ours fp32", "ours int8", "ours torch", "ours bf16
 
 
 def workloads() -> dict[str, list[str]]:
-    """Texts of 8 tokens, of 256, and 32 of all lengths between, from the sample corpus."""
+    """Texts of 8 tokens, of 256, and 32 of 8 to 128, as many from 8 to 16 as from 64 to 128; from the sample corpus."""
     words = (ROOT / "sample_data" / "corpus" / "geography.txt").read_text().split()
-    lengths = [4 + (index * 37) % 120 for index in range(32)]
+    lengths = [round(5 * 18 ** (index / 31)) for index in range(32)]  # in words
     mixed = [" ".join([*words[at : at + size], "[MASK]", "."]) for at, size in enumerate(lengths)]
     return {"8 tokens": [SHORT], "256 tokens": [" ".join([*words[:210], "[MASK]"])], "32 mixed": mixed}
 

@@ -20,7 +20,6 @@ from bert_distillation.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-TOKENS_PER_BATCH = 4096  # bounds the memory of a request
 LIKE_LENGTH = 2.0  # how many times as long as the shortest the longest text of a batch may be: attention is padded
 LONG_TEXT = 32  # tokens; texts up to this length share a batch however short they are
 SPECIAL_TOKENS = ("cls", "sep", "mask", "unk")
@@ -44,6 +43,7 @@ class Runner(Protocol):
 
     max_length: int  # tokens of a text, special ones included
     vocab_size: int
+    tokens_per_batch: int  # with padding; more would take memory and, on a CPU, no less time
 
     def logits(self, texts: Sequence[Sequence[int]], mask_token_id: int) -> np.ndarray:
         """(M, V) float32 logits of all masks of the texts (token ids), in their order."""
@@ -202,7 +202,7 @@ class FillMask:
         width = min(top_k, self.runner.vocab_size if among is None else len(among))
         ids = np.empty((int(counts.sum()), width), np.int64)
         scores = np.empty(ids.shape, np.float32)
-        for indices in batches_by_length([len(row) for row in rows]):
+        for indices in batches_by_length([len(row) for row in rows], self.runner.tokens_per_batch):
             logits = self.runner.logits([rows[index] for index in indices], self.word_pieces.mask_token_id)
             places = np.concatenate([np.arange(ends[index] - counts[index], ends[index]) for index in indices])
             ids[places], scores[places] = likeliest(logits, width, among)
@@ -241,7 +241,7 @@ def likeliest(logits: np.ndarray, count: int, among: np.ndarray | None = None) -
     return chosen if among is None else among[chosen], scores
 
 
-def batches_by_length(lengths: list[int], tokens_per_batch: int = TOKENS_PER_BATCH) -> Iterator[list[int]]:
+def batches_by_length(lengths: list[int], tokens_per_batch: int) -> Iterator[list[int]]:
     """Indices in batches of like length, each of at most `tokens_per_batch` with its padding, or of one alone."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):

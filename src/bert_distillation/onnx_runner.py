@@ -13,6 +13,8 @@ from bert_distillation.cores import available_cores
 class OnnxRunner:
     """See `fill_mask.Runner`."""
 
+    tokens_per_batch = 512
+
     def __init__(self, folder: Path, graph: str, num_threads: int = 0):
         """graph: its file in the folder. num_threads: 0 takes all cores that this process may use."""
         config = json.loads((folder / "config.json").read_text())

@@ -11,6 +11,7 @@ from bert_distillation import hub
 from bert_distillation.errors import InputError
 from bert_distillation.masked_lm import MaskedLM, packed_hidden_states, require_masked_lm, vocabulary_logits
 
+TOKENS_PER_BATCH = {"cpu": 512, "cuda": 16_384}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -21,6 +22,7 @@ class TorchRunner:
         self.model = model.eval()
         self.max_length: int = model.config.max_position_embeddings
         self.vocab_size: int = model.config.vocab_size
+        self.tokens_per_batch = TOKENS_PER_BATCH.get(model.device.type, TOKENS_PER_BATCH["cpu"])
 
     @classmethod
     def load(
