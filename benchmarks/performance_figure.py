@@ -1,15 +1,16 @@
-"""The figure of docs/performance.md, from the rows that `distill_step.py --json` wrote.
+"""The figures of docs/performance.md, from the rows that `distill_step.py --json` or `serving.py --json` wrote.
 
 python benchmarks/performance_figure.py ROWS.json [ROWS.json ...] --out docs/distill-step.svg
 """
 
 import argparse
 import json
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-WORDS = {
+STEPS = {
     "random": "textbook, batches at random",
     "grouped": "textbook, batches of like length",
     "packed": "real tokens only, all logits at once",
@@ -17,7 +18,15 @@ WORDS = {
     "bf16": "this package, bf16",
 }
 SIZES = {"base-8": "BERT-base, 8 x 128", "base-32": "BERT-base, 32 x 128", "small-32": "4 x 256 units, 32 x 128"}
-LEFT, WIDTH, ROW, GAP, TOP = 250, 470, 22, 34, 56
+SERVERS = {
+    "transformers": "transformers flavor",
+    "ours torch": "this package, torch, fp32",
+    "ours bf16": "this package, torch, bf16",
+    "ours fp32": "this package, ONNX, fp32",
+    "ours int8": "this package, ONNX, 8-bit weights",
+}
+WORKLOADS = {"8 tokens": "one text of 8 tokens", "256 tokens": "one text of 256 tokens", "32 mixed": "32 texts"}
+LEFT, WIDTH, ROW, GAP, TOP = 250, 450, 22, 34, 56
 STYLE = """
     .page { fill: #ffffff } text { fill: #202124 } .soft { fill: #5f6368 }
     .theirs { fill: #9aa3b2 } .ours { fill: #2563eb } .rule { stroke: #d9dce2 }
@@ -27,40 +36,76 @@ STYLE = """
     }"""
 
 
-def bar(row: dict[str, Any], top: int, scale: float) -> str:
-    """A variant's tokens per CPU-second as a multiple of the textbook's at random, and its memory in words."""
-    ours = "ours" if row["variant"] in ("chunked", "bf16") else "theirs"
-    length = scale * row["ratio_random"]
-    numbers = f"{row['ratio_random']:.2f}x, memory {row['ratio_memory']:.2f}"
+@dataclass(frozen=True)
+class Bar:
+    """One row of the figure."""
+
+    group: str
+    label: str
+    ratio: float
+    note: str
+    is_ours: bool
+
+
+def of_steps(rows: list[dict[str, Any]]) -> tuple[str, list[Bar]]:
+    """Title and bars of `distill_step.py`."""
+    bars = [
+        Bar(
+            SIZES.get(row["size"], row["size"]),
+            STEPS[row["variant"]],
+            row["ratio_random"],
+            f"memory {row['ratio_memory']:.2f}",
+            row["variant"] in ("chunked", "bf16"),
+        )
+        for row in rows
+        if row["variant"] in STEPS
+    ]
+    return "Real tokens per CPU-second, and memory, of a step: multiples of the textbook step at random", bars
+
+
+def of_servers(rows: list[dict[str, Any]]) -> tuple[str, list[Bar]]:
+    """Title and bars of `serving.py`: in process, and over HTTP with the most connections."""
+    most = max(row["connections"] for row in rows)
+    bars = []
+    for row in sorted(rows, key=lambda row: list(SERVERS).index(row["server"])):
+        if row["connections"] not in (0, most):
+            continue
+        over_http = f"over HTTP, {most} connections, short texts"
+        group = over_http if row["connections"] else f"in process, {WORKLOADS[row['workload']]}"
+        note = f"p99 {row['p99_ms']:,.0f} ms" if row["connections"] else f"{row['p50_ms']:,.0f} ms"
+        bars.append(Bar(group, SERVERS[row["server"]], row["ratio"], note, row["server"] != "transformers"))
+    return "Requests a second on two cores: multiples of the transformers flavor", bars
+
+
+def draw(bar: Bar, top: int, scale: float) -> str:
+    """A bar with its label and numbers."""
+    length = scale * bar.ratio
     return (
-        f'<text x="{LEFT - 10}" y="{top + 12}" text-anchor="end">{escape(WORDS[row["variant"]])}</text>'
-        f'<rect class="{ours}" x="{LEFT}" y="{top}" width="{length:.1f}" height="16" rx="2"/>'
-        f'<text class="soft" x="{LEFT + length + 8:.1f}" y="{top + 12}">{numbers}</text>'
+        f'<text x="{LEFT - 10}" y="{top + 12}" text-anchor="end">{escape(bar.label)}</text>'
+        f'<rect class="{"ours" if bar.is_ours else "theirs"}" x="{LEFT}" y="{top}" width="{length:.1f}" height="16" '
+        f'rx="2"/><text class="soft" x="{LEFT + length + 8:.1f}" y="{top + 12}">{bar.ratio:.2f}x, {bar.note}</text>'
     )
 
 
-def figure(rows: list[dict[str, Any]]) -> str:
+def figure(title: str, bars: list[Bar]) -> str:
     """The whole drawing."""
-    rows = [row for row in rows if row["variant"] in WORDS]
-    scale, y, parts = WIDTH / max(row["ratio_random"] for row in rows), TOP, []
-    for size in dict.fromkeys(row["size"] for row in rows):
-        parts.append(f'<text font-weight="650" x="20" y="{y + 6}">{escape(SIZES.get(size, size))}</text>')
+    scale, y, parts = WIDTH / max(bar.ratio for bar in bars), TOP, []
+    for group in dict.fromkeys(bar.group for bar in bars):
+        parts.append(f'<text font-weight="650" x="20" y="{y + 6}">{escape(group)}</text>')
         y += 18
-        for row in rows:
-            if row["size"] == size:
-                parts.append(bar(row, y, scale))
+        for bar in bars:
+            if bar.group == group:
+                parts.append(draw(bar, y, scale))
                 y += ROW
         y += GAP
     height = y - GAP + 16
-    words = "; ".join(f"{r['size']} {WORDS[r['variant']]}: {r['ratio_random']:.2f}" for r in rows)
+    words = "; ".join(f"{bar.group}, {bar.label}: {bar.ratio:.2f}" for bar in bars)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 {height}" font-family="system-ui, sans-serif" '
         'font-size="13" role="img" aria-labelledby="title description">'
-        '<title id="title">Tokens per CPU-second of a distillation step</title>'
-        f'<desc id="description">As a multiple of the textbook step at random: {escape(words)}.</desc>'
+        f'<title id="title">{escape(title)}</title><desc id="description">{escape(words)}.</desc>'
         f'<style>{STYLE}\n  </style><rect class="page" width="900" height="{height}" rx="8"/>'
-        '<text x="20" y="28" font-size="15" font-weight="650">Real tokens per CPU-second, and memory, of a step: '
-        f"multiples of the textbook step at random</text>{''.join(parts)}</svg>\n"
+        f'<text x="20" y="28" font-size="15" font-weight="650">{escape(title)}</text>{"".join(parts)}</svg>\n'
     )
 
 
@@ -69,7 +114,8 @@ def main() -> None:
     parser.add_argument("rows", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    options.out.write_text(figure([row for file in options.rows for row in json.loads(file.read_text())]))
+    rows = [row for file in options.rows for row in json.loads(file.read_text())]
+    options.out.write_text(figure(*(of_servers(rows) if "server" in rows[0] else of_steps(rows))))
 
 
 if __name__ == "__main__":

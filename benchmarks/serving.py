@@ -149,7 +149,9 @@ def measure_in_process(folder: Path, rounds: int) -> list[dict[str, Any]]:
         default = seconds["transformers", workload]
         answer = children[name].ask(sentences())
         same = [bare(one) == bare(other) for one, other in zip(answer["words"], expected, strict=True)]
-        row = {"server": name, "workload": workload, "connections": 0, "p50_ms": 1000 * statistics.median(own)}
+        own_ms = sorted(1000 * one for one in own)
+        row = {"server": name, "workload": workload, "connections": 0, "p50_ms": statistics.median(own_ms)}
+        row |= {"p99_ms": own_ms[int(0.99 * len(own_ms))], "requests_per_s": 1000 / row["p50_ms"]}
         row["ratio"] = statistics.median(other / one for one, other in zip(own, default, strict=True))
         row |= {"rss_mb": answer["rss_mb"], "cold_start_s": children[name].cold_start}
         rows.append(row | {"agreement": sum(same) / len(same)})

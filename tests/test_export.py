@@ -77,9 +77,18 @@ def test_where_azures_own_script_serves_a_mistake_is_answered_and_not_raised(exp
     assert loaded.predict(["a [MASK]"] * 300).status_code == 413
 
 
+def test_its_readme_shows_what_the_model_itself_answers(exported):
+    card = (exported / "README.md").read_text()
+    [[candidate]] = FillMask.load(exported / "model").predict(EXAMPLE)
+    assert f"```json\n{json.dumps([candidate.token])}\n```" in card
+    assert card.startswith("# Fill-mask model distilled from small-bert\n")
+    assert "DistilBertForMaskedLM, 2 layers of 32" in card
+    assert "## Limitations and biases" in card
+
+
 def test_no_path_of_the_machine_that_exported_it_is_in_the_model(exported, student):
     places = (str(student.parent), str(exported.parent), str(ROOT))
-    files = [file for kind in ("*.json", "*.yaml", "*.txt", "MLmodel") for file in exported.rglob(kind)]
+    files = [file for kind in ("*.json", "*.yaml", "*.txt", "*.md", "MLmodel") for file in exported.rglob(kind)]
     assert len(files) > 8
     for file in files:
         if file.name != "step.json":  # which says what the model was made from

@@ -21,6 +21,7 @@ OTHERS = {
     "endpoints/fill-mask/sample-request.json": "the two sentences of the published card",
     "environments/training/conda.yml": "what the training jobs install",
     "environments/inference/conda.yml": "what the endpoint installs",
+    "environments/inference-gpu/conda.yml": "what the endpoint installs on a GPU",
     "endpoints/fill-mask/deployment.yml": "the scoring script, its environment, its instance and its limits",
     "sample_data/": "sentences of our own: generator, facts, corpus, vocabulary and GLUE-layout files",
     "src/azureml_local/checks/": "the rules of `azureml-local check`, by subject, and what reads the files",
@@ -29,6 +30,7 @@ OTHERS = {
     "docs/compatibility.md": "the public job files of azureml-examples, and how each ends here",
     "docs/performance.md": "how fast a distillation step, preprocessing and an answer are, beside what, and why",
     "docs/distill-step.svg": "its figure",
+    "docs/endpoint.md": "the endpoint in operation: replace, mirror, scale, a GPU, limits, what it withstands",
     "docs/scaling.md": "which GPUs to pay for: wall times, memory and communication, by arithmetic",
     "docs/local-workspace.md": "what the local workspace speaks, and how it runs, reuses and checks jobs",
 }

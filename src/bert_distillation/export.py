@@ -10,6 +10,7 @@ from transformers import AutoModelForMaskedLM
 from bert_distillation import hub
 from bert_distillation.cloze import read_cloze
 from bert_distillation.errors import InputError
+from bert_distillation.export_card import export_card
 from bert_distillation.fill_mask import GRAPHS, TOGETHER, FillMask, WordPieces
 from bert_distillation.gate import judge
 from bert_distillation.masked_lm import require_masked_lm
@@ -121,9 +122,7 @@ def load_by_predictor(config: ExportConfig) -> None:
     model.flavors["python_function"].pop("model_binary", None)
     model.flavors["transformers"]["source_model_name"] = config.base_model_name
     model.save(str(folder / "MLmodel"))
-    if (
-        config.student is not None
-    ):  # MLflow looked for its licence on the hub, and writes that there is none under that path
+    if config.student is not None:  # MLflow asked the hub for the licence of that path, and writes that there is none
         (folder / "LICENSE.txt").unlink(missing_ok=True)
 
 
@@ -158,6 +157,8 @@ def export(config: ExportConfig) -> None:
     for file in config.mlflow_model.rglob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes 0600, which another user's server cannot read
     write_graphs(config, predictor)
+    card = export_card(model, predictor, config.base_model_name, EXAMPLE)
+    (config.mlflow_model / "README.md").write_text(card, encoding="utf-8")
     load_by_predictor(config)
     write_step(config.mlflow_model, "export", config, {"student": config.student})
     print(f"exported {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters to {config.mlflow_model}")
