@@ -23,8 +23,7 @@ from typing import Any
 
 import hostile_requests
 import httpx
-import psutil
-from serving_http import load, start_server
+from serving_http import SHORT, Server, load, start_server
 
 CONNECTIONS = 16
 GROWTH = 1.1
@@ -32,12 +31,7 @@ LARGEST = [f"{'a word of the text ' * 20}[MASK]."] * 256  # all that a request m
 PROBES = 100
 
 
-def memory(server: psutil.Process) -> float:
-    """Resident MB of the server's largest process."""
-    return max(one.memory_info().rss for one in [server, *server.children(recursive=True)]) / 2**20
-
-
-def probe_beside_the_largest_batch(address: str) -> dict[str, Any]:
+def probe_beside_the_largest_batch(server: Server) -> dict[str, Any]:
     """Milliseconds of the health probe while a request of the largest size is computed, one after the other."""
     done = threading.Event()
     answered: list[float] = []
@@ -45,7 +39,8 @@ def probe_beside_the_largest_batch(address: str) -> dict[str, Any]:
     def ask() -> None:
         while not done.is_set():
             start = time.perf_counter()
-            httpx.post(f"{address}/score", json={"input_data": LARGEST}, timeout=300).raise_for_status()
+            with httpx.Client(timeout=300) as session:
+                server.ask(session, LARGEST).raise_for_status()
             answered.append(time.perf_counter() - start)
 
     asking = threading.Thread(target=ask)
@@ -55,7 +50,7 @@ def probe_beside_the_largest_batch(address: str) -> dict[str, Any]:
     with httpx.Client(timeout=60) as session:
         for _ in range(PROBES):
             start = time.perf_counter()
-            session.get(address).raise_for_status()
+            session.get(server.address).raise_for_status()
             took.append(1000 * (time.perf_counter() - start))
             time.sleep(0.1)
     done.set()
@@ -65,13 +60,13 @@ def probe_beside_the_largest_batch(address: str) -> dict[str, Any]:
     return row | {"max_ms": took[-1], "batch_s": statistics.median(answered)}
 
 
-def under_load(address: str, server: psutil.Process, seconds: float) -> dict[str, Any]:
+def under_load(server: Server, seconds: float) -> dict[str, Any]:
     """Closed-loop clients, in ten parts, with the memory after each."""
-    load(address, CONNECTIONS, min(5, seconds))
-    sizes, requests, failed, p99 = [memory(server)], 0, 0, []
+    load(server, [SHORT], CONNECTIONS, min(5, seconds))
+    sizes, requests, failed, p99 = [server.memory()], 0, 0, []
     for part in range(10):
-        latencies, lost = load(address, CONNECTIONS, seconds / 10)
-        sizes.append(memory(server))
+        latencies, lost = load(server, [SHORT], CONNECTIONS, seconds / 10)
+        sizes.append(server.memory())
         requests, failed = requests + len(latencies), failed + lost
         p99.append(1000 * latencies[int(0.99 * len(latencies))])
         print(f"load: {part + 1} of 10, {requests} requests, {sizes[-1]:.0f} MB", file=sys.stderr, flush=True)
@@ -79,23 +74,23 @@ def under_load(address: str, server: psutil.Process, seconds: float) -> dict[str
     return row | {"p99_ms": statistics.median(p99), "rss_mb": [round(size) for size in sizes]}
 
 
-def under_hostile_requests(address: str, server: psutil.Process, count: int) -> dict[str, Any]:
+def under_hostile_requests(server: Server, count: int) -> dict[str, Any]:
     """All of `hostile_requests` over and over, with slow bodies and dropped connections between."""
     bodies = hostile_requests.bodies()
     statuses: Counter[str] = Counter()
 
     def one(number: int) -> None:
         if number % 1000 == 500:
-            statuses[hostile_requests.send_slowly(address, seconds=5).split(b" ")[1].decode()] += 1
+            statuses[hostile_requests.send_slowly(server.address, seconds=5).split(b" ")[1].decode()] += 1
         elif number % 100 == 50:
-            hostile_requests.drop_midway(address)
+            hostile_requests.drop_midway(server.address)
             statuses["dropped"] += 1
         else:
             content, content_type = bodies[number % len(bodies)]
             try:
                 with httpx.Client(timeout=60) as session:
                     headers = {"Content-Type": content_type}
-                    reply = session.post(f"{address}/score", content=content, headers=headers)
+                    reply = session.post(f"{server.address}{server.path}", content=content, headers=headers)
                 has_stack = b"Traceback" in reply.content
                 statuses[f"{reply.status_code}{' with a stack trace' if has_stack else ''}"] += 1
             except httpx.TransportError as error:
@@ -105,7 +100,7 @@ def under_hostile_requests(address: str, server: psutil.Process, count: int) -> 
     with ThreadPoolExecutor(8) as pool:
         for part in range(10):
             list(pool.map(one, range(part * count // 10, (part + 1) * count // 10)))
-            sizes.append(memory(server))
+            sizes.append(server.memory())
             print(f"hostile: {part + 1} of 10, {dict(statuses)}, {sizes[-1]:.0f} MB", file=sys.stderr, flush=True)
     bad = {status: number for status, number in statuses.items() if status[0] not in "24d" or "stack" in status}
     row = {"what": "hostile", "requests": statuses.total(), "kinds": len(bodies), "failed": sum(bad.values())}
@@ -125,15 +120,13 @@ def main() -> int:
         parser.error(f"--model {options.model} holds no MLmodel; give a folder written by `export`")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "ours").symlink_to(options.model.resolve())
-        process, address, _ = start_server(f"ours {options.precision}", Path(folder))
-        server = psutil.Process(process.pid)
+        server = start_server(f"ours {options.precision}", Path(folder))
         try:
-            rows = [probe_beside_the_largest_batch(address)]
-            rows.append(under_load(address, server, options.seconds))
-            rows.append(under_hostile_requests(address, server, options.hostile))
+            rows = [probe_beside_the_largest_batch(server)]
+            rows.append(under_load(server, options.seconds))
+            rows.append(under_hostile_requests(server, options.hostile))
         finally:
-            process.terminate()
-            process.wait()
+            server.stop()
     for row in rows:
         print(json.dumps(row))
     if options.json:

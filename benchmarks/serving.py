@@ -5,15 +5,16 @@
 The model is that of --model or a DistilBERT of the real size with random weights. Servers, each in a process of its
 own:
 
-    transformers  the flavor of `mlflow.transformers.save_model`; over HTTP behind `azmlinfsrv` as Azure starts it
+    transformers  the flavor of `mlflow.transformers.save_model`; over HTTP behind `azmlinfsrv` as Azure starts it, and
+                  by `mlflow models serve`
     ours fp32     the exported model and `score.py`, with the settings of endpoints/fill-mask/deployment.yml
     ours int8     the same with 8-bit weights, whatever the gate says of them
     ours torch    the predictor without its ONNX graph
     ours bf16     the same in bf16
 
-In process: medians of interleaved rounds, text to word. Over HTTP: one server after the other, closed-loop clients that
-send one short text at a time. Memory is resident, cold start is from the start of the process to the first answer, and
-agreement is the share of 200 sentences with the word that the transformers flavor gives.
+In process: medians of interleaved rounds, text to word. Over HTTP: one server after the other, closed-loop clients.
+Memory is resident, cold start is from the start of the process to the first answer, and agreement is the share of 200
+sentences with the word that the transformers flavor gives.
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         export_both(options.model, options.tokenizer, folder)
-        rows = measure_in_process(folder, options.rounds) + measure_over_http(folder, options.seconds)
+        rows = measure_in_process(folder, options.rounds) + measure_over_http(folder, workloads(), options.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     show(rows)
