@@ -80,6 +80,14 @@ def test_groups_are_guarded_again_after_the_guardian_died(groups: Groups, tmp_pa
     assert {first.wait(), second.wait()} == {-signal.SIGTERM}
 
 
+def test_a_process_that_ends_after_the_guardian_was_let_go_needs_no_other(groups: Groups, tmp_path: Path) -> None:
+    process = start("sleep 981.625", groups, tmp_path)
+    groups.close()  # which ends it
+    until(lambda: not process.running)
+    end([process])
+    assert groups._guardian is None
+
+
 def test_only_the_last_lines_of_a_long_log_are_quoted(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("".join(f"line {number}\n" for number in range(100_000)))
     assert last_lines(tmp_path / "log", 2) == "line 99998\nline 99999"

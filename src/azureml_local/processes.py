@@ -44,7 +44,8 @@ class Groups:
         """Forget a group that has ended."""
         with self._lock:
             self._groups.discard(group)
-            self._tell(_line("-", group))
+            if self._guardian:  # once it was let go, it is not started anew to be told that there is nothing left
+                self._tell(_line("-", group))
 
     def close(self) -> None:
         """Let the guardian go, which ends what is left."""
