@@ -47,6 +47,10 @@ class _Server:
     folder: Path  # its code, its model and its log
     requests: set[object] = field(default_factory=set, compare=False)  # that it has not answered yet
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
 
 class Deployments:
     """The running deployments of a workspace. Safe to use from several threads."""
@@ -95,7 +99,7 @@ class Deployments:
         Raises KeyError for a deployment that is not running.
         """
         with self._lock:
-            return f"http://127.0.0.1:{self._servers[endpoint, deployment].port}"
+            return self._servers[endpoint, deployment].address
 
     @contextmanager
     def in_use(self, endpoint: str, deployment: str) -> Iterator[str]:
@@ -105,7 +109,7 @@ class Deployments:
             server = self._servers[endpoint, deployment]
             server.requests.add(request)
         try:
-            yield f"http://127.0.0.1:{server.port}"
+            yield server.address
         finally:
             with self._lock:
                 server.requests.discard(request)

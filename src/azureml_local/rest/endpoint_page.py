@@ -5,26 +5,19 @@ from fastapi.responses import JSONResponse
 
 from azureml_local.connection import ENDPOINT_PAGE
 from azureml_local.rest.context import Here
-from azureml_local.rest.errors import not_found
+from azureml_local.rest.endpoints import find_endpoint
 from azureml_local.rest.job_page import PRIVATE, page_file, page_frame
 from azureml_local.rest.scoring import DEPLOYMENT_HEADER, JSON, ask
-from azureml_local.store import Resource
-from azureml_local.workspace import Workspace
 
 endpoint_page = APIRouter(prefix=ENDPOINT_PAGE)
-
-
-def _endpoint(endpoint: str, here: Workspace) -> Resource:
-    found = here.endpoints.get(endpoint)
-    if not found:
-        raise not_found(f"online endpoint {endpoint}")
-    return found
 
 
 @endpoint_page.get("")
 def get_endpoint_page(endpoint: str, request: Request, here: Here) -> Response:
     """The page of an endpoint: a frame that its script fills."""
-    return page_frame("endpoint.html", _endpoint(endpoint, here).name, ENDPOINT_PAGE.format(endpoint=endpoint), request)
+    return page_frame(
+        "endpoint.html", find_endpoint(endpoint, here).name, ENDPOINT_PAGE.format(endpoint=endpoint), request
+    )
 
 
 @endpoint_page.get("/page/{file}")
@@ -36,7 +29,7 @@ def get_endpoint_page_file(file: str) -> Response:
 @endpoint_page.get("/state")
 def get_state(endpoint: str, here: Here) -> JSONResponse:
     """The deployments, with their state and their shares of the traffic."""
-    properties = _endpoint(endpoint, here).body["properties"]
+    properties = find_endpoint(endpoint, here).body["properties"]
     traffic, copies = (properties.get(field) or {} for field in ("traffic", "mirrorTraffic"))
     deployments = [
         {
@@ -53,6 +46,6 @@ def get_state(endpoint: str, here: Here) -> JSONResponse:
 @endpoint_page.post("/score")
 async def score_by_hand(endpoint: str, request: Request, here: Here) -> Response:
     """What the scoring address answers."""
-    name, headers = _endpoint(endpoint, here).name, request.headers
+    name, headers = find_endpoint(endpoint, here).name, request.headers
     media_type = headers.get("content-type", JSON)
     return await ask(here, name, headers.get(DEPLOYMENT_HEADER, ""), await request.body(), media_type)

@@ -29,7 +29,7 @@ def list_endpoints(base: Base, here: Here) -> Json:
 @endpoints.get("/{name}")
 def get_endpoint(name: str, base: Base, here: Here) -> Json:
     """An endpoint."""
-    return endpoint_body(_endpoint(name, here), base)
+    return endpoint_body(find_endpoint(name, here), base)
 
 
 @endpoints.put("/{name}")
@@ -48,7 +48,7 @@ def put_endpoint(name: str, body: Body, base: Base, here: Here) -> JSONResponse:
 def patch_endpoint(name: str, body: Body, base: Base, here: Here) -> Json:
     """Change some fields of an endpoint."""
     check(body, ENDPOINT)
-    known = _endpoint(name, here).body
+    known = find_endpoint(name, here).body
     properties = {**(known.get("properties") or {}), **(body.get("properties") or {})}
     changes = {key: body[key] for key in ("tags", "identity") if body.get(key)}
     return endpoint_body(here.endpoints.put(name, {**known, **changes, "properties": properties}), base)
@@ -65,7 +65,7 @@ def delete_endpoint(name: str, base: Base, here: Here) -> Response:
 @endpoints.post("/{name}/listKeys")
 def list_keys(name: str, here: Here) -> Json:
     """The two keys that open an endpoint."""
-    return here.endpoints.keys(_endpoint(name, here).name)
+    return here.endpoints.keys(find_endpoint(name, here).name)
 
 
 @endpoints.post("/{name}/regenerateKeys")
@@ -75,7 +75,7 @@ def renew_key(name: str, body: Body, here: Here) -> Response:
     kind = body.get("keyType") or "Primary"
     if kind.lower() not in ("primary", "secondary"):
         raise bad_request(f'keyType: expected Primary or Secondary, got "{kind}".')
-    here.endpoints.renew_key(_endpoint(name, here).name, kind)
+    here.endpoints.renew_key(find_endpoint(name, here).name, kind)
     return Response(status_code=200)
 
 
@@ -105,7 +105,7 @@ def put_deployment(endpoint: str, name: str, body: Body, base: Base, here: Here)
     """Begin to serve a deployment."""
     check_name("the name of a deployment", name)
     check(body, DEPLOYMENT)
-    known = here.endpoints.deployment(_endpoint(endpoint, here).name, name)
+    known = here.endpoints.deployment(find_endpoint(endpoint, here).name, name)
     deployment, operation = here.endpoints.deploy(endpoint, name, body)
     return JSONResponse(deployment_body(deployment), 200 if known else 201, headers=_operation(base, operation))
 
@@ -174,7 +174,8 @@ def _operation(base: str, name: str) -> dict[str, str]:
     return {"Azure-AsyncOperation": f"{base}{WORKSPACE_ID}/{OPERATIONS}/{name}", **POLL_AGAIN}
 
 
-def _endpoint(name: str, here: Workspace) -> Resource:
+def find_endpoint(name: str, here: Workspace) -> Resource:
+    """The endpoint, or 404."""
     endpoint = here.endpoints.get(name)
     if not endpoint:
         raise not_found(f"online endpoint {name}")

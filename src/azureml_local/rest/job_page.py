@@ -66,10 +66,15 @@ def page_frame(file: str, title: str, address: str, request: Request) -> Respons
     fields = {"title": escape(title), "page": escape(f"{address}/page"), "query": escape(query), "imports": imports}
     is_wide = request.query_params.get("sr") == JOBS_PAGE
     fields["jobs"] = f'<a href="{JOBS_PAGE}?{escape(query)}">All jobs</a>' if is_wide else ""
-    frame = Template((FOLDER / file).read_text(encoding="utf-8")).substitute(fields)
+    fields["head"] = _filled("head.html", fields)
+    frame = _filled(file, fields)
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
     headers = {**PRIVATE, "Content-Security-Policy": POLICY.format(digest=digest)}
     return Response(frame, media_type="text/html", headers=headers)
+
+
+def _filled(file: str, fields: dict[str, str]) -> str:
+    return Template((FOLDER / file).read_text(encoding="utf-8")).substitute(fields)
 
 
 def _imports(address: str, query: str) -> str:
