@@ -7,7 +7,8 @@ there (`input_string` and `title`, or `text` and `answer`). Speed is that of the
 graph; medians of interleaved rounds. Candidates:
 
     fp32              the graph that `export` writes
-    int8              what `export --int8 true` offers: weights in 8 bits, a scale for each 32; activations too
+    int8              what `export --int8 true` offers: weights and activations in 8 bits, a scale for 32, 64 or
+                      128 of them
     int8 weights      the same weights, activations in single precision
     int8, fp32 words  as int8, but the vocabulary layer in single precision
     dynamic           ONNX Runtime's own dynamic quantization, a scale a tensor

@@ -60,6 +60,12 @@ class Server:
                 one.kill()
 
 
+def deployment_variables(name: str) -> dict[str, str]:
+    """The environment that endpoints/fill-mask/deployment.yml gives the server `ours <precision>`."""
+    deployment = yaml.safe_load((ROOT / "endpoints" / "fill-mask" / "deployment.yml").read_text())
+    return deployment["environment_variables"] | {"FILL_MASK_PRECISION": name.split()[1]}
+
+
 def start_server(name: str, folder: Path) -> Server:
     """A server of the exported model, or of the transformers flavor, once it has answered."""
     with socket.socket() as free:
@@ -77,8 +83,7 @@ def start_server(name: str, folder: Path) -> Server:
             script.write_text(DEFAULT_SCRIPT)
             variables["AZUREML_MODEL_DIR"] = str(folder / "transformers")
         else:
-            deployment = yaml.safe_load((ROOT / "endpoints" / "fill-mask" / "deployment.yml").read_text())
-            variables |= deployment["environment_variables"] | {"FILL_MASK_PRECISION": name.split()[1]}
+            variables |= deployment_variables(name)
             variables["AZUREML_MODEL_DIR"] = str(folder / "ours")
             script = ROOT / "src" / "bert_distillation" / "score.py"
         command = [str(scripts / "azmlinfsrv"), "--entry_script", str(script), "--port", str(port)]

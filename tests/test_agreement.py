@@ -17,7 +17,7 @@ import yaml
 
 from conftest import ROOT
 
-STEPS = ["preprocess", "pretrain", "distill", "finetune", "evaluate", "report", "export"]
+STEPS = ["preprocess", "pretrain", "distill", "finetune", "evaluate", "probe", "report", "export"]
 COMPONENTS = sorted(ROOT.glob("components/*.yml"))
 PIPELINES = sorted(ROOT.glob("pipelines/*.yml"))
 COMPONENT_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -75,7 +75,9 @@ def test_the_command_has_one_flag_for_each_port_and_optional_ones_in_brackets(st
     expected = []
     for name, port in ports.items():
         kind = "inputs" if name in spec["inputs"] else "outputs"
-        value = f'"${{{{{kind}.{name}}}}}"' if port["type"] == "string" else f"${{{{{kind}.{name}}}}}"
+        quote = "'" if name.endswith("_params") else '"'  # those hold JSON
+        value = f"${{{{{kind}.{name}}}}}"
+        value = f"{quote}{value}{quote}" if port["type"] == "string" else value
         flag = f"--{name} {value}"
         expected.append(f"$[[{flag}]]" if port.get("optional") else flag)
     assert flags == expected

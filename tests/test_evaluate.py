@@ -1,17 +1,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from bert_distillation.batches import MaskedSequences
-from bert_distillation.cloze import read_cloze
+from bert_distillation.bootstrap import ratio_of_sums, with_interval
 from bert_distillation.errors import InputError
 from bert_distillation.evaluate import EvaluateConfig, evaluate
+from bert_distillation.evaluation_config import Asked, read_evaluation_config
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.sequences import open_sequences
 from bert_distillation.student import student_from_teacher
+from bert_distillation.subject import mlflow_parts
 from small_models import save, small_bert, small_sequences, small_tokenizer
 
 TEXTS = [
@@ -139,52 +142,6 @@ def test_a_gpu_that_is_not_there_is_one_sentence(bert: Path, tmp_path: Path, mon
         run(tmp_path, model=bert, device="gpu")
 
 
-def test_rows_without_exactly_one_mask_are_counted_and_left_out(tmp_path: Path):
-    rows = [("the [MASK] .", "cat"), ("no mask", "cat"), ("[MASK] [MASK]", "cat")]
-    usable, skipped = read_cloze(write_rows(tmp_path / "rows.jsonl", *rows), "[MASK]")
-    assert [row.input_string for row in usable] == ["the [MASK] ."]
-    assert skipped == 2
-    with pytest.raises(InputError, match=r"none of the 1 rows .* has exactly one \[MASK\]"):
-        read_cloze(write_rows(tmp_path / "bad.jsonl", rows[1]), "[MASK]")
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (b"{", r"not JSON \("),
-        (b"[]", "a row is an object with input_string and title, not list"),
-        (b'{"input_string": "[MASK]", "word": "x"}', 'no text in column "title"; the row has: input_string, word'),
-        (b'{"input_string": "caf\xe9"}', "not UTF-8 text"),
-    ],
-)
-def test_a_row_that_cannot_be_read_is_named_with_file_and_line(line: bytes, reason: str, tmp_path: Path):
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'{"input_string": "[MASK]", "title": "x"}\n' + line)
-    with pytest.raises(InputError, match=f"rows.jsonl:2: {reason}"):
-        read_cloze(path, "[MASK]")
-
-
-@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"input_string": ' + b"7" * 5000 + b"}"])
-def test_json_that_no_reader_takes_is_named_with_file_and_line(line: bytes, tmp_path: Path):
-    (tmp_path / "rows.jsonl").write_bytes(line)
-    with pytest.raises(InputError, match=r"rows\.jsonl:1: not JSON that can be read"):
-        read_cloze(tmp_path, "[MASK]")
-
-
-def test_half_of_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path):
-    (tmp_path / "rows.jsonl").write_text('{"input_string": "\\ud83d [MASK]", "title": "\\udc00"}')
-    (row,), _ = read_cloze(tmp_path, "[MASK]")
-    assert (row.input_string, row.title) == ("? [MASK]", "?")
-
-
-def test_a_folder_with_the_name_of_a_file_is_passed_over(tmp_path: Path):
-    (tmp_path / "a.jsonl").mkdir()
-    with pytest.raises(InputError, match=r"holds no \.jsonl file"):
-        read_cloze(tmp_path, "[MASK]")
-    write_rows(tmp_path / "b.jsonl", ("[MASK]", "cat"))
-    assert len(read_cloze(tmp_path, "[MASK]")[0]) == 1
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -199,8 +156,162 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, int], message
         EvaluateConfig(evaluation_result=tmp_path, **settings)
 
 
-def test_test_data_that_is_not_there_is_one_sentence(tmp_path: Path):
-    with pytest.raises(InputError, match="there is no file or folder"):
-        read_cloze(tmp_path / "nothing", "[MASK]")
-    with pytest.raises(InputError, match=r"holds no \.jsonl file"):
-        read_cloze(tmp_path, "[MASK]")
+def test_several_masks_take_one_word_each_or_the_same_word(opinionated: Path, tmp_path: Path):
+    rows = [
+        ("[MASK] of [MASK] .", "capital"),  # one word for all masks
+        ("[MASK] of [MASK] .", "capital capital"),  # a word a mask
+        ("[MASK] of [MASK] .", "capital city"),
+        ("[MASK] of [MASK] .", "river"),
+        ("[MASK] of [MASK] .", "the old house by the river"),  # no mask has a word of its own
+    ]
+    write_rows(tmp_path / "rows.jsonl", *rows)
+    metrics = run(tmp_path / "result", model=opinionated, test_data=tmp_path / "rows.jsonl", top_k=2)
+    assert (metrics["exact_match"], metrics["top_k_accuracy"]) == (0.4, 0.6)
+    predictions = [json.loads(line) for line in (tmp_path / "result" / "predictions.jsonl").read_text().splitlines()]
+    assert [row["rank"] for row in predictions] == [1, 1, 2, None, None]
+    assert predictions[0]["prediction"] == "capital capital"
+    assert predictions[0]["filled"] == "capital of capital ."
+    assert [len(row["more_masks"]) for row in predictions] == [1] * 5
+
+
+def test_losses_of_test_sentences_are_the_models_own(bert: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    rows = [("the [MASK] sleeps in the house .", "cat"), ("paris is [MASK] capital of [MASK] .", "the france")]
+    write_rows(tmp_path / "rows.jsonl", *rows)
+    metrics = run(tmp_path / "result", model=bert, test_data=tmp_path / "rows.jsonl")
+    model = FillMask.load(bert).runner.model
+    losses = []
+    for text, words in rows:
+        inputs = tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            log_probs = model(**inputs).logits[0].log_softmax(dim=-1)
+        places = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[:, 0]
+        ids = tokenizer(words, add_special_tokens=False)["input_ids"]
+        losses += [-log_probs[place, index].item() for place, index in zip(places, ids, strict=True)]
+    assert metrics["mlm_loss"] == pytest.approx(sum(losses) / 3, abs=1e-5)
+    assert metrics["mlm_loss_low"] <= metrics["mlm_loss"] <= metrics["mlm_loss_high"]
+
+
+def test_a_text_longer_than_the_model_is_read_round_its_mask_and_masks_too_far_apart_are_left_out(
+    opinionated: Path, tmp_path: Path
+):
+    long = " ".join(["the cat sleeps ."] * 60)
+    rows = [(f"{long} [MASK] {long}", "capital"), (f"[MASK] {long} [MASK]", "capital")]
+    write_rows(tmp_path / "rows.jsonl", *rows)
+    metrics = run(tmp_path / "result", model=opinionated, test_data=tmp_path / "rows.jsonl")
+    assert (metrics["exact_match"], metrics["test_rows"], metrics["skipped_rows"]) == (1.0, 1, 1)
+
+
+def test_intervals_hold_the_metric_and_narrow_with_more_examples():
+    random = np.random.default_rng(0)
+    few, many = (random.random(size) < 0.3 for size in (50, 5000))
+    widths = []
+    for hits in (few, many):
+        found = with_interval("hits", ratio_of_sums, hits.astype(float), np.ones(len(hits)))
+        assert found["hits_low"] <= found["hits"] <= found["hits_high"]
+        widths.append(found["hits_high"] - found["hits_low"])
+    # That of a share p of N examples is 2 * 1.96 * sqrt(p * (1 - p) / N) wide.
+    assert widths[1] == pytest.approx(3.92 * (0.3 * 0.7 / 5000) ** 0.5, rel=0.1)
+    assert widths[0] > 5 * widths[1]
+
+
+def test_a_model_agrees_with_itself_and_its_speed_is_measured_beside_the_teachers(
+    bert: Path, held_out: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    metrics = run(tmp_path / "same", model=bert, teacher=bert, held_out=held_out)
+    assert metrics["teacher_agreement"] == 1.0
+    other = save(small_bert(seed=1), tokenizer, tmp_path / "other")
+    metrics = run(tmp_path / "other_result", model=bert, teacher=other, held_out=held_out)
+    assert metrics["teacher_agreement"] < 0.5
+    assert metrics["teacher_tokens_per_second"] > 0
+    assert metrics["teacher_latency_milliseconds"] > 0
+
+
+def test_masks_are_counted_by_their_position(bert: Path, held_out: Path, tmp_path: Path):
+    metrics = run(tmp_path, model=bert, held_out=held_out)
+    rows = json.loads((tmp_path / "mask_positions.json").read_text())
+    assert sum(row["masked_tokens"] for row in rows) == metrics["mlm_masked_tokens"]
+    mean = sum(row["masked_tokens"] * row["mlm_loss"] for row in rows) / metrics["mlm_masked_tokens"]
+    assert mean == pytest.approx(metrics["mlm_loss"], abs=1e-5)
+    assert all(row["first"] <= row["last"] for row in rows)
+    assert [row["first"] for row in rows[1:]] == [row["last"] + 1 for row in rows[:-1]]
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+    torch.manual_seed(0)
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "initializer_range": 0.5}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=2, eos_token_id=3, **sizes))
+    return save(model, tokenizer, tmp_path_factory.mktemp("causal"))
+
+
+def test_perplexity_is_that_of_the_filled_texts_by_the_causal_model(
+    opinionated: Path, causal: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    rows = [("paris is the [MASK] of france .", "capital"), ("the [MASK] .", "cat"), ("[MASK] runs to it .", "she")]
+    write_rows(tmp_path / "rows.jsonl", *rows)
+    settings = {"model": opinionated, "test_data": tmp_path / "rows.jsonl", "causal_model": causal}
+    metrics = run(tmp_path / "result", **settings)
+    model = GPT2LMHeadModel.from_pretrained(causal).eval()
+    expected = []
+    for text, _ in rows:
+        filled = text.replace("[MASK]", "capital")
+        ids = tokenizer(filled, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            expected.append(model(ids, labels=ids).loss.exp().item())  # its mean over all tokens but the first
+    assert metrics["mean_perplexity"] == pytest.approx(sum(expected) / 3, rel=1e-4)
+    assert metrics["median_perplexity"] == pytest.approx(sorted(expected)[1], rel=1e-4)
+    assert metrics["mean_perplexity_low"] <= metrics["mean_perplexity"] <= metrics["mean_perplexity_high"]
+
+
+@pytest.mark.parametrize("name", ["perplexity", "perplexities"])
+def test_perplexity_without_a_causal_model_is_absent_with_a_reason(opinionated: Path, name: str, tmp_path: Path):
+    write_rows(tmp_path / "rows.jsonl", ("the [MASK] .", "capital"))
+    (tmp_path / "eval-config.json").write_text(json.dumps({"metrics": [name]}))
+    settings = {"model": opinionated, "test_data": tmp_path / "rows.jsonl"}
+    metrics = run(tmp_path / "result", **settings, evaluation_config=tmp_path / "eval-config.json")
+    absent = json.loads((tmp_path / "result" / "evaluationResult" / "absent.json").read_text())
+    assert metrics["exact_match"] == 1.0
+    assert "mean_perplexity" not in metrics
+    assert set(absent) == {"mean_perplexity", "median_perplexity"}
+    assert all("give its folder as causal_model" in reason for reason in absent.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "evaluation_config_params is not JSON"),
+        ("[]", "is an object like"),
+        ('{"metric": []}', "has the key 'metric'; known are metrics, .* Did you mean \"metrics\""),
+        ('{"metrics": ["perplexitys"]}', "asks for the metric 'perplexitys'.* Did you mean \"perplexit"),
+        ('{"metrics": [{}]}', "asks for the metric {}"),
+        ('{"batch_size": "16"}', "batch_size is a number from 1 to 65536, got '16'"),
+        ('{"top_k": 0}', "top_k is a number from 1 to 65536, got 0"),
+        ('{"model_id": 3}', "model_id is the name of a causal model, got 3"),
+        ('{"add_start_token": 1}', "add_start_token is true or false, got 1"),
+    ],
+)
+def test_a_configuration_that_is_not_understood_is_one_sentence(text: str, message: str):
+    with pytest.raises(InputError, match=message):
+        read_evaluation_config(None, text)
+
+
+def test_the_samples_configuration_is_understood_from_a_file_and_from_a_text(tmp_path: Path):
+    text = '{"metrics": "perplexities", "model_id": "gpt2", "batch_size": 8, "add_start_token": false, "top_k": 3}'
+    (tmp_path / "eval-config.json").write_text(text)
+    asked = Asked(perplexity=True, model_id="gpt2", batch_size=8, add_start_token=False, top_k=3)
+    assert read_evaluation_config(None, text) == read_evaluation_config(tmp_path / "eval-config.json", "") == asked
+    with pytest.raises(InputError, match="not both"):
+        read_evaluation_config(tmp_path / "eval-config.json", text)
+    with pytest.raises(InputError, match="there is no file"):
+        read_evaluation_config(tmp_path / "nothing.json", "")
+
+
+def test_mlflow_models_of_other_makers_are_found(tokenizer: PreTrainedTokenizerFast, bert: Path, tmp_path: Path):
+    for model, words in (("model", "components/tokenizer"), ("data/model", "data/tokenizer")):
+        folder = tmp_path / model.replace("/", "_")
+        small_bert().save_pretrained(folder / model)
+        tokenizer.save_pretrained(folder / words)
+        assert mlflow_parts(folder) == (folder / model, folder / words)
+        assert run(tmp_path / "result", mlflow_model=folder)["num_parameters"] == small_bert().num_parameters()
+    with pytest.raises(InputError, match=r"holds no model/config\.json and no data/model/config\.json"):
+        mlflow_parts(tmp_path / "result")

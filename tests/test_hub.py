@@ -1,5 +1,5 @@
 import pytest
-from transformers import AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bert_distillation import hub
 from bert_distillation.errors import InputError
@@ -10,7 +10,7 @@ def test_a_folder_wins_over_the_name(tokenizer, tmp_path):
     folder = save(small_bert(), tokenizer, tmp_path / "model")
     model = hub.load_model(AutoModelForMaskedLM, folder, "owner/nothing-there", of="teacher")
     assert model.config.vocab_size == len(PIECES)
-    assert hub.load_config(folder, "", of="teacher").num_hidden_layers == 4
+    assert hub.load_with(AutoConfig, folder, "", of="teacher").num_hidden_layers == 4
 
 
 def test_a_name_carries_a_revision_and_our_defaults_are_pinned():

@@ -1,74 +1,75 @@
-"""Sentences with one word masked, and the word: the rows of `test_data`."""
+"""Sentences with masked words, and the words: the rows of `test_data`."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from bert_distillation.errors import InputError
+from bert_distillation.malformed import TOLD, MalformedRow, MalformedRows
+from bert_distillation.table_files import TableRow, read_table, table_files
+
+INPUT_COLUMN, LABEL_COLUMN = "input_string", "title"  # what Azure's samples call them
+FRAME = ("[CLS]", "[SEP]")  # what some files write round each text, and what the predictor puts there itself
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ClozeRow:
-    """A text with one mask, and the word that was there."""
+    """A text with one mask or several, and what was there."""
 
     input_string: str
     title: str
 
 
-def read_cloze(path: Path, mask_token: str) -> tuple[list[ClozeRow], int]:
-    """The rows with exactly one mask, and how many others were left out; `path` is a jsonl file or a folder of them."""
-    rows = [row for file in jsonl_files(path) for row in read_rows(file)]
-    usable = [row for row in rows if row.input_string.count(mask_token) == 1]
-    if not usable:
-        raise InputError(f"test_data: none of the {len(rows)} rows of {path} has exactly one {mask_token}.")
-    if len(usable) < len(rows):
-        logger.warning("%s: %d of %d rows do not have one %s", path, len(rows) - len(usable), len(rows), mask_token)
-    return usable, len(rows) - len(usable)
+@dataclass(frozen=True)
+class ClozeRows:
+    """The rows that can be asked, and how many others there were."""
+
+    rows: list[ClozeRow]
+    skipped: int = 0  # texts without a mask
+    malformed: int = 0
 
 
-def jsonl_files(path: Path) -> list[Path]:
-    """The file itself, or the jsonl files of a folder in order of name."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"test_data: there is no file or folder {path}; give a jsonl file of input_string and title.")
-    files = sorted(file for file in path.glob("*.jsonl") if file.is_file())
-    if not files:
-        raise InputError(f"test_data: the folder {path} holds no .jsonl file; give rows of input_string and title.")
-    return files
+def read_cloze(
+    path: Path, mask_token: str, input_column: str = INPUT_COLUMN, label_column: str = LABEL_COLUMN
+) -> ClozeRows:
+    """The rows of a csv, tsv, json or jsonl file, or of a folder of them.
+
+    A text without a mask is told and left out, and so is a row that cannot be read (see `malformed`). `[CLS]` and
+    `[SEP]` round a text are taken off. InputError where no row is left.
+    """
+    malformed, rows, skipped = MalformedRows(str(path)), [], []
+    for file in table_files("test_data", path):
+        for row in read_table(file, malformed):
+            try:
+                text = unframed(row.text(input_column))
+                if mask_token in text:
+                    rows.append(ClozeRow(text, row.text(label_column)))
+                else:
+                    skipped.append(row)
+            except MalformedRow as error:
+                malformed.add(row.place, error)
+    malformed.tell(len(rows) + len(skipped))
+    _tell_skipped(path, mask_token, rows, skipped, input_column)
+    return ClozeRows(rows, len(skipped), len(malformed))
 
 
-def read_rows(file: Path) -> list[ClozeRow]:
-    """Every row of a jsonl file; blank lines are passed over."""
-    rows = []
-    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
-        if line.strip():
-            rows.append(parse_row(line, f"{file}:{number}"))
-    return rows
+def unframed(text: str) -> str:
+    """The text without `[CLS]` at its beginning and `[SEP]` at its end."""
+    first, last = FRAME
+    return text.strip().removeprefix(first).removesuffix(last).strip()
 
 
-def parse_row(line: bytes, place: str) -> ClozeRow:
-    """One row; an error names the file and the line."""
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not UTF-8 text (byte {error.start + 1} of the line).") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: not JSON ({error.msg} at character {error.pos + 1}).") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or nested as deep
-        raise InputError(f"{place}: not JSON that can be read ({error}).") from None
-    if not isinstance(row, dict):
-        raise InputError(f"{place}: a row is an object with input_string and title, not {type(row).__name__}.")
-    for name in ("input_string", "title"):
-        if not isinstance(row.get(name), str):
-            there = ", ".join(row) or "nothing"
-            raise InputError(f'{place}: no text in column "{name}"; the row has: {there}.')
-    return ClozeRow(*(_printable(row[name]) for name in ("input_string", "title")))
-
-
-def _printable(text: str) -> str:
-    """The text; half of a surrogate pair, which JSON can spell and UTF-8 cannot, becomes '?'."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _tell_skipped(
+    path: Path, mask_token: str, rows: list[ClozeRow], skipped: list[TableRow], input_column: str
+) -> None:
+    total = len(rows) + len(skipped)
+    if not rows:
+        other = next((mark for mark in ("<mask>", "[MASK]") if mark in str(skipped[0].values[input_column])), None)
+        hint = f" {skipped[0].place} has {other}: write {mask_token}." if other else ""
+        raise InputError(f"test_data: none of the {total} rows of {path} has a {mask_token}.{hint}")
+    for row in skipped[:TOLD]:
+        logger.warning("%s: the text has no %s; it is left out", row.place, mask_token)
+    if skipped:
+        logger.warning("%s: %d of %d texts have no %s", path, len(skipped), total, mask_token)

@@ -72,7 +72,7 @@ def write_graphs(config: ExportConfig, predictor: FillMask) -> None:
         return
     check_same_answers(predictor, FillMask.load(folder))
     if config.int8 and config.test_data is not None:
-        rows, _ = read_cloze(config.test_data, predictor.word_pieces.mask_token)
+        rows = read_cloze(config.test_data, predictor.word_pieces.mask_token).rows
         write_graph(folder, GRAPHS["int8"], eight_bits=True)
         verdict = judge(FillMask.load(folder), FillMask.load(folder, "int8"), rows)
         (folder / GATE_FILE).write_text(verdict.to_json())

@@ -1,6 +1,5 @@
 """GLUE's examples, from a local folder in GLUE's own TSV layout or from the hub."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +8,10 @@ from typing import Any
 from bert_distillation.errors import InputError
 from bert_distillation.glue import Task
 from bert_distillation.hub import split_revision
+from bert_distillation.malformed import MalformedRow, MalformedRows
 from bert_distillation.options import existing_folder
 
 TRAIN = "train"
-# GLUE's own QQP has a handful of broken rows in 364,000; more than this is a broken file.
-MALFORMED_SHARE = 0.01
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -47,23 +43,24 @@ def read_task(task: Task, folder: Path) -> dict[str, Examples]:
 def read_split(task: Task, path: Path) -> Examples:
     """Read one TSV file: tabs, no quoting, UTF-8 with or without a byte-order mark, columns by name.
 
-    A row that cannot be read is left out and told; above `MALFORMED_SHARE` of the rows the file is refused.
+    A row that cannot be read is left out and told; more of them than `malformed` allows are refused with the file.
     """
     lines = _lines(path)
     header = task.header or tuple(next(lines, (0, []))[1])
     places = [_column(path, header, name) for name in (*task.columns, task.label_column)]
     examples = Examples(tuple([] for _ in task.columns))
-    malformed = []
+    malformed = MalformedRows(str(path))
     for number, cells in lines:
         try:
             *texts, label = _fields(task, header, places, cells)
-        except _MalformedRow as error:
-            malformed.append(f"{path}:{number}: {error}")
+        except MalformedRow as error:
+            malformed.add(f"{path}:{number}", error)
             continue
         for column, text in zip(examples.texts, texts, strict=True):
             column.append(text)
         examples.labels.append(label)
-    examples.malformed = _tell_malformed(path, malformed, len(examples))
+    malformed.tell(len(examples))
+    examples.malformed = len(malformed)
     return examples
 
 
@@ -83,10 +80,6 @@ def load_hub_task(task: Task, name: str) -> dict[str, Examples]:
             "Check the name and the connection to the hub, or give a folder with --glue."
         ) from error
     return {split: _from_hub(task, name, splits, split) for split in (TRAIN, *task.validation)}
-
-
-class _MalformedRow(Exception):
-    """A row that cannot be read; its text says why."""
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -113,17 +106,17 @@ def _column(path: Path, header: tuple[str, ...], name: str) -> int:
 
 def _fields(task: Task, header: tuple[str, ...], places: list[int], cells: list[str]) -> list[Any]:
     if len(cells) != len(header):
-        raise _MalformedRow(f"{len(cells)} columns instead of {len(header)}")
+        raise MalformedRow(f"{len(cells)} columns instead of {len(header)}")
     *texts, label = (cells[place] for place in places)
     for name, text in zip(task.columns, texts, strict=True):
         if not text.strip():
-            raise _MalformedRow(f'column "{name}" is empty')
+            raise MalformedRow(f'column "{name}" is empty')
     return [*texts, _score(task, label) if task.is_regression else _class_id(task, label)]
 
 
 def _class_id(task: Task, label: str) -> int:
     if label not in task.file_labels:
-        raise _MalformedRow(f'label "{label}" is not one of {", ".join(task.file_labels)}')
+        raise MalformedRow(f'label "{label}" is not one of {", ".join(task.file_labels)}')
     return task.file_labels.index(label)
 
 
@@ -132,26 +125,10 @@ def _score(task: Task, text: str) -> float:
     try:
         score = float(text)
     except ValueError:
-        raise _MalformedRow(f'score "{text}" is not a number') from None
+        raise MalformedRow(f'score "{text}" is not a number') from None
     if not low <= score <= high:  # also refuses NaN
-        raise _MalformedRow(f"score {text} is not between {low:g} and {high:g}")
+        raise MalformedRow(f"score {text} is not between {low:g} and {high:g}")
     return score
-
-
-def _tell_malformed(path: Path, malformed: list[str], good: int) -> int:
-    total = len(malformed) + good
-    if len(malformed) > MALFORMED_SHARE * total:
-        raise InputError(
-            f"{malformed[0]}; {len(malformed)} of {total} rows cannot be read, "
-            f"more than {MALFORMED_SHARE:.0%}. Mend the file."
-        )
-    if total == 0:
-        raise InputError(f"{path} holds no rows.")
-    for row in malformed[:5]:
-        logger.warning("%s; the row is left out", row)
-    if malformed:
-        logger.warning("%s: %d of %d rows left out", path, len(malformed), total)
-    return len(malformed)
 
 
 def _from_hub(task: Task, name: str, splits: Any, split: str) -> Examples:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, BertTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
 from bert_distillation.options import existing_folder
@@ -42,9 +42,9 @@ def source(folder: Path | None, name: str, *, of: str) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": name, "revision": revision}
 
 
-def load_config(folder: Path | None, name: str, *, of: str) -> PretrainedConfig:
-    """The model's configuration."""
-    return _load(AutoConfig, source(folder, name, of=of), of)
+def load_with(auto_class: Any, folder: Path | None, name: str, *, of: str) -> Any:
+    """What `auto_class.from_pretrained` makes of the folder or the hub name."""
+    return _load(auto_class, source(folder, name, of=of), of)
 
 
 def load_model(
@@ -85,7 +85,7 @@ def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedToke
             if not (folder / "vocab.txt").is_file():
                 raise InputError(f"{of}: {folder} holds no tokenizer.json and no vocab.txt; add the tokenizer's files.")
             return bert_tokenizer(folder / "vocab.txt")
-    tokenizer = _load(AutoTokenizer, source(folder, name, of=of), of)
+    tokenizer = load_with(AutoTokenizer, folder, name, of=of)
     missing = [token for token in ("cls", "sep", "pad", "mask", "unk") if getattr(tokenizer, f"{token}_token") is None]
     if missing or not tokenizer.is_fast:
         raise InputError(f"{of}: this is not a fast BERT tokenizer (missing: {', '.join(missing) or 'fast files'}).")

@@ -32,7 +32,9 @@ WEIGHTS_FILE = "model.safetensors"
 OPSET, MICROSOFT_OPSET, IR_VERSION = 17, 1, 10
 INDICES = {"input_ids": ["N"], "positions": ["N"], "rows": ["B", "T"], "places": ["N"]}
 INDICES |= {"masks": ["M"], "mask_rows": ["B", "Q"], "mask_places": ["M"]}
-BLOCK_SIZE = 32  # weights that share a scale in 8 bits
+# How many weights, and how many of the states that they multiply, share a scale in 8 bits. Coarse blocks are faster. On
+# a trained model only these parts take them without a loss; at 128, all but the words then depend on the batch.
+BLOCKS, FINE_BLOCK = {"query": 64, "key": 64, "widen": 64, "words": 128}, 32
 ZERO_POINT = 128  # of weights in 8 bits, which are stored as unsigned numbers
 
 # What transformers calls the parts of a layer in its two architectures.
@@ -151,14 +153,14 @@ class Graph:
         self.tensors.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def product(self, states: str, name: str) -> str:
+    def product(self, states: str, name: str, block: int = FINE_BLOCK) -> str:
         """states @ weight^T, without the bias, which the next operation adds."""
         if not self.eight_bits:
             return self.op("Gemm", states, self.weight(name), transB=1)
         values = self.weights.array(name)
-        numbers, scales = in_eight_bits(values)
+        numbers, scales = in_eight_bits(values, block)
         quantized = self.constant(f"{name}.numbers", numbers), self.constant(f"{name}.scales", scales)
-        attributes = {"K": values.shape[1], "N": values.shape[0], "bits": 8, "block_size": BLOCK_SIZE}
+        attributes = {"K": values.shape[1], "N": values.shape[0], "bits": 8, "block_size": block}
         return self.microsoft("MatMulNBits", states, *quantized, **attributes, accuracy_level=4)
 
     def norm(self, states: str, skip: str, name: str, bias: str) -> str:
@@ -185,9 +187,9 @@ class Graph:
         name = {part: f"{self.shape.names['body']}{index}.{own}" for part, own in self.shape.names.items()}
         rows, places = ("mask_rows", "mask_places") if last else ("rows", "places")
         asking = self.op("Gather", states, "masks") if last else states
-        query = self.op("Gather", self.product(asking, f"{name['query']}.weight"), rows)
-        key, value = (
-            self.op("Gather", self.product(states, f"{name[part]}.weight"), "rows") for part in ("key", "value")
+        query, key, value = (
+            self.op("Gather", self.product(source, f"{name[part]}.weight", BLOCKS.get(part, FINE_BLOCK)), to)
+            for part, source, to in (("query", asking, rows), ("key", states, "rows"), ("value", states, "rows"))
         )
         biases = [self.weights.array(f"{name[part]}.bias") for part in ("query", "key", "value")]
         inputs = (query, key, value, self.constant(f"{name['query']}.biases", np.concatenate(biases)), "lengths")
@@ -195,7 +197,7 @@ class Graph:
         flat = self.op("Reshape", grid, self.constant("flat", np.array([-1, len(biases[0])], np.int64)))
         mixed = self.product(self.op("Gather", flat, places), f"{name['attended']}.weight")
         states = self.norm(mixed, asking, name["attention_norm"], f"{name['attended']}.bias")
-        wide = self.product(states, f"{name['widen']}.weight")
+        wide = self.product(states, f"{name['widen']}.weight", BLOCKS["widen"])
         wide = self.microsoft("BiasGelu", wide, self.weight(f"{name['widen']}.bias"))
         narrow = self.product(wide, f"{name['narrow']}.weight")
         return self.norm(narrow, states, name["norm"], f"{name['narrow']}.bias")
@@ -208,7 +210,7 @@ class Graph:
         scale_and_shift = (self.weight(f"{names['transform_norm']}.{part}") for part in ("weight", "bias"))
         normed = self.op("LayerNormalization", wide, *scale_and_shift, epsilon=self.shape.epsilon)
         own, tied = f"{names['words']}.weight", f"{names['embeddings']}word_embeddings.weight"
-        logits = self.product(normed, own if own in self.weights.entries else tied)
+        logits = self.product(normed, own if own in self.weights.entries else tied, BLOCKS["words"])
         self.nodes.append(helper.make_node("Add", [logits, self.weight(f"{names['words']}.bias")], ["logits"]))
 
     def model(self) -> onnx.ModelProto:
@@ -225,11 +227,11 @@ class Graph:
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
-def in_eight_bits(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def in_eight_bits(weight: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
     """(N, K) -> (N, K / block, block) unsigned bytes and (N * K / block,) scales, as `MatMulNBits` reads them."""
-    blocks = np.zeros((weight.shape[0], -(-weight.shape[1] // BLOCK_SIZE) * BLOCK_SIZE), np.float32)
+    blocks = np.zeros((weight.shape[0], -(-weight.shape[1] // block) * block), np.float32)
     blocks[:, : weight.shape[1]] = weight
-    blocks = blocks.reshape(weight.shape[0], -1, BLOCK_SIZE)
+    blocks = blocks.reshape(weight.shape[0], -1, block)
     scales = np.maximum(np.abs(blocks).max(axis=-1, keepdims=True) / (ZERO_POINT - 1), np.finfo(np.float32).tiny)
     return (np.rint(blocks / scales) + ZERO_POINT).astype(np.uint8), scales.reshape(-1)
 

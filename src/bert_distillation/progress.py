@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.tracking import log_metrics
 
 LOG_FILE = "training_log.jsonl"
+TOLD_EVERY = 10  # seconds
 LONG_WAIT = 0.1  # share of the time from which a line says that training waits for data
 
 T = TypeVar("T")
@@ -91,6 +92,21 @@ def log_line(row: dict[str, float], last_step: int, seconds_left: float) -> str:
         f"{row['tokens_per_second'] / 1000:.1f}k tokens/s | {duration(seconds_left)} left"
         + (f" | {wait:.0%} of the time spent waiting for data: raise dataloader_workers" if wait > LONG_WAIT else "")
     )
+
+
+def told(parts: Iterable[Sequence[T]], total: int, what: str) -> Iterator[Sequence[T]]:
+    """The parts as they come, with a line every `TOLD_EVERY` seconds: how many of `total`, at what rate, time left."""
+    start = last = time.monotonic()
+    done = 0
+    for part in parts:
+        yield part
+        done += len(part)
+        now = time.monotonic()
+        if now - last >= TOLD_EVERY and done:
+            rate = done / (now - start)
+            left = duration((total - done) / rate)
+            print(f"{what}: {done:,} of {total:,} | {rate:,.0f}/s | {left} left", flush=True)
+            last = now
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,10 @@ from bert_distillation.options import existing_folder
 from bert_distillation.tracking import STEP_FILE
 
 EVALUATION_METRICS = Path("evaluationResult") / "metrics.json"  # where Azure's evaluation component puts them
+ABSENT = Path("evaluationResult") / "absent.json"  # metrics that were asked for and not measured, with the reason
 PREDICTIONS = "predictions.jsonl"
+MASK_POSITIONS = "mask_positions.json"
+PROBE_METRICS, PROBES, PAIRS = "metrics.json", "probes.json", "pairs.jsonl"
 GLUE_METRICS = "metrics.json"
 TRAINING_LOG = "training_log.jsonl"
 

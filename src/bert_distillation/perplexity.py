@@ -1,0 +1,60 @@
+"""How likely a causal language model finds texts: the perplexity of sentences whose masks a model has filled."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from bert_distillation import hub
+from bert_distillation.bootstrap import with_interval
+
+MEAN, MEDIAN = "mean_perplexity", "median_perplexity"
+LONGEST = 1024  # tokens of a text that are looked at, if the model does not say how many it takes
+
+
+class CausalModel:
+    """A causal language model with its tokenizer."""
+
+    def __init__(self, folder: Path | None, name: str, batch_size: int, add_start_token: bool = True):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model").eval()
+        self.tokenizer: Any = hub.load_with(AutoTokenizer, folder, name, of="causal_model")
+        self.longest = getattr(self.model.config, "max_position_embeddings", LONGEST)
+        self.batch_size, self.start = batch_size, self.tokenizer.bos_token_id if add_start_token else None
+
+    @torch.inference_mode()
+    def perplexities(self, texts: Sequence[str]) -> np.ndarray:
+        """(N,) exp of the mean loss a token of each text, shortest first.
+
+        A text of a single token cannot be judged without a start token before it, and is left out.
+        """
+        rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        if self.start is not None:
+            rows = [[self.start, *row] for row in rows]
+        rows = sorted((row[: self.longest] for row in rows if len(row) > 1), key=len)
+        batches = [rows[at : at + self.batch_size] for at in range(0, len(rows), self.batch_size)]
+        return np.concatenate([self._batch(batch) for batch in batches]) if batches else np.empty(0)
+
+    def _batch(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+        width = max(len(row) for row in rows)
+        ids = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in rows])
+        real = torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]
+        logits = self.model(input_ids=ids, attention_mask=real.long()).logits[:, :-1].float()
+        losses = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        counted = real[:, 1:]
+        return torch.exp((losses * counted).sum(1) / counted.sum(1)).double().numpy()
+
+
+def perplexity_metrics(model: CausalModel, texts: Sequence[str], seed: int) -> dict[str, float]:
+    """Mean and median perplexity of the texts with their intervals; nothing where no text can be judged."""
+    found = model.perplexities(texts)
+    found = found[[math.isfinite(value) for value in found]]
+    if not len(found):
+        return {}
+    metrics = with_interval(MEAN, lambda values: float(values.mean()), found, seed=seed)
+    return metrics | with_interval(MEDIAN, lambda values: float(np.median(values)), found, seed=seed)

@@ -1,0 +1,148 @@
+"""Rows with named columns from csv, tsv, json and jsonl files: each row with its file and line."""
+
+import csv
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bert_distillation.errors import InputError
+from bert_distillation.malformed import MalformedRow, MalformedRows
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+LONGEST_LINE = 10_000_000  # bytes; a longer one is no row of text, and reading on would fill the memory
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row, with the place to name it by."""
+
+    place: str
+    values: dict[str, Any]
+
+    def text(self, column: str) -> str:
+        """The text in a column; MalformedRow where there is none."""
+        value = self.values.get(column)
+        if not isinstance(value, str):
+            there = ", ".join(map(str, self.values)) or "nothing"
+            raise MalformedRow(f'no text in column "{column}"; the row has: {there}')
+        if not value.strip():
+            raise MalformedRow(f'column "{column}" is empty')
+        # JSON can spell half of a surrogate pair, and UTF-8 cannot.
+        return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def table_files(name: str, path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """The file itself, or the files of a folder in order of name. name: of the input, for errors."""
+    kinds = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+    if path.is_file():
+        if kind_of(path) not in suffixes:
+            raise InputError(f"{name}: {path} is not a {kinds} file.")
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{name}: there is no file or folder {path}; give a {kinds} file, or a folder of them.")
+    files = sorted(file for file in path.iterdir() if file.is_file() and kind_of(file) in suffixes)
+    if not files:
+        raise InputError(f"{name}: the folder {path} holds no {kinds} file.")
+    return files
+
+
+def kind_of(file: Path) -> str:
+    """The suffix that says how a file is read, without that of its compression."""
+    return Path(file.name.removesuffix(".gz")).suffix.lower()
+
+
+def read_table(file: Path, malformed: MalformedRows) -> Iterator[TableRow]:
+    """The rows of a file, `.gz` unpacked; those that cannot be read go to `malformed`."""
+    kind = kind_of(file)
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            lines = _lines(file, stream)
+            if kind == ".json":
+                yield from _json_rows(file, "".join(text for _, text in lines), malformed)
+            elif kind == ".jsonl":
+                yield from _json_lines(file, lines, malformed)
+            else:
+                yield from _separated(file, lines, "\t" if kind == ".tsv" else ",", malformed)
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise InputError(f"{file} is not a whole gzip file ({error}); make it anew.") from None
+
+
+def _lines(file: Path, stream: Any) -> Iterator[tuple[int, str]]:
+    """Numbers, from 1, and texts of the lines, their ends included."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE:
+            raise InputError(f"{file}:{number}: the line is longer than {LONGEST_LINE:,} bytes.")
+        raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        try:
+            yield number, raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file}:{number}: not UTF-8 text (byte {error.start + 1} of the line).") from None
+
+
+def _json_lines(file: Path, lines: Iterator[tuple[int, str]], malformed: MalformedRows) -> Iterator[TableRow]:
+    for number, line in lines:
+        if line.strip():
+            try:
+                yield TableRow(place := f"{file}:{number}", _object(_parse(line)))
+            except MalformedRow as error:
+                malformed.add(place, error)
+
+
+def _json_rows(file: Path, text: str, malformed: MalformedRows) -> Iterator[TableRow]:
+    try:
+        content = _parse(text)
+    except MalformedRow as error:
+        raise InputError(f"{file}: {error}.") from None
+    if not isinstance(content, list):
+        raise InputError(f"{file}: a .json file is a list of objects, not {type(content).__name__}; see .jsonl.")
+    for number, row in enumerate(content, start=1):
+        try:
+            yield TableRow(f"{file}: row {number}", _object(row))
+        except MalformedRow as error:
+            malformed.add(f"{file}: row {number}", error)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise MalformedRow(f"not JSON ({error.msg} at character {error.pos + 1})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or nested as deep
+        raise MalformedRow(f"not JSON that can be read ({error})") from None
+
+
+def _object(row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise MalformedRow(f"a row is an object with a value for each column, not {type(row).__name__}")
+    return row
+
+
+def _separated(
+    file: Path, lines: Iterator[tuple[int, str]], delimiter: str, malformed: MalformedRows
+) -> Iterator[TableRow]:
+    csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
+    reader = csv.reader((text for _, text in lines), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    while True:
+        start = reader.line_num + 1  # a quoted cell may go over several lines
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            malformed.add(f"{file}:{start}", f"not a row of cells ({error})")
+            continue
+        if cells is None:
+            return
+        if not cells:
+            continue
+        if header is None:
+            header = cells
+        elif len(cells) != len(header):
+            malformed.add(f"{file}:{start}", f"{len(cells)} columns instead of {len(header)}")
+        else:
+            yield TableRow(f"{file}:{start}", dict(zip(header, cells, strict=True)))
