@@ -8,8 +8,10 @@ import json
 import sys
 from pathlib import Path
 
+from writing.cloze import write_cloze
 from writing.documents import write_corpus
 from writing.glue import write_glue
+from writing.pairs import write_pairs
 from writing.vocabulary import train_vocabulary
 
 ROOT = Path(__file__).resolve().parent
@@ -24,6 +26,8 @@ def generate() -> dict[str, str]:
     return {
         **{f"corpus/{name}": text for name, text in corpus.items()},
         **{f"glue/{name}": text for name, text in glue.items()},
+        **{f"test_data/{name}": text for name, text in write_cloze(corpus).items()},
+        **{f"minimal_pairs/{name}": text for name, text in write_pairs(corpus).items()},
         "tokenizer/vocab.txt": "\n".join(vocabulary) + "\n",
         "tokenizer/tokenizer_config.json": json.dumps(TOKENIZER_CONFIG, indent=2) + "\n",
     }

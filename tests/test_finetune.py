@@ -3,6 +3,7 @@ import json
 import os
 import re
 import socket
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,21 @@ def test_equal_seeds_give_equal_classifiers_and_another_seed_does_not(student: P
         finetune(config("sst2", student, glue, tmp_path / str(run), num_train_epochs=0.5, seed=seed))
         weights.append((tmp_path / str(run) / "classifier" / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
+
+
+def test_several_seeds_give_their_mean_and_spread_and_the_firsts_classifier(student: Path, glue: Path, tmp_path: Path):
+    quick = {"num_train_epochs": 1, "max_train_samples": 16}
+    for name, seeds in (("3", {"seed": 3}), ("4", {"seed": 4}), ("both", {"seed": 3, "num_seeds": 2})):
+        finetune(config("sst2", student, glue, tmp_path / name, **quick, **seeds))
+    both, *singles = (read_metrics(tmp_path / name) for name in ("both", "3", "4"))
+    values = [single["metrics"]["accuracy"] for single in singles]
+    assert both["metrics"]["accuracy"] == pytest.approx(sum(values) / 2)
+    assert both["seeds"] == [
+        {"seed": seed, "metrics": {"accuracy": value}} for seed, value in zip((3, 4), values, strict=True)
+    ]
+    assert both["deviations"]["accuracy"] == pytest.approx(statistics.stdev(values))
+    for file in ("classifier/model.safetensors", "metrics/predictions.tsv"):
+        assert (tmp_path / "both" / file).read_bytes() == (tmp_path / "3" / file).read_bytes()
 
 
 def test_a_classifier_of_another_task_can_be_the_start(student: Path, glue: Path, tmp_path: Path):

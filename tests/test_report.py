@@ -6,75 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from bert_distillation.errors import InputError
+from bert_distillation.claims import claims
 from bert_distillation.figures import glue_bars, loss_curves, nice_ticks, thin
 from bert_distillation.glue import CARD_TASKS, TASKS
-from bert_distillation.report import ReportConfig, report
+from bert_distillation.report import ReportConfig, gather
 from bert_distillation.report_words import lead
 from bert_distillation.summary import Score, Summary
-
-STUDENT = {
-    "num_parameters": 60,
-    "size_megabytes": 240.0,
-    "mlm_loss": 2.5,
-    "mlm_accuracy": 0.5,
-    "top_k": 5,
-    "tokens_per_second": 2000.0,
-}
-TEACHER = {
-    "num_parameters": 100,
-    "size_megabytes": 400.0,
-    "mlm_loss": 2.0,
-    "mlm_accuracy": 0.6,
-    "tokens_per_second": 1000.0,
-}
-PREDICTIONS = [
-    {
-        "input_string": "A <b>[MASK]</b> & more.",
-        "title": "word",
-        "prediction": "word",
-        "rank": 1,
-        "candidates": [{"token": "word", "score": 0.75}, {"token": "</td>", "score": 0.125}],
-    }
-]
-
-
-def write(path: Path, content: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-    return path
-
-
-def evaluation(folder: Path, metrics: dict[str, float]) -> Path:
-    write(folder / "evaluationResult" / "metrics.json", metrics)
-    return folder
-
-
-def finetuned(folder: Path, task: str, value: float) -> Path:
-    headline = TASKS[task].headline
-    write(folder / "metrics.json", {"task": task, "headline": headline, "metrics": {headline: value}})
-    return folder
+from small_results import STUDENT, TEACHER, evaluation, everything, finetuned, make_report, probed, write
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dict[str, Path]:
-    """Everything a report can be given: the student has 0.8 of each task, the teacher 1.0."""
-    student = evaluation(tmp_path / "student_evaluation", STUDENT)
-    lines = "".join(json.dumps(row) + "\n" for row in PREDICTIONS)
-    (student / "predictions.jsonl").write_text(lines)
-    given = {"student_evaluation": student, "teacher_evaluation": evaluation(tmp_path / "teacher", TEACHER)}
-    for model, value in (("student", 0.8), ("teacher", 1.0)):
-        given |= {f"{model}_{task}": finetuned(tmp_path / f"{model}_{task}", task, value) for task in TASKS}
-    write(tmp_path / "student" / "step.json", {"configuration": {"temperature": 2.5}, "versions": {"torch": "2.x"}})
-    rows = [{"step": step, "loss": 8.0 / step, "loss_ce": 1.0, "loss_mlm": 4.0 / step} for step in (1, 2, 4)]
-    (tmp_path / "student" / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return given | {"student": tmp_path / "student"}
-
-
-def make_report(folder: Path, **inputs: Path) -> tuple[str, dict, str]:
-    report(ReportConfig(report=folder, **inputs))
-    page, card = (folder / "report.html").read_text(), (folder / "model_card.md").read_text()
-    return page, json.loads((folder / "metrics.json").read_text()), card
+    return everything(tmp_path)
 
 
 def test_the_numbers_are_the_means_and_shares_of_the_cards_eight_tasks(inputs: dict[str, Path], tmp_path: Path):
@@ -111,6 +54,7 @@ def test_a_teacher_that_ran_fewer_tasks_has_no_mean(inputs: dict[str, Path], tmp
 
 
 def test_without_any_task_there_is_no_mean_and_no_figure(inputs: dict[str, Path], tmp_path: Path):
+    (inputs["student_evaluation"] / "mask_positions.json").unlink()
     page, metrics, _ = make_report(tmp_path / "report", student_evaluation=inputs["student_evaluation"])
     assert metrics["glue_mean"] is None
     assert "<svg" not in page
@@ -168,9 +112,14 @@ def test_texts_of_the_data_are_shown_as_text(inputs: dict[str, Path], tmp_path: 
 def test_each_figure_has_a_text_alternative_with_its_numbers(inputs: dict[str, Path], tmp_path: Path):
     text = make_report(tmp_path / "report", **inputs)[0]
     page = Page(text)
-    assert len(page.labelled_by) == 4, "a title and a description for the bars and for the curves"
+    figures = ("glue", "retention", "positions", "loss", "learning-rate", "tokens-per-second", "occupations")
+    assert page.labelled_by == [f"{name}-{part}" for name in figures for part in ("title", "description")]
     assert set(page.labelled_by) <= set(page.ids)
     assert "MNLI: student 80.0, published 82.2; teacher 100.0, published 84.7." in text
+    assert "MNLI: 80.0%, published 97.0%." in text
+    assert "tokens 32 to 63: student 50.0, teacher 25.0." in text
+    assert "nurse: student -2.00, teacher -1.00." in text
+    assert "learning rate from 0.0001 to 0.0001." in text
     assert "total from 8.000 to 2.000; soft targets from 1.000 to 1.000; masked LM from 4.000 to 1.000." in text
 
 
@@ -181,6 +130,50 @@ def test_the_model_card_shows_settings_numbers_and_the_models_own_answer(inputs:
     assert "| Masked-LM loss (nats a token) | 2.500 | 2.000 |" in card
     request, reply = (json.loads(block) for block in re.findall(r"```json\n(.*)\n```", card))
     assert (request, reply) == ({"input_data": ["A <b>[MASK]</b> & more."]}, ["word"])
+
+
+def test_the_papers_claims_are_checked_against_what_was_measured(inputs: dict[str, Path], tmp_path: Path):
+    page, _, card = make_report(tmp_path / "report", **inputs)
+    assert "| The student keeps 97% of BERT's GLUE mean | 80.0% | does not hold here |" in card
+    assert "| The student is 40% smaller | 40.0% fewer parameters | holds here |" in card
+    assert "| The student is 60% faster | 2.00 times the tokens a second | holds here |" in card
+    assert {"does not hold here", "holds here"} <= set(Page(page).cells)
+    only = {"student_evaluation": inputs["student_evaluation"]}
+    assert [claim.verdict for claim in claims(gather(ReportConfig(report=tmp_path, **only)))] == ["not run"] * 3
+
+
+def test_the_speed_of_one_run_wins_over_that_of_two(inputs: dict[str, Path], tmp_path: Path):
+    evaluation(inputs["student_evaluation"], STUDENT | {"teacher_tokens_per_second": 500.0, "teacher_agreement": 0.75})
+    _, metrics, card = make_report(tmp_path / "report", **inputs)
+    assert metrics["student_to_teacher"]["tokens_per_second"] == 4.0
+    assert "| Throughput (tokens/s) | 2,000 | 500 |" in card
+    assert "| The same likeliest word as the teacher | 75.0% | - |" in card
+
+
+def test_seeds_and_intervals_are_shown(inputs: dict[str, Path], tmp_path: Path):
+    record = {"task": "cola", "metrics": {"matthews_correlation": 0.5}, "deviations": {"matthews_correlation": 0.0123}}
+    write(inputs["student_cola"] / "metrics.json", record | {"seeds": [{}, {}, {}]})
+    evaluation(inputs["student_evaluation"], STUDENT | {"mlm_loss_low": 2.4, "mlm_loss_high": 2.61})
+    _, metrics, card = make_report(tmp_path / "report", **inputs)
+    assert "| CoLA | matthews correlation | 50.0 \u00b1 1.2 | 51.3 | 100.0 |" in card
+    assert (metrics["glue"]["cola"]["student_deviation"], metrics["glue"]["cola"]["seeds"]) == (0.0123, 3)
+    assert "| Masked-LM loss (nats a token) | 2.500 (2.400 to 2.610) | 2.000 |" in card
+
+
+def test_the_report_says_whether_the_student_inherits_its_teachers_leanings(inputs: dict[str, Path], tmp_path: Path):
+    page, metrics, card = make_report(tmp_path / "report", **inputs)
+    sentence = "with a correlation of 1.00, and its leanings differ 2.00 times as much: distillation amplified them."
+    assert sentence in page
+    assert sentence in card
+    assert metrics["lean_correlation"] == pytest.approx(1.0)
+    assert "| Stereotype preferred (CrowS-Pairs) | 60.0% (50.0% to 70.0%) | 60.0% (50.0% to 70.0%) | 50% |" in card
+    assert "| man | <b>, king |" in card
+    assert "<b>, king" in Page(page).cells
+    for times, verdict in ((1.0, "kept"), (0.5, "weakened")):
+        probed(inputs["student_probes"], times)
+        assert f"distillation {verdict} them." in make_report(tmp_path / verdict, **inputs)[0]
+    del inputs["teacher_probes"]
+    assert "distillation kept" not in make_report(tmp_path / "alone", **inputs)[0]
 
 
 def test_metrics_go_to_mlflow_by_model_and_task(inputs: dict[str, Path], tmp_path: Path, monkeypatch):
@@ -226,62 +219,3 @@ def test_the_lead_says_only_what_was_measured():
     assert lead(Summary(scores, STUDENT, TEACHER)) == (
         "The student has 60% of the teacher's parameters and reads 2 times as many tokens a second."
     )
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (None, "there is no .*; give a folder that `finetune --task cola` wrote"),
-        ('{"task": "rte"}', "holds metrics of rte; give those of cola"),
-        ("{", "is not JSON"),
-        ("[]", "holds no JSON object"),
-    ],
-)
-def test_an_input_that_is_not_what_it_should_be_is_named(
-    content: str | None, reason: str, inputs: dict[str, Path], tmp_path: Path
-):
-    folder = tmp_path / "wrong"
-    folder.mkdir()
-    if content is not None:
-        (folder / "metrics.json").write_text(content)
-    with pytest.raises(InputError, match=f"student_cola: .*{reason}"):
-        make_report(tmp_path / "report", **(inputs | {"student_cola": folder}))
-
-
-METRICS = "student_evaluation/evaluationResult/metrics.json"
-COLA = "student_cola/metrics.json"
-ANSWER = {"input_string": "[MASK]", "title": "a", "prediction": "a", "candidates": [{"token": "a", "score": 0.5}]}
-BROKEN_FILES = [
-    (METRICS, "{}", "has no num_parameters"),
-    (METRICS, '{"num_parameters": "6"}', 'num_parameters is "6" instead of a finite number'),
-    (METRICS, '{"num_parameters": null}', "num_parameters is null instead of a finite number"),
-    (METRICS, '{"num_parameters": 6, "mlm_loss": NaN}', "mlm_loss is NaN instead of a finite number"),
-    (METRICS, '{"num_parameters": 6, "top_k": {"a": 1}}', 'top_k is {"a": 1} instead of a finite number'),
-    (METRICS, f'{{"num_parameters": 1{"0" * 400}}}', r"num_parameters is 10+\.\.\. instead of a finite number"),
-    (METRICS, "[" * 100_000, "is not JSON"),
-    (COLA, '{"task": "cola"}', "metrics is null instead of an object"),
-    (COLA, '{"task": "cola", "metrics": [1]}', r"metrics is \[1\] instead of an object"),
-    (COLA, '{"task": "cola", "metrics": {"accuracy": 1}}', "has no matthews_correlation"),
-    (COLA, '{"task": "cola", "metrics": {"matthews_correlation": true}}', "is true instead of a finite number"),
-    ("student_evaluation/predictions.jsonl", "{", ":1 is not JSON"),
-    ("student_evaluation/predictions.jsonl", "[]", ":1 holds no JSON object"),
-    ("student_evaluation/predictions.jsonl", '{"title": "a"}', ":1 is not a row that `evaluate` writes"),
-    ("student_evaluation/predictions.jsonl", json.dumps(ANSWER | {"candidates": ["a"]}), ":1 is not a row"),
-    ("student_evaluation/predictions.jsonl", json.dumps(ANSWER | {"title": "\ud800"}), ":1 is not JSON"),
-    ("student/training_log.jsonl", '{"step": 1, "loss": 2}\n{"step": 2', ":2 is not JSON"),
-    ("student/training_log.jsonl", '{"step": 1, "loss": "low"}', ":1 is not a row that `distill` writes"),
-    ("student/training_log.jsonl", '{"step": 1, "loss": 2, "loss_ce": 1}\n{"step": 2, "loss": 2}', "2 has no loss_ce"),
-    ("student/step.json", "[]", "holds no JSON object"),
-    ("student/step.json", '{"configuration": [], "versions": {}}', r"configuration is \[\] instead of an object"),
-    ("student/step.json", '{"configuration": {}}', "versions is null instead of an object"),
-]
-
-
-@pytest.mark.parametrize(("name", "content", "reason"), BROKEN_FILES, ids=[row[2] for row in BROKEN_FILES])
-def test_a_result_file_that_no_step_writes_is_named_with_what_is_wrong(
-    name: str, content: str, reason: str, inputs: dict[str, Path], tmp_path: Path
-):
-    (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match=f"{name.split('/')[0]}: .*{Path(name).name}.*{reason}.*; run `.*` again"):
-        make_report(tmp_path / "report", **inputs)
-    assert not (tmp_path / "report").exists()

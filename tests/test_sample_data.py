@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bert_distillation.cloze import read_cloze
 from bert_distillation.corpus import read_text
 from bert_distillation.glue import TASKS
 from bert_distillation.glue_data import read_task
 from bert_distillation.hub import bert_tokenizer
+from bert_distillation.minimal_pairs import read_pairs
 from bert_distillation.sentences import split_document
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -269,3 +271,22 @@ def test_grammar_on_paper():
     assert sentence_case('the sun shines. "what is it?" she asks. it is red.') == (
         'The sun shines. "What is it?" she asks. It is red.'
     )
+
+
+def test_minimal_pairs_break_one_rule_of_a_sentence_of_the_corpus():
+    pairs = read_pairs(SAMPLE_DATA / "minimal_pairs")
+    assert Counter(pair.group for pair in pairs) == {"agreement": 40, "article": 40, "word_order": 40}
+    corpus = "\n".join(path.read_text(encoding="utf-8") for path in (SAMPLE_DATA / "corpus").glob("*.txt"))
+    for pair in pairs:
+        assert pair.preferred in corpus
+        good, bad = (sorted(sentence.lower().rstrip(".").split()) for sentence in (pair.preferred, pair.other))
+        changed = sum(one != other for one, other in zip(good, bad, strict=True))
+        assert (changed > 0) is (pair.group == "agreement")
+        assert pair.preferred.lower() != pair.other.lower()
+
+
+def test_masked_sentences_are_of_the_corpus_and_name_their_word():
+    rows = read_cloze(SAMPLE_DATA / "test_data", "[MASK]")
+    assert (len(rows.rows), rows.skipped, rows.malformed) == (200, 0, 0)
+    corpus = "\n".join(path.read_text(encoding="utf-8") for path in (SAMPLE_DATA / "corpus").glob("*.txt"))
+    assert all(row.input_string.replace("[MASK]", row.title) in corpus for row in rows.rows)

@@ -36,7 +36,7 @@ def acceptable(label: str, rng: random.Random, sentences: list[str]) -> tuple[st
     return f"{broken[0].upper()}{broken[1:]}.", "*"
 
 
-def _article_behind(words: list[str], rng: random.Random) -> str | None:
+def article_behind(words: list[str], rng: random.Random) -> str | None:
     """`A baker works in bakery a`."""
     places = [place for place, word in enumerate(words[:-1]) if word in _ARTICLES]
     if not places:
@@ -46,13 +46,13 @@ def _article_behind(words: list[str], rng: random.Random) -> str | None:
     return " ".join(words)
 
 
-def _shuffled(words: list[str], rng: random.Random) -> str:
+def shuffled(words: list[str], rng: random.Random) -> str:
     """`Bakery works a in baker a`."""
     mixed = rng.sample(words, len(words))
     return " ".join(mixed if mixed[0] != words[0] else [*mixed[1:], mixed[0]])
 
 
-def _wrong_number(words: list[str], _rng: random.Random) -> str | None:
+def wrong_number(words: list[str], _rng: random.Random) -> str | None:
     """`A baker work in a bakery`."""
     place = next((place for place, word in enumerate(words) if word in _AGREEMENT), None)
     if place is None:
@@ -60,7 +60,7 @@ def _wrong_number(words: list[str], _rng: random.Random) -> str | None:
     return " ".join([*words[:place], _AGREEMENT[words[place]], *words[place + 1 :]])
 
 
-_SPOILERS: tuple[Callable[[list[str], random.Random], str | None], ...] = (_article_behind, _shuffled, _wrong_number)
+_SPOILERS: tuple[Callable[[list[str], random.Random], str | None], ...] = (article_behind, shuffled, wrong_number)
 
 
 def sentiment(label: str, rng: random.Random) -> tuple[str, str]:

@@ -43,6 +43,7 @@ class EvaluateConfig:
     model: Path | None = option(None, "Folder of the model in Hugging Face format.")
     model_name: str = option(hub.BERT, "Hub name of the model, where no folder is given.")
     teacher: Path | None = option(None, "Folder of a model to compare with: agreement, and the speed of both in turn.")
+    teacher_name: str = option("", "Hub name of the model to compare with, where no folder is given.")
     held_out: Path | None = option(None, "Held-out sequences written by `preprocess`.")
     input_column_names: str = option(INPUT_COLUMN, "Column of test_data with the masked texts.")
     label_column_name: str = option(LABEL_COLUMN, "Column of test_data with the masked words.")
@@ -77,7 +78,7 @@ def evaluate(config: EvaluateConfig) -> None:
     make_folder("evaluation_result", config.evaluation_result)
     log_parameters(config)
     subject = load_subject(config.model, config.model_name, mlflow_model=config.mlflow_model, device=config.device)
-    teacher = load_subject(config.teacher, "", device=config.device, of="teacher") if config.teacher else None
+    teacher = load_teacher(config)
     metrics, absent = subject.size(), dict[str, str]()
     if config.test_data is not None:
         measured, absent = test_data_metrics(subject, config, asked, config.test_data)
@@ -86,6 +87,13 @@ def evaluate(config: EvaluateConfig) -> None:
         metrics |= measure_held_out(subject, teacher, config, config.held_out)
     metrics |= measure_speed(subject, teacher, config.batch_size)
     write(config, metrics, absent)
+
+
+def load_teacher(config: EvaluateConfig) -> Subject | None:
+    """The model to compare with, if one is given."""
+    if config.teacher is None and not config.teacher_name:
+        return None
+    return load_subject(config.teacher, config.teacher_name, device=config.device, of="teacher")
 
 
 def write(config: EvaluateConfig, metrics: dict[str, float], absent: dict[str, str]) -> None:

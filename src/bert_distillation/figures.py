@@ -78,6 +78,11 @@ def describe_glue(scores: Sequence[Score]) -> str:
 def loss_curves(log: Sequence[dict[str, float]]) -> str:
     """The training loss and its parts over the steps; rows of `training_log.jsonl`."""
     names = [name for name in log[0] if name == "loss" or name.startswith("loss_")][: len(CURVE_CLASSES)]
+    return curves(log, names, "loss", "Training loss over steps")
+
+
+def curves(log: Sequence[dict[str, float]], names: Sequence[str], ident: str, title: str) -> str:
+    """Columns of the log over the steps. ident: begins the ids of the figure's parts."""
     rows = thin(log)
     values = [row[name] for row in rows for name in names]
     ticks = nice_ticks(min(0.0, *values), max(values))
@@ -87,15 +92,22 @@ def loss_curves(log: Sequence[dict[str, float]]) -> str:
         for name, style in zip(names, CURVE_CLASSES, strict=False)
     ]
     grid = [f'<line class="grid" x1="0" x2="100" y1="{y}" y2="{y}"/>' for y in (height_of(t, ticks) for t in ticks)]
-    description = "; ".join(f"{curve_name(name)} from {log[0][name]:.3f} to {log[-1][name]:.3f}" for name in names)
+    description = "; ".join(
+        f"{curve_name(name)} from {shown(log[0][name])} to {shown(log[-1][name])}" for name in names
+    )
     return (
         f'<div class="legend">{legend(names)}</div><div class="curves">'
         f'<div class="y-axis">{"".join(f"<span>{tick:g}</span>" for tick in reversed(ticks))}</div>'
-        '<svg class="plot" role="img" viewBox="0 0 100 100" preserveAspectRatio="none" aria-labelledby="loss-title '
-        'loss-description"><title id="loss-title">Training loss over steps</title>'
-        f'<desc id="loss-description">{escape(description)}.</desc>{"".join(grid)}{"".join(lines)}</svg>'
+        '<svg class="plot" role="img" viewBox="0 0 100 100" preserveAspectRatio="none" '
+        f'aria-labelledby="{ident}-title {ident}-description"><title id="{ident}-title">{escape(title)}</title>'
+        f'<desc id="{ident}-description">{escape(description)}.</desc>{"".join(grid)}{"".join(lines)}</svg>'
         f'<div class="x-axis"><span>{first:,.0f}</span><span>optimizer step</span><span>{last:,.0f}</span></div></div>'
     )
+
+
+def shown(value: float) -> str:
+    """A number with three decimals or, where it is very large or very small, three digits."""
+    return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
 
 
 def thin(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
@@ -135,4 +147,5 @@ def legend(names: Sequence[str]) -> str:
 def curve_name(column: str) -> str:
     """A column of the log in words."""
     words = {"loss": "total", "loss_ce": "soft targets", "loss_mlm": "masked LM", "loss_cos": "cosine"}
+    words |= {"learning_rate": "learning rate", "tokens_per_second": "tokens a second"}
     return words.get(column, column)

@@ -4,7 +4,7 @@ import gc
 import inspect
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from transformers import (
 from bert_distillation import hub
 from bert_distillation.checkpoints import save_model
 from bert_distillation.errors import InputError
-from bert_distillation.glue import TASK_NAMES, TASKS, Task, metric_of_split
+from bert_distillation.glue import TASK_NAMES, TASKS, Task
 from bert_distillation.glue_data import TRAIN, Examples, load_task
 from bert_distillation.glue_metrics import task_metrics
+from bert_distillation.glue_results import SeedRun, write_results
 from bert_distillation.options import (
     check_at_least,
     check_choice,
@@ -42,10 +43,7 @@ from bert_distillation.options import (
 )
 from bert_distillation.precision import PRECISIONS, resolve_precision
 from bert_distillation.quiet import make_quiet
-from bert_distillation.results import GLUE_METRICS
-from bert_distillation.tracking import is_main_process, log_metrics, log_parameters, write_json, write_step
-
-Results = dict[str, tuple[np.ndarray, np.ndarray]]  # validation split -> (predictions, labels), in the file's order
+from bert_distillation.tracking import is_main_process, log_metrics, log_parameters, write_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +67,18 @@ class FinetuneConfig:
     max_train_samples: int = option(0, "Train on this many examples, chosen at random; 0 means all.")
     mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 if the hardware has it, else fp16 or no.")
     seed: int = option(0, "Seed of the new layer, dropout and order.")
+    num_seeds: int = option(1, "Fine-tune with so many seeds from `seed` on: metrics are means, all else the first's.")
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work, each by name and value."""
         check_choice(self, "task", TASK_NAMES)
         check_choice(self, "mixed_precision", PRECISIONS)
-        check_at_least(self, 1, "per_device_train_batch_size", "per_device_eval_batch_size")
+        check_at_least(self, 1, "per_device_train_batch_size", "per_device_eval_batch_size", "num_seeds")
         check_at_least(self, 8, "max_seq_length")
         check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay", "num_train_epochs")
         check_share(self, "warmup_ratio")
+        if self.seed + self.num_seeds > 2**32:
+            raise InputError(f"num_seeds is {self.num_seeds}, but seeds end at {2**32 - 1}; give a lower seed.")
         if not self.num_train_epochs > 0:
             raise InputError(f"num_train_epochs must be above 0, got {self.num_train_epochs}.")
         check_seed(self)
@@ -92,28 +93,41 @@ def finetune(config: FinetuneConfig) -> None:
         make_folder(name, getattr(config, name))
     log_parameters(config)
     splits = load_task(task, config.glue, config.glue_name)
+    seeds = range(config.seed, config.seed + config.num_seeds)
+    runs = [train_once(replace(config, seed=seed), splits, keep=seed == config.seed) for seed in seeds]
+    if is_main_process():
+        malformed = {split: examples.malformed for split, examples in splits.items()}
+        metrics = write_results(config.metrics, task, runs, malformed)
+        write_step(config.metrics, "finetune", config, {"model": config.model, "glue": config.glue})
+        log_metrics(metrics)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def train_once(config: FinetuneConfig, splits: dict[str, Examples], keep: bool) -> SeedRun:
+    """Fine-tune with one seed. keep: write the classifier; the curves of one that is not kept carry its seed."""
+    task = TASKS[config.task]
     model, tokenizer = load_classifier(config, task)
     encoded = {split: encode(examples, tokenizer, config.max_seq_length) for split, examples in splits.items()}
     train_set = choose_samples(encoded.pop(TRAIN), config)
-
-    trainer = make_trainer(config, model, tokenizer, train_set)
+    log = LossLog("" if keep else f"_seed_{config.seed}")
+    trainer = make_trainer(config, model, tokenizer, train_set, log)
     start = time.monotonic()
     trainer.train()
     train_seconds = time.monotonic() - start
     # Else the trainer would also predict in order of length, and the predictions would not be the file's rows.
     trainer.args.train_sampling_strategy = "random"
     results = {split: predict(trainer, task, rows) for split, rows in encoded.items()}
-    if is_main_process():
+    if is_main_process() and keep:
         save_classifier(config, model, tokenizer)
-        write_metrics(config, splits, results, len(train_set), train_seconds)
     if torch.distributed.is_initialized():
         # The wrapped model must go before its process group: freed after it, gloo's threads at times never end.
         trainer.accelerator.free_memory()
         trainer.model_wrapped = model
         del trainer
         gc.collect()
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    return SeedRun(config.seed, results, task_metrics(task, results), len(train_set), train_seconds)
 
 
 def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -183,7 +197,11 @@ def choose_samples(rows: datasets.Dataset, config: FinetuneConfig) -> datasets.D
 
 
 def make_trainer(
-    config: FinetuneConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, train_set: datasets.Dataset
+    config: FinetuneConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    train_set: datasets.Dataset,
+    log: TrainerCallback,
 ) -> Trainer:
     """transformers' trainer: batches of like length, no files of its own, our log."""
     precision = resolve_precision(config.mixed_precision)
@@ -217,7 +235,7 @@ def make_trainer(
         args=arguments,
         train_dataset=train_set,
         data_collator=Collate(tokenizer, pad_to_multiple_of=None if precision == "no" else 8),
-        callbacks=[LossLog()],
+        callbacks=[log],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -232,7 +250,10 @@ class Collate(DataCollatorWithPadding):
 
 
 class LossLog(TrainerCallback):
-    """A line and an MLflow metric at each of the trainer's logging steps."""
+    """A line and MLflow metrics, whose names end in `suffix`, at each of the trainer's logging steps."""
+
+    def __init__(self, suffix: str):
+        self.suffix = suffix
 
     def on_log(self, args: Any, state: Any, control: Any, **context: Any) -> None:  # noqa: ARG002
         """Write the training loss; other logs (run times) are left out."""
@@ -241,7 +262,8 @@ class LossLog(TrainerCallback):
             return
         loss, learning_rate = float(logs["loss"]), float(logs["learning_rate"])
         print(f"step {state.global_step}/{state.max_steps} | loss {loss:.3f} | lr {learning_rate:.1e}", flush=True)
-        log_metrics({"loss": loss, "learning_rate": learning_rate}, step=state.global_step)
+        curves = {"loss": loss, "learning_rate": learning_rate}
+        log_metrics({f"{name}{self.suffix}": value for name, value in curves.items()}, step=state.global_step)
 
 
 def predict(trainer: Trainer, task: Task, rows: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -257,43 +279,6 @@ def save_classifier(config: FinetuneConfig, model: PreTrainedModel, tokenizer: P
     """Write the fine-tuned model's folder."""
     save_model(model, tokenizer, config.classifier)
     write_step(config.classifier, "finetune", config, {"model": config.model, "glue": config.glue})
-
-
-def write_metrics(
-    config: FinetuneConfig, splits: dict[str, Examples], results: Results, train_samples: int, train_seconds: float
-) -> None:
-    """Write predictions, metrics.json and step.json, and log the metrics."""
-    task = TASKS[config.task]
-    metrics = task_metrics(task, results)
-    record = {
-        "task": task.name,
-        "headline": task.headline,
-        "metrics": metrics,
-        "train_samples": train_samples,
-        "validation_samples": {split: len(labels) for split, (_, labels) in results.items()},
-        "malformed_rows": {split: examples.malformed for split, examples in splits.items()},
-        "seed": config.seed,
-        "train_seconds": round(train_seconds, 3),
-    }
-    for split, (predictions, labels) in results.items():
-        write_predictions(config.metrics / f"{metric_of_split('predictions', split)}.tsv", task, predictions, labels)
-    write_json(config.metrics / GLUE_METRICS, record)
-    write_step(config.metrics, "finetune", config, {"model": config.model, "glue": config.glue})
-    log_metrics(metrics)
-    print(f"{task.folder}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()), flush=True)
-
-
-def write_predictions(path: Path, task: Task, predictions: np.ndarray, labels: np.ndarray) -> None:
-    """index, prediction and label of each validation row, in the words of GLUE's files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def written(value: Any) -> str:
-        return f"{float(value):.4f}" if task.is_regression else task.file_labels[int(value)]
-
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write("index\tprediction\tlabel\n")
-        for index, (prediction, label) in enumerate(zip(predictions, labels, strict=True)):
-            stream.write(f"{index}\t{written(prediction)}\t{written(label)}\n")
 
 
 if __name__ == "__main__":

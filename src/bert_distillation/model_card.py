@@ -2,6 +2,8 @@
 
 import json
 
+from bert_distillation.bias_words import PROBE_NOTE, inheritance, lean_rows, pair_rows, people_rows
+from bert_distillation.claims import claims
 from bert_distillation.report_words import (
     GLUE_COLUMNS,
     GLUE_NOTE,
@@ -38,23 +40,52 @@ def model_card(summary: Summary) -> str:
         "## Description",
         f"A BERT distilled to a smaller DistilBERT that predicts masked words. {lead(summary)}",
         training_part(summary),
-        "## Evaluation",
+        "## Evaluation results",
+        claims_table(summary),
         glue_table(summary),
         measures(summary),
         "## Limitations and biases",
         LIMITATIONS,
+        *bias_parts(summary),
         sample_part(summary),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def training_part(summary: Summary) -> str:
-    """How the student was trained, where its folder was given."""
+    """How the student was trained and from what, where its folder was given."""
     if summary.training is None:
         return ""
     settings = summary.training.get("configuration", {})
     rows = [row(name, str(settings[name])) for name in SETTINGS_SHOWN if name in settings]
-    return "\n".join(["## Training", "", row("Setting", "Value"), row("---", "--:"), *rows])
+    sources = [
+        f"* {name}: `{settings.get(name)}`, sha256 `{checksum}`"
+        for name, checksum in summary.training.get("inputs", {}).items()
+    ]
+    data = ["### Training data", "", *(sources or ["Not recorded."])]
+    procedure = ["### Training procedure", "", row("Setting", "Value"), row("---", "--:"), *rows]
+    return "\n".join(["## Training details", "", *data, "", *procedure])
+
+
+def claims_table(summary: Summary) -> str:
+    """The paper's claims as a checklist."""
+    rows = [row(f"The student {claim.text}", claim.measured, claim.verdict) for claim in claims(summary)]
+    return "\n".join([row("Claim of the paper", "Measured", "Verdict"), row("---", "--:", "---"), *rows])
+
+
+def bias_parts(summary: Summary) -> list[str]:
+    """What the probes measured, where the student was probed."""
+    parts = []
+    if rows := [*pair_rows(summary), *lean_rows(summary)]:
+        head = [row("Measure", "Student", "Teacher", "Ideal"), row("---", "--:", "--:", "--:")]
+        parts.append("\n".join([*head, *(row(*cells) for cells in rows)]))
+        parts.append(PROBE_NOTE)
+    if sentence := inheritance(summary):
+        parts.append(sentence)
+    if people := people_rows(summary.student_probes):
+        head = [row("Person", "The student's likeliest words"), row("---", "---")]
+        parts.append("\n".join([*head, *(row(*cells) for cells in people)]))
+    return parts
 
 
 def glue_table(summary: Summary) -> str:

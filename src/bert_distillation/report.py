@@ -7,8 +7,16 @@ from bert_distillation.glue import TASKS
 from bert_distillation.model_card import model_card
 from bert_distillation.options import make_folder, option, required, run_step
 from bert_distillation.report_page import report_page
-from bert_distillation.results import read_evaluation, read_glue, read_predictions, read_training, read_training_log
-from bert_distillation.summary import Score, Summary, flat_metrics, score_of, summary_record
+from bert_distillation.results import (
+    read_evaluation,
+    read_glue,
+    read_positions,
+    read_predictions,
+    read_probes,
+    read_training,
+    read_training_log,
+)
+from bert_distillation.summary import Probes, Score, Summary, flat_metrics, score_of, summary_record
 from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_step
 
 
@@ -40,6 +48,8 @@ class ReportConfig:
     teacher_mrpc: Path | None = option(None, "The teacher's metrics of `finetune --task mrpc`.")
     teacher_rte: Path | None = option(None, "The teacher's metrics of `finetune --task rte`.")
     teacher_wnli: Path | None = option(None, "The teacher's metrics of `finetune --task wnli`.")
+    student_probes: Path | None = option(None, "The student's probe_result of `probe`.")
+    teacher_probes: Path | None = option(None, "The teacher's probe_result of `probe`.")
     report: Path = required("Folder for report.html, metrics.json and model_card.md.")
 
 
@@ -67,7 +77,17 @@ def gather(config: ReportConfig) -> Summary:
         training_log=read_training_log(student) if student is not None else (),
         training=read_training(student) if student is not None else None,
         predictions=tuple(read_predictions("student_evaluation", config.student_evaluation)),
+        student_probes=probes(config, "student_probes"),
+        teacher_probes=probes(config, "teacher_probes"),
+        student_positions=read_positions("student_evaluation", config.student_evaluation),
+        teacher_positions=read_positions("teacher_evaluation", teacher) if teacher is not None else (),
     )
+
+
+def probes(config: ReportConfig, name: str) -> Probes | None:
+    """What a model's probes found, where it was probed."""
+    folder = getattr(config, name)
+    return read_probes(name, folder) if folder is not None else None
 
 
 def score(config: ReportConfig, task_name: str) -> Score:

@@ -1,17 +1,18 @@
 """The report as one HTML page that needs nothing beside it."""
 
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from bert_distillation.figures import glue_bars, loss_curves
+from bert_distillation.claims import claims
+from bert_distillation.figures import curves, glue_bars, loss_curves
 from bert_distillation.glue import CARD_TASKS
+from bert_distillation.pair_figures import retention_bars
+from bert_distillation.report_parts import cells, note, table
+from bert_distillation.report_probes import positions_section, probes_section
 from bert_distillation.report_style import STYLE
 from bert_distillation.report_words import (
     GLUE_COLUMNS,
     GLUE_NOTE,
-    NO_NUMBER,
-    NOT_RUN,
     lead,
     mean_values,
     measured,
@@ -33,9 +34,17 @@ GLUE_LEGEND = (
     '<div class="legend"><span><i class="swatch student"></i>student</span><span><i class="swatch teacher"></i>'
     'teacher</span><span><i class="swatch mark"></i>published: DistilBERT and BERT-base</span></div>'
 )
+RETENTION_LEGEND = (
+    '<div class="legend"><span><i class="swatch student"></i>kept of the teacher</span><span>'
+    '<i class="swatch mark"></i>published</span></div>'
+)
+CLAIMS_NOTE = (
+    "What Sanh et al. (2019) say of DistilBERT and BERT-base, and what this run came to. Throughput is of the machine "
+    "that ran the evaluation."
+)
 SPEED_NOTE = (
-    "Equal seeds mask the same tokens for both models. Speeds are of the machine, and of the hour, in which each "
-    "evaluation ran."
+    "Equal seeds mask the same tokens for both models. In brackets: 95% bootstrap intervals over sequences or rows. "
+    "Speeds are of the machine that ran the evaluation; an evaluation that was given the teacher timed both in turn."
 )
 LOSS_NOTE = "The parts are before their weights, the total is after them."
 
@@ -45,9 +54,12 @@ def report_page(summary: Summary) -> str:
     sections = [
         f'<h1>Distillation report</h1><p class="lead">{escape(lead(summary))}</p>',
         tiles(summary),
+        claims_section(summary),
         glue_section(summary),
         evaluation_section(summary),
+        positions_section(summary),
         loss_section(summary),
+        probes_section(summary),
         examples_section(summary),
         settings_section(summary),
     ]
@@ -69,6 +81,15 @@ def tiles(summary: Summary) -> str:
     return f'<dl class="tiles">{"".join(tile.format(*map(escape, item)) for item in items)}</dl>'
 
 
+def claims_section(summary: Summary) -> str:
+    """The paper's claims as a checklist."""
+    rows = [
+        f'<tr><th scope="row">The student {escape(claim.text)}</th>{cells([claim.measured, claim.verdict])}</tr>'
+        for claim in claims(summary)
+    ]
+    return f"<h2>The paper's claims</h2>{table(('Claim', 'Measured', 'Verdict'), rows, 'pair')}{note(CLAIMS_NOTE)}"
+
+
 def glue_section(summary: Summary) -> str:
     """The figure and the table of GLUE."""
     run = [score for score in summary.scores if score.student is not None or score.teacher is not None]
@@ -76,7 +97,17 @@ def glue_section(summary: Summary) -> str:
     in_mean = [glue_row(score) for score in summary.scores if score.task.name in CARD_TASKS]
     outside = [glue_row(score) for score in summary.scores if score.task.name not in CARD_TASKS]
     rows = [*in_mean, mean_row(summary.mean), *outside]
-    return f"<h2>GLUE</h2>{figure}{table(('Task', *GLUE_COLUMNS), rows, 'glue')}{note(GLUE_NOTE)}"
+    return (
+        f"<h2>GLUE</h2>{figure}{table(('Task', *GLUE_COLUMNS), rows, 'glue')}{note(GLUE_NOTE)}{retention_part(summary)}"
+    )
+
+
+def retention_part(summary: Summary) -> str:
+    """The figure of what is kept, where student and teacher ran a task."""
+    if not any(score.retention is not None for score in summary.scores):
+        return ""
+    bars = retention_bars(summary.scores, summary.mean)
+    return f"<h3>Kept of the teacher</h3><figure>{RETENTION_LEGEND}{bars}</figure>"
 
 
 def mean_row(mean: Mean | None) -> str:
@@ -104,7 +135,12 @@ def loss_section(summary: Summary) -> str:
     """The training curve; a run of a single log line has none."""
     if len(summary.training_log) < 2:
         return ""
-    return f"<h2>Training loss</h2><figure>{loss_curves(summary.training_log)}</figure>{note(LOSS_NOTE)}"
+    parts = [f"<h2>Training loss</h2><figure>{loss_curves(summary.training_log)}</figure>{note(LOSS_NOTE)}"]
+    for column, title in (("learning_rate", "Learning rate"), ("tokens_per_second", "Throughput")):
+        if all(column in row for row in summary.training_log):
+            figure = curves(summary.training_log, [column], column.replace("_", "-"), f"{title} over steps")
+            parts.append(f'<figure class="half">{figure}</figure>')
+    return "".join(parts)
 
 
 def examples_section(summary: Summary) -> str:
@@ -128,23 +164,3 @@ def settings_section(summary: Summary) -> str:
     settings = summary.training.get("configuration", {}) | summary.training.get("versions", {})
     rows = [f'<tr><th scope="row">{escape(name)}</th>{cells([str(value)])}</tr>' for name, value in settings.items()]
     return f"<h2>Settings of the training</h2>{table(('Setting', 'Value'), rows, 'text')}"
-
-
-def table(columns: Sequence[str], rows: Sequence[str], style: str) -> str:
-    """A table that scrolls by itself where the page is too narrow for it."""
-    heads = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    head, body = f"<thead><tr>{heads}</tr></thead>", f"<tbody>{''.join(rows)}</tbody>"
-    return f'<div class="scroll"><table class="{style}">{head}{body}</table></div>'
-
-
-def cells(values: Sequence[str]) -> str:
-    """Table cells; what was not run is set back."""
-    return "".join(
-        f'<td class="missing">{value}</td>' if value in (NOT_RUN, NO_NUMBER) else f"<td>{escape(value)}</td>"
-        for value in values
-    )
-
-
-def note(text: str) -> str:
-    """A remark in small type."""
-    return f'<p class="note">{escape(text)}</p>'

@@ -35,6 +35,8 @@ figure { margin: 0 0 1.5rem; } .legend { display: flex; flex-wrap: wrap; gap: .2
 svg { display: block; } svg text { fill: var(--ink); font-size: 13px; } svg .task { font-weight: 650; }
 svg .metric, svg .tick { fill: var(--soft); font-size: 12px; } svg .value { font-size: 12px; }
 svg .student { fill: var(--student); } svg .teacher { fill: var(--teacher); }
+h3 { font-size: 1rem; margin: 1.75rem 0 .5rem; } svg .span { stroke: var(--rule); stroke-width: 3; }
+svg .zero { stroke: var(--soft); } .half .plot { height: 7rem; } .half .y-axis { height: 8.2rem; }
 svg .grid { stroke: var(--rule); stroke-width: 1; vector-effect: non-scaling-stroke; }
 svg .halo { stroke: var(--page); stroke-width: 7; } svg .mark { stroke: var(--ink); stroke-width: 3; }
 .curves { display: grid; grid-template-columns: auto 1fr; column-gap: .5rem; }

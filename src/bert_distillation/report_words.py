@@ -1,5 +1,6 @@
 """How the report and the model card write numbers and the result."""
 
+from bert_distillation.bootstrap import HIGH, LOW
 from bert_distillation.summary import Evaluation, Mean, Score, Summary
 
 NOT_RUN, NO_NUMBER = "not run", "-"
@@ -7,7 +8,8 @@ GLUE_COLUMNS = ("Student", "Card", "Teacher", "BERT-base", "Kept")
 GLUE_NOTE = (
     "Scores on the validation sets, times 100. Where GLUE has two metrics the score is their mean, as in the published "
     "table; MNLI is the matched set. Card: the model card of DistilBERT. BERT-base: the teacher's published scores. "
-    "Kept: student as a share of teacher. WNLI is outside the mean, as on the card. The published scores are of GLUE "
+    "Kept: student as a share of teacher. After \u00b1 stands the standard deviation over seeds, where there were "
+    "several. WNLI is outside the mean, as on the card. The published scores are of GLUE "
     "itself, so that only runs on its own files compare with them."
 )
 # metric of `evaluate`, its name, its format
@@ -15,10 +17,15 @@ EVALUATION_ROWS = (
     ("mlm_loss", "Masked-LM loss (nats a token)", ".3f"),
     ("mlm_accuracy", "Masked-LM accuracy", ".1%"),
     ("mlm_top_k_accuracy", "Masked-LM accuracy, first {top_k:.0f} words", ".1%"),
+    ("teacher_agreement", "The same likeliest word as the teacher", ".1%"),
     ("exact_match", "Test sentences: the masked word itself", ".1%"),
     ("top_k_accuracy", "Test sentences: among the first {top_k:.0f} words", ".1%"),
+    ("mean_perplexity", "Test sentences: mean perplexity", ",.1f"),
+    ("median_perplexity", "Test sentences: median perplexity", ",.1f"),
     ("num_parameters", "Parameters (millions)", ",.2f"),
     ("size_megabytes", "Size of the weights (MB)", ",.1f"),
+    ("file_megabytes", "Size of their file (MB)", ",.1f"),
+    ("megaflops_per_token", "Work for a token (MFLOP)", ",.1f"),
     ("tokens_per_second", "Throughput (tokens/s)", ",.0f"),
     ("latency_milliseconds", "Time of one short request (ms)", ",.1f"),
 )
@@ -43,7 +50,14 @@ def score_values(score: Score) -> list[str]:
     """A task's row under `GLUE_COLUMNS`."""
     task = score.task
     published = (percent(task.published_student, NO_NUMBER), percent(task.published_teacher))
-    return [percent(score.student), published[0], percent(score.teacher), published[1], share(score.retention)]
+    student = percent(score.student) + spread(score.student_spread)
+    teacher = percent(score.teacher) + spread(score.teacher_spread)
+    return [student, published[0], teacher, published[1], share(score.retention)]
+
+
+def spread(deviation: float | None) -> str:
+    """What follows a score: the standard deviation over seeds, times 100, where there were several."""
+    return "" if deviation is None else f" \u00b1 {100 * deviation:.1f}"
 
 
 def mean_values(mean: Mean) -> list[str]:
@@ -59,7 +73,10 @@ def tasks_of(mean: Mean) -> str:
 
 def measured(summary: Summary) -> list[tuple[str, str, str]]:
     """(name, student, teacher) for each metric of `evaluate` that the student has."""
-    student, teacher = summary.student, summary.teacher or {}
+    student = summary.student
+    teacher = (summary.teacher or {}) | {
+        name: value for name, _, _ in EVALUATION_ROWS if (value := summary.teachers(name)) is not None
+    }
     return [
         (label.format(top_k=student.get("top_k", 0)), written(student, name, form), written(teacher, name, form))
         for name, label, form in EVALUATION_ROWS
@@ -68,10 +85,12 @@ def measured(summary: Summary) -> list[tuple[str, str, str]]:
 
 
 def written(evaluation: Evaluation, name: str, form: str) -> str:
-    """One metric in its format; parameters are counted in millions."""
+    """One metric in its format, with its interval where it has one; parameters are counted in millions."""
     if name not in evaluation:
-        return NOT_RUN
-    return format(evaluation[name] / 1e6 if name == "num_parameters" else evaluation[name], form)
+        return NO_NUMBER if name == "teacher_agreement" else NOT_RUN
+    text = format(evaluation[name] / 1e6 if name == "num_parameters" else evaluation[name], form)
+    bounds = [format(evaluation[name + bound], form) for bound in (LOW, HIGH) if name + bound in evaluation]
+    return f"{text} ({' to '.join(bounds)})" if bounds else text
 
 
 def lead(summary: Summary) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from bert_distillation.errors import InputError
 from bert_distillation.glue import Task
 from bert_distillation.options import existing_folder
+from bert_distillation.summary import Probes
 from bert_distillation.tracking import STEP_FILE
 
 EVALUATION_METRICS = Path("evaluationResult") / "metrics.json"  # where Azure's evaluation component puts them
@@ -38,6 +39,37 @@ def read_predictions(name: str, folder: Path) -> list[dict[str, Any]]:
     return read_rows(name, folder / PREDICTIONS, "`evaluate`", is_prediction)
 
 
+def read_positions(name: str, folder: Path) -> tuple[dict[str, float], ...]:
+    """What `evaluate` found by the position of the mask; nothing where it had no held-out text."""
+    file = folder / MASK_POSITIONS
+    if not file.is_file():
+        return ()
+    rows = read_json(name, file, "`evaluate`", list)
+    keys = ("first", "last", "masked_tokens", "mlm_loss", "mlm_accuracy")
+    if not all(isinstance(row, dict) and all(is_number(row.get(key)) for key in keys) for row in rows):
+        raise InputError(f"{name}: {file} holds no list of {', '.join(keys)}; run `evaluate` again.")
+    return tuple(rows)
+
+
+def read_probes(name: str, folder: Path) -> Probes:
+    """metrics.json and probes.json of `probe`."""
+    existing_folder(name, folder, "the probe_result of `probe`")
+    metrics, found = (read_json(name, folder / file, "`probe`") for file in (PROBE_METRICS, PROBES))
+    for metric in metrics:
+        require_number(metrics, metric, f"{name}: {folder / PROBE_METRICS}", "`probe`")
+    try:
+        return Probes(
+            metrics=metrics,
+            occupations={row["occupation"]: float(row["log_odds"]) for row in found["occupations"]},
+            people={row["person"]: tuple(word["token"] for word in row["words"]) for row in found["people"]},
+            groups=tuple({key: row[key] for key in ("suite", "group", "pairs", "share")} for row in found["groups"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{name}: {folder / PROBES} is not what `probe` writes ({error!r}); run `probe` again."
+        ) from None
+
+
 def read_glue(name: str, folder: Path, task: Task) -> dict[str, Any]:
     """metrics.json of `finetune`, checked to be of the task and to have its headline."""
     step = f"`finetune --task {task.name}`"
@@ -46,7 +78,8 @@ def read_glue(name: str, folder: Path, task: Task) -> dict[str, Any]:
     record = read_json(name, file, step)
     if record.get("task") != task.name:
         raise InputError(f"{name}: {folder} holds metrics of {record.get('task')}; give those of {task.name}.")
-    require_number(require_object(record, "metrics", f"{name}: {file}", step), task.headline, f"{name}: {file}", step)
+    for column in ("metrics", *(key for key in ("deviations",) if key in record)):
+        require_number(require_object(record, column, f"{name}: {file}", step), task.headline, f"{name}: {file}", step)
     return record
 
 
@@ -72,11 +105,11 @@ def read_training_log(student: Path) -> tuple[dict[str, float], ...]:
     return tuple(rows)
 
 
-def read_json(name: str, file: Path, step: str) -> dict[str, Any]:
-    """A JSON object that a step wrote."""
+def read_json(name: str, file: Path, step: str, kind: type = dict) -> Any:
+    """A JSON object, or a list, that a step wrote."""
     if not file.is_file():
         raise InputError(f"{name}: there is no {file}; give a folder that {step} wrote.")
-    return parse_object(file.read_bytes(), f"{name}: {file}", step)
+    return parse_object(file.read_bytes(), f"{name}: {file}", step, kind)
 
 
 def read_rows(name: str, file: Path, step: str, is_row: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
@@ -90,15 +123,15 @@ def read_rows(name: str, file: Path, step: str, is_row: Callable[[dict[str, Any]
     return rows
 
 
-def parse_object(text: bytes, place: str, step: str) -> dict[str, Any]:
-    """A JSON object; an error names its place."""
+def parse_object(text: bytes, place: str, step: str, kind: type = dict) -> Any:
+    """A JSON object, or a list; an error names its place."""
     try:
         content = json.loads(text)
         json.dumps(content, ensure_ascii=False).encode()  # JSON can spell half a character, which no page can hold
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place} is not JSON ({error}); run {step} again.") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{place} holds no JSON object; run {step} again.")
+    if not isinstance(content, kind):
+        raise InputError(f"{place} holds no JSON {'object' if kind is dict else 'list'}; run {step} again.")
     return content
 
 

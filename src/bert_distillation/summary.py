@@ -1,7 +1,7 @@
 """What a run came to: scores of student and teacher beside the published ones, sizes, speeds, and their ratios."""
 
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, field
+from statistics import correlation, fmean
 from typing import Any
 
 from bert_distillation.glue import CARD_TASKS, Task
@@ -16,6 +16,9 @@ class Score:
     task: Task
     student: float | None
     teacher: float | None
+    student_spread: float | None = None  # standard deviation of a seed; None where there was one
+    teacher_spread: float | None = None
+    seeds: int = 1  # of the student
 
     @property
     def retention(self) -> float | None:
@@ -45,6 +48,16 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Probes:
+    """What `probe` found of a model."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    occupations: dict[str, float] = field(default_factory=dict)  # occupation -> log odds of `he` to `she`
+    people: dict[str, tuple[str, ...]] = field(default_factory=dict)  # person -> likeliest words
+    groups: tuple[dict[str, Any], ...] = ()  # suite, group, pairs, share
+
+
+@dataclass(frozen=True)
 class Summary:
     """Everything the report shows, without its words."""
 
@@ -54,6 +67,10 @@ class Summary:
     training_log: tuple[dict[str, float], ...] = ()
     training: dict[str, Any] | None = None  # step.json of the student's training
     predictions: tuple[dict[str, Any], ...] = ()
+    student_probes: Probes | None = None
+    teacher_probes: Probes | None = None
+    student_positions: tuple[dict[str, float], ...] = ()
+    teacher_positions: tuple[dict[str, float], ...] = ()
 
     @property
     def mean(self) -> Mean | None:
@@ -72,13 +89,29 @@ class Summary:
 
     def student_to_teacher(self, metric: str) -> float | None:
         """The student's value as a share of the teacher's."""
-        return ratio(self.student.get(metric), (self.teacher or {}).get(metric))
+        return ratio(self.student.get(metric), self.teachers(metric))
+
+    def teachers(self, metric: str) -> float | None:
+        """The teacher's value; if the student's evaluation measured the teacher's speed beside its own, that one."""
+        return self.student.get(f"teacher_{metric}", (self.teacher or {}).get(metric))
+
+    @property
+    def lean_correlation(self) -> float | None:
+        """How alike student and teacher lean from occupation to occupation; None where that was not measured."""
+        both = [probes.occupations if probes else {} for probes in (self.student_probes, self.teacher_probes)]
+        names = [name for name in both[0] if name in both[1]]
+        columns = [[leans[name] for name in names] for leans in both]
+        return correlation(*columns) if len(names) > 1 and all(len(set(column)) > 1 for column in columns) else None
 
 
 def score_of(task: Task, student: dict[str, Any] | None, teacher: dict[str, Any] | None) -> Score:
     """The headline of the metrics.json files of `finetune`."""
-    values = [record["metrics"][task.headline] if record else None for record in (student, teacher)]
-    return Score(task, *values)
+    name = task.headline
+    values, spreads = (
+        [record[column].get(name) if record and column in record else None for record in (student, teacher)]
+        for column in ("metrics", "deviations")
+    )
+    return Score(task, values[0], values[1], spreads[0], spreads[1], len((student or {}).get("seeds", [0])))
 
 
 def summary_record(summary: Summary) -> dict[str, Any]:
@@ -102,6 +135,11 @@ def summary_record(summary: Summary) -> dict[str, Any]:
             name: summary.student_to_teacher(name)
             for name in ("num_parameters", "size_megabytes", "tokens_per_second", "latency_milliseconds")
         },
+        "probes": {
+            name: probes and probes.metrics
+            for name, probes in (("student", summary.student_probes), ("teacher", summary.teacher_probes))
+        },
+        "lean_correlation": summary.lean_correlation,
     }
 
 
@@ -112,6 +150,9 @@ def score_record(score: Score) -> dict[str, Any]:
         "student": score.student,
         "teacher": score.teacher,
         "retention": score.retention,
+        "student_deviation": score.student_spread,
+        "teacher_deviation": score.teacher_spread,
+        "seeds": score.seeds,
         "card": score.task.published_student,
         "published_teacher": score.task.published_teacher,
     }
@@ -127,6 +168,8 @@ def flat_metrics(summary: Summary) -> dict[str, float]:
         flat[f"{name}_glue_mean"] = getattr(summary.mean, name, None)
     for model, evaluation in (("student", summary.student), ("teacher", summary.teacher or {})):
         flat |= {f"{model}_{name}": value for name, value in evaluation.items()}
+    for model, probes in (("student", summary.student_probes), ("teacher", summary.teacher_probes)):
+        flat |= {f"{model}_{name}": value for name, value in (probes.metrics if probes else {}).items()}
     return {name: float(value) for name, value in flat.items() if value is not None}
 
 
