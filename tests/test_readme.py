@@ -32,6 +32,7 @@ OTHERS = {
     "docs/distill-step.svg": "its figure of a step",
     "docs/serving.svg": "its figure of an answer",
     "docs/endpoint.md": "the endpoint in operation: replace, mirror, scale, a GPU, limits, what it withstands",
+    "docs/evaluation.md": "every number of the evaluation and how it is measured; Azure's sample; grammar, bias, the report",
     "docs/scaling.md": "which GPUs to pay for: wall times, memory and communication, by arithmetic",
     "docs/local-workspace.md": "what the local workspace speaks, and how it runs, reuses and checks jobs",
 }
@@ -93,10 +94,11 @@ def test_every_command_of_azureml_local_and_of_make_that_is_named_exists(readme)
 
 
 def test_every_override_that_is_shown_has_its_place_in_the_pipeline(readme):
-    pipeline = yaml.safe_load((ROOT / "pipelines/distilbert.yml").read_text())
-    overrides = re.findall(r"--set (\w+\.[\w.]+)=", readme)
-    assert overrides
-    for override in overrides:
+    commands = re.findall(r"pipelines/(\w+)\.yml((?: \\\n|[^\n])*)", readme)
+    overrides = [(name, one) for name, rest in commands for one in re.findall(r"--set (\w+\.[\w.]+)=", rest)]
+    assert {name for name, _ in overrides} == {"distilbert", "fill_mask_evaluation"}
+    for pipeline_name, override in overrides:
+        pipeline = yaml.safe_load((ROOT / "pipelines" / f"{pipeline_name}.yml").read_text())
         kind, name, *rest = override.split(".")
         assert name in pipeline[kind], override
         if kind == "jobs":
