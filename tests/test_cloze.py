@@ -142,6 +142,7 @@ def test_a_folder_with_the_name_of_a_file_is_passed_over(tmp_path: Path):
     with pytest.raises(InputError, match=r"holds no \.jsonl, \.json, \.csv or \.tsv file"):
         read_cloze(tmp_path, "[MASK]")
     write_rows(tmp_path / "b.jsonl", ("[MASK]", "cat"))
+    (tmp_path / "step.json").write_text("{}")  # what the step that wrote the folder left there
     assert len(read_cloze(tmp_path, "[MASK]").rows) == 1
 
 

@@ -30,9 +30,9 @@ def test_every_node_is_drawn_with_its_state_and_no_line_runs_through_a_box(state
     assert {name: state_of(page, job) for name, job in jobs.items()} == {
         name: expected.get(name, "NotStarted") for name in jobs
     }
-    assert page.run(OVERLAPS) == [25, 0, 0]
-    assert page.run("document.querySelectorAll('.row').length") == 25
-    assert page.text(".counts").split("\n")[-1] == "of 25 nodes"
+    assert page.run(OVERLAPS) == [27, 0, 0]
+    assert page.run("document.querySelectorAll('.row').length") == 27
+    assert page.text(".counts").split("\n")[-1] == "of 27 nodes"
     assert "1 failed" in page.text(".counts")
     assert "KeyError: 'mnli'" in page.text("#failures")
     assert "step 2/500 | loss 4.8" in page.text("#running")
@@ -54,7 +54,7 @@ def test_the_page_follows_the_job_and_rests_when_it_has_ended(state: PageState, 
         state.run(job, "Completed", 1, 0)
     state.run("followed", "Completed", 2, 0)
     page.wait("document.title === 'completed · quickstart'")
-    page.wait("document.querySelectorAll('.box[data-state=Completed]').length === 25")
+    page.wait("document.querySelectorAll('.box[data-state=Completed]').length === 27")
     time.sleep(0.2)  # one last look at the details
     asked = len(page.events("Network.requestWillBeSent"))
     time.sleep(1.2)

@@ -22,6 +22,7 @@ from bert_distillation.malformed import MalformedRow, MalformedRows
 from bert_distillation.pseudo_likelihood import encode, token_scores
 from bert_distillation.subject import Subject
 from bert_distillation.table_files import TableRow, kind_of, read_table
+from bert_distillation.tracking import STEP_FILE
 
 BLIMP, CROWS, WINOBIAS, WINOGENDER = "blimp", "crows_pairs", "winobias", "winogender"
 PAIRS_AT_ONCE = 128
@@ -62,7 +63,8 @@ def read_pairs(path: Path, limit: int = 0) -> list[Pair]:
         raise InputError(f"minimal_pairs: there is no file or folder {path}; give pairs in a layout that is known.")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     malformed = MalformedRows(str(path))
-    pairs = list(_all_pairs([file for file in files if kind_of(file) in FILES], malformed))
+    files = [file for file in files if kind_of(file) in FILES and file.name != STEP_FILE]
+    pairs = list(_all_pairs(files, malformed))
     if not pairs and not malformed:
         raise InputError(
             f"minimal_pairs: {path} holds no pairs in the layout of BLiMP, CrowS-Pairs, WinoBias or Winogender."

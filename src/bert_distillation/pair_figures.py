@@ -74,7 +74,8 @@ def occupation_dots(student: Probes, teacher: Probes | None) -> str:
         x = dot_x(tick, ticks)
         style = "grid zero" if tick == 0 else "grid"
         parts.append(f'<line class="{style}" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{height}"/>')
-        parts.append(f'<text class="tick" x="{x:.2f}%" y="{height + 16}" text-anchor="middle">{tick:+g}</text>')
+        place = f'x="{x:.2f}%" y="{height + 16}" text-anchor="middle"'
+        parts.append(f'<text class="tick" {place}>{f"{tick:+g}" if tick else 0}</text>')
     for index, name in enumerate(names):
         y = index * DOT_LINE + DOT_LINE / 2
         parts.append(f'<text x="0" y="{y + 4}">{escape(name)}</text>')

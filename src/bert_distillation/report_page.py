@@ -76,7 +76,7 @@ def tiles(summary: Summary) -> str:
         items.append(("Kept of the teacher", share(mean.retention), f"published: {share(mean.published_retention)}"))
     shown = ("Masked-LM loss", "Parameters", "Throughput")
     rows = [row for row in measured(summary) if row[0].startswith(shown)]
-    items += [(name, student, f"teacher: {teacher}") for name, student, teacher in rows]
+    items += [(name, student.split(" (")[0], f"teacher: {teacher.split(' (')[0]}") for name, student, teacher in rows]
     tile = "<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>"
     return f'<dl class="tiles">{"".join(tile.format(*map(escape, item)) for item in items)}</dl>'
 

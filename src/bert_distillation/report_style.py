@@ -21,6 +21,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .4rem .5rem; text-align: right; border-bottom: 1px solid var(--rule); vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; }
 table.text td, table.text th { text-align: left; overflow-wrap: anywhere; }
+table.text th:first-child { overflow-wrap: normal; } table.text tbody th { hyphens: auto; }
 table.text td:nth-child(2):not(:last-child) { overflow-wrap: normal; }
 tbody th { font-weight: 600; } tbody th small { display: block; font-weight: 400; color: var(--soft); }
 tr.mean > * { border-top: 2px solid var(--ink); font-weight: 700; } .missing { color: var(--soft); }

@@ -11,6 +11,7 @@ from typing import Any
 
 from bert_distillation.errors import InputError
 from bert_distillation.malformed import MalformedRow, MalformedRows
+from bert_distillation.tracking import STEP_FILE
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 LONGEST_LINE = 10_000_000  # bytes; a longer one is no row of text, and reading on would fill the memory
@@ -44,7 +45,9 @@ def table_files(name: str, path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> 
         return [path]
     if not path.is_dir():
         raise InputError(f"{name}: there is no file or folder {path}; give a {kinds} file, or a folder of them.")
-    files = sorted(file for file in path.iterdir() if file.is_file() and kind_of(file) in suffixes)
+    # A folder that one of our steps wrote describes itself in a file that is no table.
+    found = (file for file in path.iterdir() if file.is_file() and file.name != STEP_FILE)
+    files = sorted(file for file in found if kind_of(file) in suffixes)
     if not files:
         raise InputError(f"{name}: the folder {path} holds no {kinds} file.")
     return files
