@@ -31,11 +31,12 @@ def client(uri: str) -> mlflow.MlflowClient:
 
 
 def test_a_run_has_the_job_name_as_its_id(runs: Runs, client: mlflow.MlflowClient, tmp_path: Path) -> None:
-    runs.create("calm_river_0123456789", "trials", "distill", tmp_path, parent="the-pipeline")
+    runs.create("calm_river_0123456789", "trials", "distill", tmp_path, parent="a-group", root="the-pipeline")
     run = client.get_run("calm_river_0123456789")
     assert run.info.status == "RUNNING"
     assert run.info.run_name == "distill"
-    assert run.data.tags["mlflow.parentRunId"] == "the-pipeline"
+    assert run.data.tags["mlflow.parentRunId"] == "a-group"
+    assert run.data.tags["mlflow.rootRunId"] == "the-pipeline"
     assert client.get_experiment(run.info.experiment_id).name == "trials"
 
 

@@ -190,7 +190,9 @@ class PipelineRun:
                 if self.journal[group.job].status == "NotStarted" and not self._stopped:
                     title = group.node.display_name or group.name
                     logs = group.folder / "logs"
-                    self._shop.runs.create(group.job, self._pipeline.experiment_name, title, logs, group.parent)
+                    self._shop.runs.create(
+                        group.job, self._pipeline.experiment_name, title, logs, group.parent, self._pipeline.name
+                    )
                     self.journal.tell(group.job, status="Running", start_time=now())
 
     def _end_graphs(self) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 SQLITE = "sqlite:///"
+ROOT_RUN_ID = "mlflow.rootRunId"  # a tag of Azure's runs
 _OPENING = threading.Lock()  # MLflow makes tables with alembic, which keeps what it does in globals
 MOST_PARAMS, MOST_METRICS = 100, 1000  # that MLflow takes at once
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
@@ -38,10 +39,13 @@ class Runs:
         """Make the database ready, which takes seconds the first time; jobs may open it once this has returned."""
         self._store()
 
-    def create(self, run_id: str, experiment: str, name: str, artifacts: Path, parent: str | None = None) -> None:
+    def create(
+        self, run_id: str, experiment: str, name: str, artifacts: Path, parent: str | None = None, root: str = ""
+    ) -> None:
         """Begin a run with an id of our choice; the experiment is made where there is none of that name.
 
-        artifacts: the folder for the files that are logged to the run.
+        artifacts: the folder for the files that are logged to the run. root: the submitted job that the run is part of,
+        by which Azure's samples search; without it the run itself.
         """
         store = self._store()
         experiment_id = self._experiment(store, experiment)
@@ -50,7 +54,8 @@ class Runs:
         from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-        tags = {MLFLOW_RUN_NAME: name} | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {})
+        tags = {MLFLOW_RUN_NAME: name, ROOT_RUN_ID: root or run_id}
+        tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
         # The store's own create_run makes up the id; the row is what it would write otherwise.
         run = SqlRun(
             run_uuid=run_id,

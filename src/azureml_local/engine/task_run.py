@@ -81,8 +81,8 @@ class TaskRun:
 
     def _create_run(self) -> None:
         task = self.task
-        name = task.node.display_name or task.name
-        self._shop.runs.create(task.job, self._pipeline.experiment_name, name, task.log_folder, task.parent)
+        pipeline, name = self._pipeline, task.node.display_name or task.name
+        self._shop.runs.create(task.job, pipeline.experiment_name, name, task.log_folder, task.parent, pipeline.name)
 
     def _reuse_key(self) -> str | None:
         """What equal tasks have in common; a stand-alone job is never reused."""
