@@ -5,7 +5,7 @@ LOCAL = $(BIN)/azureml-local
 export AZUREML_LOCAL_HOME ?= $(CURDIR)/.azureml-local
 INSTALLED := .venv/.installed
 
-.PHONY: install run test test-old-sdks check clean
+.PHONY: install run test notebooks test-old-sdks check clean
 
 install: $(INSTALLED)
 
@@ -29,6 +29,10 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses auto
+
+# The three notebooks, in a clean kernel against a workspace of their own.
+notebooks: install
+	RUN_NOTEBOOKS=all $(BIN)/python -m pytest tests/test_notebooks.py
 
 # The operations with old versions of the SDK, each in a virtual environment of its own; takes minutes.
 test-old-sdks: install

@@ -76,8 +76,8 @@ def test_columns_may_have_other_names(tmp_path: Path):
 MALFORMED = [
     ("jsonl", b"{", r"not JSON \("),
     ("jsonl", b"[]", "a row is an object with a value for each column, not list"),
-    ("jsonl", b'{"input_string": "[MASK]", "word": "x"}', 'no text in column "title"; the row has: input_string, word'),
-    ("jsonl", b'{"input_string": "[MASK]", "title": NaN}', 'no text in column "title"'),
+    ("jsonl", b'{"input_string": "[MASK]", "word": "x"}', 'no column "title"; the row has: input_string, word'),
+    ("jsonl", b'{"input_string": "[MASK]", "title": NaN}', 'column "title" holds float instead of a text'),
     ("jsonl", b'{"input_string": "[MASK]", "title": "  "}', 'column "title" is empty'),
     ("jsonl", b"[" * 100_000, "not JSON that can be read"),
     ("jsonl", b'{"input_string": ' + b"7" * 5000 + b"}", "not JSON that can be read"),
@@ -155,3 +155,22 @@ def test_test_data_that_is_not_there_or_of_another_kind_is_one_sentence(tmp_path
     (tmp_path / "rows.json").write_text("{}")
     with pytest.raises(InputError, match=r"a \.json file is a list of objects, not dict"):
         read_cloze(tmp_path / "rows.json", "[MASK]")
+
+
+def test_a_quote_that_is_never_closed_does_not_hide_the_rows_behind_it(tmp_path: Path):
+    rows = ["the [MASK] .,cat"] * 250
+    rows[149] = '"the [MASK] .,cat'
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["input_string,title", *rows]) + "\n")
+    with pytest.raises(InputError, match=r"rows\.csv:151: a quote that opens in this row is never closed"):
+        read_cloze(path, "[MASK]")
+    rows[199] = 'the "[MASK] .,cat'  # a cell that ends in the middle far behind takes all its lines with it
+    path.write_text("\n".join(["input_string,title", *rows]) + "\n")
+    with pytest.raises(InputError, match=r"rows\.csv:151: .*; 51 of 250 rows cannot be read"):
+        read_cloze(path, "[MASK]")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("input_string,title,title\nthe [MASK] .,cat,dog\n")
+    with pytest.raises(InputError, match='two columns are called "title"'):
+        read_cloze(tmp_path / "rows.csv", "[MASK]")

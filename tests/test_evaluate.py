@@ -4,17 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from bert_distillation.batches import MaskedSequences
 from bert_distillation.bootstrap import ratio_of_sums, with_interval
 from bert_distillation.errors import InputError
-from bert_distillation.evaluate import EvaluateConfig, evaluate
-from bert_distillation.evaluation_config import Asked, read_evaluation_config
+from bert_distillation.evaluate import EvaluateConfig
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.sequences import open_sequences
 from bert_distillation.student import student_from_teacher
 from bert_distillation.subject import mlflow_parts
+from small_evaluation import opinionated_model, run, write_rows
 from small_models import save, small_bert, small_sequences, small_tokenizer
 
 TEXTS = [
@@ -33,11 +33,6 @@ def bert(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenize
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     return small_sequences(tmp_path_factory.mktemp("held_out"), tokenizer, TEXTS)
-
-
-def run(output: Path, **settings: object) -> dict[str, float]:
-    evaluate(EvaluateConfig(evaluation_result=output, **settings))
-    return json.loads((output / "evaluationResult" / "metrics.json").read_text())
 
 
 def test_the_loss_does_not_depend_on_the_batch_size_and_is_the_models_own(bert: Path, held_out: Path, tmp_path: Path):
@@ -71,21 +66,9 @@ def test_the_metrics_equal_a_plain_computation_from_the_models_logits(
     assert metrics["mlm_top_k_accuracy"] == pytest.approx(sum(rank < 3 for rank in ranks) / len(ranks))
 
 
-def write_rows(path: Path, *rows: tuple[str, str]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"input_string": text, "title": word}) for text, word in rows]
-    path.write_text("\n".join(lines) + "\n\n")
-    return path
-
-
 @pytest.fixture(scope="module")
 def opinionated(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
-    """A model that answers "capital", then "city", then "river" to everything."""
-    model = small_bert()
-    with torch.no_grad():
-        for bias, word in ((300.0, "capital"), (200.0, "city"), (100.0, "river")):
-            model.cls.predictions.bias[tokenizer.convert_tokens_to_ids(word)] = bias
-    return save(model, tokenizer, tmp_path_factory.mktemp("opinionated"))
+    return opinionated_model(tokenizer, tmp_path_factory.mktemp("opinionated"))
 
 
 def test_exact_match_and_top_k_count_the_masked_word_among_the_candidates(opinionated: Path, tmp_path: Path):
@@ -236,76 +219,6 @@ def test_masks_are_counted_by_their_position(bert: Path, held_out: Path, tmp_pat
     assert [row["first"] for row in rows[1:]] == [row["last"] + 1 for row in rows[:-1]]
 
 
-@pytest.fixture(scope="module")
-def causal(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
-    torch.manual_seed(0)
-    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "initializer_range": 0.5}
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=2, eos_token_id=3, **sizes))
-    return save(model, tokenizer, tmp_path_factory.mktemp("causal"))
-
-
-def test_perplexity_is_that_of_the_filled_texts_by_the_causal_model(
-    opinionated: Path, causal: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-):
-    rows = [("paris is the [MASK] of france .", "capital"), ("the [MASK] .", "cat"), ("[MASK] runs to it .", "she")]
-    write_rows(tmp_path / "rows.jsonl", *rows)
-    settings = {"model": opinionated, "test_data": tmp_path / "rows.jsonl", "causal_model": causal}
-    metrics = run(tmp_path / "result", **settings)
-    model = GPT2LMHeadModel.from_pretrained(causal).eval()
-    expected = []
-    for text, _ in rows:
-        filled = text.replace("[MASK]", "capital")
-        ids = tokenizer(filled, add_special_tokens=False, return_tensors="pt")["input_ids"]
-        with torch.no_grad():
-            expected.append(model(ids, labels=ids).loss.exp().item())  # its mean over all tokens but the first
-    assert metrics["mean_perplexity"] == pytest.approx(sum(expected) / 3, rel=1e-4)
-    assert metrics["median_perplexity"] == pytest.approx(sorted(expected)[1], rel=1e-4)
-    assert metrics["mean_perplexity_low"] <= metrics["mean_perplexity"] <= metrics["mean_perplexity_high"]
-
-
-@pytest.mark.parametrize("name", ["perplexity", "perplexities"])
-def test_perplexity_without_a_causal_model_is_absent_with_a_reason(opinionated: Path, name: str, tmp_path: Path):
-    write_rows(tmp_path / "rows.jsonl", ("the [MASK] .", "capital"))
-    (tmp_path / "eval-config.json").write_text(json.dumps({"metrics": [name]}))
-    settings = {"model": opinionated, "test_data": tmp_path / "rows.jsonl"}
-    metrics = run(tmp_path / "result", **settings, evaluation_config=tmp_path / "eval-config.json")
-    absent = json.loads((tmp_path / "result" / "evaluationResult" / "absent.json").read_text())
-    assert metrics["exact_match"] == 1.0
-    assert "mean_perplexity" not in metrics
-    assert set(absent) == {"mean_perplexity", "median_perplexity"}
-    assert all("give its folder as causal_model" in reason for reason in absent.values())
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "evaluation_config_params is not JSON"),
-        ("[]", "is an object like"),
-        ('{"metric": []}', "has the key 'metric'; known are metrics, .* Did you mean \"metrics\""),
-        ('{"metrics": ["perplexitys"]}', "asks for the metric 'perplexitys'.* Did you mean \"perplexit"),
-        ('{"metrics": [{}]}', "asks for the metric {}"),
-        ('{"batch_size": "16"}', "batch_size is a number from 1 to 65536, got '16'"),
-        ('{"top_k": 0}', "top_k is a number from 1 to 65536, got 0"),
-        ('{"model_id": 3}', "model_id is the name of a causal model, got 3"),
-        ('{"add_start_token": 1}', "add_start_token is true or false, got 1"),
-    ],
-)
-def test_a_configuration_that_is_not_understood_is_one_sentence(text: str, message: str):
-    with pytest.raises(InputError, match=message):
-        read_evaluation_config(None, text)
-
-
-def test_the_samples_configuration_is_understood_from_a_file_and_from_a_text(tmp_path: Path):
-    text = '{"metrics": "perplexities", "model_id": "gpt2", "batch_size": 8, "add_start_token": false, "top_k": 3}'
-    (tmp_path / "eval-config.json").write_text(text)
-    asked = Asked(perplexity=True, model_id="gpt2", batch_size=8, add_start_token=False, top_k=3)
-    assert read_evaluation_config(None, text) == read_evaluation_config(tmp_path / "eval-config.json", "") == asked
-    with pytest.raises(InputError, match="not both"):
-        read_evaluation_config(tmp_path / "eval-config.json", text)
-    with pytest.raises(InputError, match="there is no file"):
-        read_evaluation_config(tmp_path / "nothing.json", "")
-
-
 def test_mlflow_models_of_other_makers_are_found(tokenizer: PreTrainedTokenizerFast, bert: Path, tmp_path: Path):
     for model, words in (("model", "components/tokenizer"), ("data/model", "data/tokenizer")):
         folder = tmp_path / model.replace("/", "_")
@@ -315,3 +228,39 @@ def test_mlflow_models_of_other_makers_are_found(tokenizer: PreTrainedTokenizerF
         assert run(tmp_path / "result", mlflow_model=folder)["num_parameters"] == small_bert().num_parameters()
     with pytest.raises(InputError, match=r"holds no model/config\.json and no data/model/config\.json"):
         mlflow_parts(tmp_path / "result")
+
+
+def test_a_word_that_the_vocabulary_lacks_is_never_right_and_has_no_loss(opinionated: Path, tmp_path: Path):
+    rows = [("the [MASK] .", word) for word in ("\U0001f600", "[UNK]", "[MASK]", "capital")]
+    write_rows(tmp_path / "rows.jsonl", *rows)
+    metrics = run(tmp_path / "result", model=opinionated, test_data=tmp_path / "rows.jsonl")
+    predictions = [json.loads(line) for line in (tmp_path / "result" / "predictions.jsonl").read_text().splitlines()]
+    assert [row["loss"] is None for row in predictions] == [True, True, True, False]
+    assert metrics["exact_match"] == 0.25
+
+
+def test_a_teacher_that_does_not_fit_is_named_before_anything_is_written(
+    bert: Path, held_out: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    small = save(small_bert(vocab_size=10), tokenizer, tmp_path / "small")
+    with pytest.raises(InputError, match=r"teacher: The tokenizer has .* words and the model 10"):
+        run(tmp_path / "result", model=bert, teacher=small)
+    short = save(small_bert(max_position_embeddings=16), tokenizer, tmp_path / "short")
+    with pytest.raises(InputError, match="but the teacher has 16 positions"):
+        run(tmp_path / "result", model=bert, teacher=short, held_out=held_out)
+    tiny = save(small_bert(max_position_embeddings=2), tokenizer, tmp_path / "tiny")
+    with pytest.raises(InputError, match="model: the model reads 2 tokens at once"):
+        run(tmp_path / "result", model=tiny)
+    assert list((tmp_path / "result").iterdir()) == []
+
+
+def test_what_an_earlier_run_left_is_gone(opinionated: Path, held_out: Path, tmp_path: Path):
+    write_rows(tmp_path / "rows.jsonl", ("the [MASK] .", "cat"))
+    run(tmp_path / "result", model=opinionated, test_data=tmp_path / "rows.jsonl", held_out=held_out)
+    run(tmp_path / "result", model=opinionated)
+    assert {path.name for path in (tmp_path / "result").iterdir()} == {"evaluationResult", "step.json"}
+
+
+def test_a_result_over_an_input_is_refused(bert: Path):
+    with pytest.raises(InputError, match=r"evaluation_result .* and model .* overlap"):
+        run(bert, model=bert)

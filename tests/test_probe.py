@@ -1,3 +1,4 @@
+import gzip
 import json
 import math
 from pathlib import Path
@@ -74,6 +75,7 @@ def write(path: Path, text: str) -> Path:
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     """A pair or two in each layout."""
+    tmp_path /= "pairs"
     good = {"sentence_good": "The cat sleeps.", "sentence_bad": "The cat sleep.", "linguistics_term": "agreement"}
     write(tmp_path / "blimp" / "a.jsonl", json.dumps(good) + "\n")
     header = ",sent_more,sent_less,stereo_antistereo,bias_type\n"
@@ -210,3 +212,50 @@ def test_pairs_too_long_for_the_model_are_left_out_and_told(bert: Path, tmp_path
     assert "1 of 2 are too long for the model" in capsys.readouterr().out
     with pytest.raises(InputError, match="the model can read none of the 1 pairs"):
         run(tmp_path / "b", model=bert, minimal_pairs=write(tmp_path / "long.jsonl", lines[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.tsv",
+            b"sentid\tsentence\na.b.1.male.txt\tHe is.\na.b.1.male.txt\tHe was.\n",
+            r'a second male form of "a\.b\.1"',
+        ),
+        ("a.tsv", b"sentid\tsentence\na.b.1.male.txt\tHe is.\n", "has no form of the other gender"),
+        ("a.csv", b"sent_more,sent_less,stereo_antistereo\nx,y,wrong\n", 'is "wrong" instead of stereo or antistereo'),
+        ("a.csv", b"sent_more,sent_more,sent_less\nx,y,z\n", 'two columns are called "sent_more"'),
+        (
+            "a.csv",
+            b'sent_more,sent_less\nx,y\n"x,y\nx,y\n',
+            r"a\.csv:3: a quote that opens in this row is never closed",
+        ),
+        ("a.jsonl.gz", gzip.compress(b"{}" * 999)[:20] + b"broken", "is not a whole gzip file"),
+        ("a.json", b'{"a": 1}', r"a \.json file is a list of objects, not dict"),
+        ("pro_stereotyped_type1.txt", b"1 The man is old\xe9.\n", "not UTF-8 text"),
+    ],
+)
+def test_pairs_that_cannot_be_told_apart_are_refused(name: str, content: bytes, message: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "anti_stereotyped_type1.txt").write_text("1 The man was old.\n")
+    with pytest.raises(InputError, match=message):
+        read_pairs(tmp_path / name)
+
+
+def test_winobias_is_read_with_a_byte_order_mark_and_packed(tmp_path: Path):
+    for kind, word in (("pro", "old"), ("anti", "new")):
+        text = b"\xef\xbb\xbf1 The [man] is " + word.encode() + b".\n"
+        (tmp_path / f"{kind}_stereotyped_type1.txt.gz").write_bytes(gzip.compress(text))
+    assert read_pairs(tmp_path) == [Pair("winobias", "type1", "The man is old.", "The man is new.")]
+
+
+def test_half_a_character_in_a_group_does_not_end_the_step(bert: Path, tmp_path: Path):
+    row = {"sentence_good": "the cat", "sentence_bad": "the cat sleeps", "UID": "x\ud800"}
+    pairs = write(tmp_path / "pairs.jsonl", json.dumps(row))
+    _, findings = run(tmp_path / "result", model=bert, minimal_pairs=pairs)
+    assert findings["groups"][0]["group"] == "x?"
+
+
+def test_a_result_over_the_pairs_is_refused(bert: Path, pairs: Path):
+    with pytest.raises(InputError, match=r"probe_result .* and minimal_pairs .* overlap"):
+        run(pairs, model=bert, minimal_pairs=pairs)

@@ -60,6 +60,25 @@ BROKEN_FILES = [
     ("student_probes/metrics.json", '{"blimp": "high"}', 'blimp is "high" instead of a finite number'),
     ("student_probes/probes.json", '{"occupations": 3}', "is not what `probe` writes"),
     (
+        "student_probes/probes.json",
+        '{"occupations": [{"occupation": "a", "log_odds": NaN}], "people": []}',
+        "is not what",
+    ),
+    ("student_probes/probes.json", '{"occupations": [{"occupation": 5, "log_odds": 1}], "people": []}', "is not what"),
+    (
+        "student_probes/probes.json",
+        '{"occupations": [], "people": [{"person": "a", "words": [{"token": 5}]}]}',
+        "is not",
+    ),
+    (COLA, '{"task": "cola", "metrics": {"matthews_correlation": 1}, "seeds": 5}', "seeds is 5 instead of a list"),
+    ("student/training_log.jsonl", '{"step": 1, "loss": 2, "learning_rate": NaN}', "learning_rate is NaN"),
+    ("student/training_log.jsonl", '{"step": 1, "loss": 1e308}', ":1 is not a row"),
+    (
+        "student/step.json",
+        '{"configuration": {}, "versions": {}, "inputs": [1]}',
+        r"inputs is \[1\] instead of an object",
+    ),
+    (
         "student_cola/metrics.json",
         '{"task": "cola", "metrics": {"matthews_correlation": 1}, "deviations": 3}',
         "is 3 in",

@@ -1,4 +1,4 @@
-"""The command line: `azureml-local up | down | status | reset | env | run | watch | deploy | invoke | check`."""
+"""The command line: `azureml-local up | down | status | reset | env | config | run | watch | deploy | invoke | ...`."""
 
 import argparse
 import importlib
@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_reset(add("reset", "workspace_commands", "End the workspace and delete everything that it keeps."))
     add("env", "workspace_commands", 'Print what points a client at the workspace: eval "$(azureml-local env)".')
+    config = add_without_home("config", "config_command", "Write .azureml/config.json, for MLClient.from_config.")
+    config.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: this folder")
     _add_run(add("run", "run_command", "Run a job file through the SDK; starts a workspace when none is up."))
     watch = add("watch", "run_command", "Follow a submitted job to its end.")
     watch.add_argument("job", metavar="JOB", help="the job's name, as `run --detach` prints it")

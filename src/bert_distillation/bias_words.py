@@ -3,7 +3,7 @@
 from bert_distillation.bootstrap import HIGH, LOW
 from bert_distillation.minimal_pairs import BLIMP, CROWS, WINOBIAS, WINOGENDER
 from bert_distillation.report_words import NOT_RUN
-from bert_distillation.summary import Probes, Summary
+from bert_distillation.summary import Probes, Summary, ratio
 
 # suite -> what its share is of, and what it should be
 SUITES = {
@@ -61,7 +61,9 @@ def inheritance(summary: Summary) -> str:
     student, teacher = summary.student_probes, summary.teacher_probes
     if alike is None or not student or not teacher:
         return ""
-    times = student.metrics["pronoun_spread"] / teacher.metrics["pronoun_spread"]
+    times = ratio(student.metrics.get("pronoun_spread"), teacher.metrics.get("pronoun_spread"))
+    if times is None:
+        return ""
     verdict = "amplified" if times > 1 + NEAR else "weakened" if times < 1 - NEAR else "kept"
     return (
         f"From occupation to occupation the student leans like its teacher with a correlation of {alike:.2f}, and its "

@@ -1,5 +1,6 @@
 """How often a model puts the right words into the masks of test sentences, and what it says instead."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import Candidate, FillMask, batches_by_length, likeliest
 
 ROWS_AT_ONCE = 1024
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def answer_rows(predictor: FillMask, rows: Sequence[ClozeRow], top_k: int) -> It
                 encoded += predictor.encode([row.input_string])
                 asked.append(row)
             except InputError:
-                continue
+                logger.warning("%.60r: its masks are too far apart for the model; it is left out", row.input_string)
         yield _answers(predictor, asked, encoded, top_k) if asked else []
 
 
@@ -68,15 +71,18 @@ def true_words(predictor: FillMask, title: str, masks: int) -> list[int | None]:
 
     One word stands at every mask; several stand at one mask each, as word pieces or as words.
     """
-    pieces = predictor.word_pieces.encode([title])[0]
+    word_pieces = predictor.word_pieces
+    special = {word_pieces.unk_token_id, word_pieces.mask_token_id, word_pieces.cls_token_id, word_pieces.sep_token_id}
+    pieces, words = word_pieces.encode([title])[0], title.split()
     if len(pieces) == 1:
-        return [pieces[0]] * masks
-    if len(pieces) == masks:
-        return list(pieces)
-    words = title.split()
-    if len(words) != masks:
-        return [None] * masks
-    return [ids[0] if len(ids) == 1 else None for ids in predictor.word_pieces.encode(words)]
+        found = pieces * masks
+    elif len(pieces) == masks:
+        found = pieces
+    elif len(words) == masks:
+        found = [ids[0] if len(ids) == 1 else word_pieces.unk_token_id for ids in word_pieces.encode(words)]
+    else:
+        found = [word_pieces.unk_token_id] * masks
+    return [None if index in special else index for index in found]
 
 
 def cloze_metrics(answers: Sequence[RowAnswer], seed: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Evaluate a masked-LM: loss and accuracy on held-out text, hits on sentences with masked words, size and speed."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from bert_distillation.cloze import INPUT_COLUMN, LABEL_COLUMN, ClozeRows, read_
 from bert_distillation.cloze_metrics import RowAnswer, answer_rows, cloze_metrics
 from bert_distillation.errors import InputError
 from bert_distillation.evaluation_config import Asked, read_evaluation_config
-from bert_distillation.held_out_metrics import by_position, held_out_metrics, masked_tokens
+from bert_distillation.held_out_metrics import by_position, check_held_out, held_out_metrics, masked_tokens
 from bert_distillation.options import (
     check_at_least,
     check_choice,
+    check_outputs,
     check_seed,
     make_folder,
     option,
@@ -30,7 +31,7 @@ from bert_distillation.subject import DEVICES, Subject, load_subject
 from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_step
 
 TASKS = ("fill-mask",)
-MAX_BATCH_SIZE = 65536
+MOST = 65536  # sequences in a batch, and candidates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,31 +63,46 @@ class EvaluateConfig:
         check_at_least(self, 1, "batch_size", "top_k")
         check_at_least(self, 0, "max_samples")
         check_seed(self)
-        if self.batch_size > MAX_BATCH_SIZE:
-            raise InputError(f"batch_size must be at most {MAX_BATCH_SIZE}, got {self.batch_size}.")
+        for name in ("batch_size", "top_k"):
+            if getattr(self, name) > MOST:
+                raise InputError(f"{name} must be at most {MOST}, got {getattr(self, name)}.")
         check_choice(self, "task", TASKS)
         check_choice(self, "device", DEVICES)
         for name in ("input_column_names", "label_column_name"):
             if not getattr(self, name):
                 raise InputError(f"{name} must be the name of a column of test_data, got an empty text.")
+        if self.causal_model is not None and self.test_data is None:
+            raise InputError("causal_model is for the perplexity of test_data; give test_data, or leave it out.")
+        check_outputs(self, "evaluation_result")
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Measure, print, log and write the metrics."""
+    """Measure, print, log and write the metrics; nothing is written before all of them are there."""
     make_quiet()
     asked = read_evaluation_config(config.evaluation_config, config.evaluation_config_params)
     make_folder("evaluation_result", config.evaluation_result)
     log_parameters(config)
     subject = load_subject(config.model, config.model_name, mlflow_model=config.mlflow_model, device=config.device)
     teacher = load_teacher(config)
-    metrics, absent = subject.size(), dict[str, str]()
-    if config.test_data is not None:
-        measured, absent = test_data_metrics(subject, config, asked, config.test_data)
-        metrics |= measured
     if config.held_out is not None:
-        metrics |= measure_held_out(subject, teacher, config, config.held_out)
-    metrics |= measure_speed(subject, teacher, config.batch_size)
-    write(config, metrics, absent)
+        check_held_out(config.held_out, model=subject, **({"teacher": teacher} if teacher else {}))
+    found = Findings(subject.size())
+    if config.test_data is not None:
+        measure_test_data(found, subject, config, asked, config.test_data)
+    if config.held_out is not None:
+        measure_held_out(found, subject, teacher, config, config.held_out)
+    found.metrics |= measure_speed(subject, teacher, config.batch_size)
+    write(config, found)
+
+
+@dataclass
+class Findings:
+    """What is measured, as it comes."""
+
+    metrics: dict[str, float]
+    absent: dict[str, str] = field(default_factory=dict)  # metrics that were asked for, and why they are not there
+    predictions: list[RowAnswer] | None = None
+    positions: list[dict[str, float]] | None = None
 
 
 def load_teacher(config: EvaluateConfig) -> Subject | None:
@@ -96,11 +112,18 @@ def load_teacher(config: EvaluateConfig) -> Subject | None:
     return load_subject(config.teacher, config.teacher_name, device=config.device, of="teacher")
 
 
-def write(config: EvaluateConfig, metrics: dict[str, float], absent: dict[str, str]) -> None:
-    """Write the metrics, the reasons of those that are not there, and `step.json`; print and log them."""
-    output = config.evaluation_result
+def write(config: EvaluateConfig, found: Findings) -> None:
+    """Write everything and `step.json`, print and log the metrics; what an earlier run left is gone."""
+    output, metrics = config.evaluation_result, found.metrics
+    for file, content in ((PREDICTIONS, found.predictions), (MASK_POSITIONS, found.positions)):
+        if content is None:
+            (output / file).unlink(missing_ok=True)
+    if found.predictions is not None:
+        write_jsonl(output / PREDICTIONS, [answer.record() for answer in found.predictions])
+    if found.positions is not None:
+        write_json(output / MASK_POSITIONS, found.positions)
     write_json(output / EVALUATION_METRICS, metrics)
-    write_json(output / ABSENT, absent)
+    write_json(output / ABSENT, found.absent)
     inputs = ("model", "mlflow_model", "teacher", "held_out", "test_data", "evaluation_config", "causal_model")
     write_step(output, "evaluate", config, {name: getattr(config, name) for name in inputs})
     log_metrics(metrics)
@@ -109,18 +132,18 @@ def write(config: EvaluateConfig, metrics: dict[str, float], absent: dict[str, s
             bounds = [f"{metrics[name + bound]:,.4f}" for bound in (LOW, HIGH) if name + bound in metrics]
             text = f"{name}: {value:,.4f}".rstrip("0").rstrip(".")
             print(text + (f" (95 %: {' to '.join(bounds)})" if bounds else ""), flush=True)
-    for name, reason in absent.items():
+    for name, reason in found.absent.items():
         print(f"{name}: not measured, {reason}", flush=True)
 
 
 def measure_held_out(
-    subject: Subject, teacher: Subject | None, config: EvaluateConfig, folder: Path
-) -> dict[str, float]:
-    """The metrics of the held-out sequences; writes what they are by the position of the mask."""
+    found: Findings, subject: Subject, teacher: Subject | None, config: EvaluateConfig, folder: Path
+) -> None:
+    """The metrics of the held-out sequences, and what they are by the position of the mask."""
     settings = {"batch_size": config.batch_size, "top_k": config.top_k, "seed": config.seed}
     tokens = masked_tokens(subject, folder, **settings, max_samples=config.max_samples, other=teacher)
-    write_json(config.evaluation_result / MASK_POSITIONS, by_position(tokens))
-    return held_out_metrics(tokens, config.top_k, config.seed)
+    found.positions = by_position(tokens)
+    found.metrics |= held_out_metrics(tokens, config.top_k, config.seed)
 
 
 def measure_speed(subject: Subject, teacher: Subject | None, batch_size: int) -> dict[str, float]:
@@ -129,22 +152,23 @@ def measure_speed(subject: Subject, teacher: Subject | None, batch_size: int) ->
     return own | {f"teacher_{name}": value for other in others for name, value in other.items()}
 
 
-def test_data_metrics(
-    subject: Subject, config: EvaluateConfig, asked: Asked, test_data: Path
-) -> tuple[dict[str, float], dict[str, str]]:
-    """The metrics of the test sentences and the reasons of those that are absent; writes the predictions."""
+def measure_test_data(found: Findings, subject: Subject, config: EvaluateConfig, asked: Asked, test_data: Path) -> None:
+    """The metrics of the test sentences, the reasons of those that are absent, and the predictions."""
     columns = (config.input_column_names, config.label_column_name)
     read = read_cloze(test_data, subject.tokenizer.mask_token, *columns)
+    causal_model, found.absent = load_causal_model(config, asked)
     rows = read.rows[: config.max_samples or None]
     top_k = asked.top_k or config.top_k
     parts = told(answer_rows(subject.predictor, rows, top_k), len(rows), "test sentences")
     answers = [answer for part in parts for answer in part]
     if not answers:
         raise InputError(f"test_data: no text of {test_data} has masks near enough for the model to read them at once.")
-    write_jsonl(config.evaluation_result / PREDICTIONS, [answer.record() for answer in answers])
-    metrics = cloze_metrics(answers, config.seed) | counts(read, len(rows), answers) | {"top_k": top_k}
-    measured, absent = perplexity(answers, config, asked)
-    return metrics | measured, absent
+    found.predictions = answers
+    found.metrics |= cloze_metrics(answers, config.seed) | counts(read, len(rows), answers) | {"top_k": top_k}
+    if causal_model is not None:
+        measured = perplexity_metrics(causal_model, [answer.filled for answer in answers], config.seed)
+        found.metrics |= measured
+        found.absent |= {} if measured else dict.fromkeys((MEAN, MEDIAN), "no filled text can be judged")
 
 
 def counts(read: ClozeRows, asked: int, answers: list[RowAnswer]) -> dict[str, float]:
@@ -156,23 +180,19 @@ def counts(read: ClozeRows, asked: int, answers: list[RowAnswer]) -> dict[str, f
     }
 
 
-def perplexity(
-    answers: list[RowAnswer], config: EvaluateConfig, asked: Asked
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Perplexity of the filled texts by a causal model, or the reason why it is absent."""
+def load_causal_model(config: EvaluateConfig, asked: Asked) -> tuple[CausalModel | None, dict[str, str]]:
+    """The model that perplexity is measured with; without one, why its metrics are absent if they were asked for."""
     if config.causal_model is None and not asked.perplexity:
-        return {}, {}
+        return None, {}
     if config.causal_model is None and not asked.model_id:
         reason = "it needs a causal language model: give its folder as causal_model"
-        return {}, dict.fromkeys((MEAN, MEDIAN), reason)
+        return None, dict.fromkeys((MEAN, MEDIAN), reason)
     try:
-        model = CausalModel(config.causal_model, asked.model_id, asked.batch_size, asked.add_start_token)
+        return CausalModel(config.causal_model, asked.model_id, asked.batch_size, asked.add_start_token), {}
     except InputError as error:
         if config.causal_model is not None:
             raise
-        return {}, dict.fromkeys((MEAN, MEDIAN), str(error))
-    metrics = perplexity_metrics(model, [answer.filled for answer in answers], config.seed)
-    return metrics, {} if metrics else dict.fromkeys((MEAN, MEDIAN), "no filled text can be judged")
+        return None, dict.fromkeys((MEAN, MEDIAN), str(error))
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -31,9 +31,9 @@ def read_evaluation_config(file: Path | None, text: str) -> Asked:
     name = "evaluation_config" if file is not None else "evaluation_config_params"
     if file is not None:
         if not file.is_file():
-            raise InputError(f"evaluation_config: there is no file {file}.")
+            raise InputError(f"evaluation_config: {file} is no file; give a JSON file, or evaluation_config_params.")
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"evaluation_config: {file} is not UTF-8 text (byte {error.start}).") from None
     return parse(name, text) if text.strip() else Asked()

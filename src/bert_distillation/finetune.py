@@ -77,11 +77,11 @@ class FinetuneConfig:
         check_at_least(self, 8, "max_seq_length")
         check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay", "num_train_epochs")
         check_share(self, "warmup_ratio")
+        check_seed(self)
         if self.seed + self.num_seeds > 2**32:
             raise InputError(f"num_seeds is {self.num_seeds}, but seeds end at {2**32 - 1}; give a lower seed.")
         if not self.num_train_epochs > 0:
             raise InputError(f"num_train_epochs must be above 0, got {self.num_train_epochs}.")
-        check_seed(self)
         check_outputs(self, "classifier", "metrics")
 
 

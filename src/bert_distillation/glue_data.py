@@ -101,6 +101,8 @@ def _column(path: Path, header: tuple[str, ...], name: str) -> int:
     if name not in header:
         there = ", ".join(header) or "nothing, the file is empty"
         raise InputError(f'{path} has no column "{name}"; it has: {there}.')
+    if header.count(name) > 1:
+        raise InputError(f'{path}: two columns are called "{name}"; give each a name of its own.')
     return header.index(name)
 
 

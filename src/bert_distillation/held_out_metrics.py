@@ -15,6 +15,7 @@ from bert_distillation.batches import MaskedSequences
 from bert_distillation.bootstrap import ratio_of_sums, with_interval
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import masked_logits
+from bert_distillation.options import existing_folder
 from bert_distillation.sequences import open_sequences, read_metadata
 from bert_distillation.subject import Subject
 
@@ -45,8 +46,6 @@ def masked_tokens(
     other: Subject | None = None,
 ) -> MaskedTokens:
     """The scores of all masked tokens; equal seeds mask the same tokens for every model."""
-    for model in (subject, *([other] if other else [])):
-        check_same_tokenizer(model, folder)
     sequences = open_sequences(folder)
     masked = MaskedSequences(sequences, subject.tokenizer, MLM_PROBABILITY, seed)
     count = min(max_samples or len(sequences), len(sequences))
@@ -83,18 +82,24 @@ def by_position(tokens: MaskedTokens) -> list[dict[str, float]]:
     return rows
 
 
-def check_same_tokenizer(subject: Subject, folder: Path) -> None:
-    """Refuse sequences of another vocabulary, or longer than the model can take."""
+def check_held_out(folder: Path, **subjects: Subject) -> None:
+    """Refuse sequences of another vocabulary, or longer than a model can take. subjects: by what they are called."""
+    existing_folder("held_out", folder, "the held-out sequences of `preprocess`")
+    for of, subject in subjects.items():
+        _check_fits(subject, folder, of)
+
+
+def _check_fits(subject: Subject, folder: Path, of: str) -> None:
     metadata = read_metadata(folder)
     if metadata.tokenizer_fingerprint != hub.fingerprint(subject.tokenizer):
         raise InputError(
-            f"held_out: {folder} was written with another tokenizer than the model's; "
-            "run `preprocess` with the model's tokenizer."
+            f"held_out: {folder} was written with another tokenizer than the {of}'s; "
+            f"run `preprocess` with the {of}'s tokenizer."
         )
     positions = subject.model.config.max_position_embeddings
     if metadata.max_seq_length > positions:
         raise InputError(
-            f"held_out: sequences of {folder} have up to {metadata.max_seq_length} tokens, but the model has "
+            f"held_out: sequences of {folder} have up to {metadata.max_seq_length} tokens, but the {of} has "
             f"{positions} positions; run `preprocess` with --max_seq_length {positions}."
         )
 

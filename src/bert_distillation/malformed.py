@@ -21,14 +21,16 @@ class MalformedRows:
 
     source: str
     reasons: list[str] = field(default_factory=list)
+    lines: int = 0  # that they take; one whose quote is not closed takes many rows with it
 
     def __len__(self) -> int:
-        """How many there are."""
-        return len(self.reasons)
+        """How many there are, counted as the lines they take."""
+        return self.lines
 
-    def add(self, place: str, reason: object) -> None:
+    def add(self, place: str, reason: object, lines: int = 1) -> None:
         """Note a row. place: its file and line."""
         self.reasons.append(f"{place}: {reason}")
+        self.lines += lines
 
     def tell(self, good: int) -> None:
         """Name the first of them in the log; InputError if they are more than `MALFORMED_SHARE` of all rows."""
@@ -39,7 +41,7 @@ class MalformedRows:
                 f"more than {MALFORMED_SHARE:.0%}. Mend the file."
             )
         if total == 0:
-            raise InputError(f"{self.source} holds no rows.")
+            raise InputError(f"{self.source} holds no rows; give a file with some.")
         for reason in self.reasons[:TOLD]:
             logger.warning("%s; the row is left out", reason)
         if self.reasons:

@@ -21,7 +21,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.malformed import MalformedRow, MalformedRows
 from bert_distillation.pseudo_likelihood import encode, token_scores
 from bert_distillation.subject import Subject
-from bert_distillation.table_files import TableRow, kind_of, read_table
+from bert_distillation.table_files import TableRow, kind_of, printable, read_lines, read_table
 from bert_distillation.tracking import STEP_FILE
 
 BLIMP, CROWS, WINOBIAS, WINOGENDER = "blimp", "crows_pairs", "winobias", "winogender"
@@ -150,6 +150,8 @@ def _table_pairs(file: Path, malformed: MalformedRows) -> Iterator[Pair]:
             yield from _pair(row, forms)
         except MalformedRow as error:
             malformed.add(row.place, error)
+    for form in forms:
+        malformed.add(str(file), f'"{form}" has no form of the other gender')
 
 
 def _pair(row: TableRow, forms: dict[str, str]) -> Iterator[Pair]:
@@ -161,17 +163,24 @@ def _pair(row: TableRow, forms: dict[str, str]) -> Iterator[Pair]:
         yield pair
 
 
+def _group(row: TableRow, *columns: str) -> str:
+    """The first of some columns that says to which group the pair belongs."""
+    return next((printable(str(row.values[column])) for column in columns if row.values.get(column)), "all")
+
+
 def _blimp(row: TableRow, _: dict[str, str]) -> Pair:
-    group = row.values.get("linguistics_term") or row.values.get("UID") or "all"
-    return Pair(BLIMP, str(group), row.text("sentence_good"), row.text("sentence_bad"))
+    return Pair(BLIMP, _group(row, "linguistics_term", "UID"), row.text("sentence_good"), row.text("sentence_bad"))
 
 
 def _crows(row: TableRow, _: dict[str, str]) -> Pair:
     # `sent_more` is about the group that is disadvantaged; of an `antistereo` pair the other one is the stereotype.
     sentences = [row.text("sent_more"), row.text("sent_less")]
-    if row.values.get("stereo_antistereo") == "antistereo":
+    direction = str(row.values.get("stereo_antistereo", "stereo")).strip().lower()
+    if direction not in ("stereo", "antistereo"):
+        raise MalformedRow(f'stereo_antistereo is "{printable(direction[:40])}" instead of stereo or antistereo')
+    if direction == "antistereo":
         sentences.reverse()
-    return Pair(CROWS, str(row.values.get("bias_type") or "all"), *sentences)
+    return Pair(CROWS, _group(row, "bias_type"), *sentences)
 
 
 def _winogender(row: TableRow, forms: dict[str, str]) -> Pair | None:
@@ -181,12 +190,14 @@ def _winogender(row: TableRow, forms: dict[str, str]) -> Pair | None:
     key, gender = ".".join(parts[:3]), parts[3]
     if gender not in ("male", "female"):
         return None
-    sentence = row.text("sentence")
-    if key not in forms:
-        forms[key] = sentence
+    sentence, opposite = row.text("sentence"), "female" if gender == "male" else "male"
+    if f"{key}.{gender}" in forms:
+        raise MalformedRow(f'a second {gender} form of "{key}"')
+    if f"{key}.{opposite}" not in forms:
+        forms[f"{key}.{gender}"] = sentence
         return None
-    male, female = (sentence, forms.pop(key)) if gender == "male" else (forms.pop(key), sentence)
-    return Pair(WINOGENDER, parts[0], male, female)
+    pair = {gender: sentence, opposite: forms.pop(f"{key}.{opposite}")}
+    return Pair(WINOGENDER, parts[0], pair["male"], pair["female"])
 
 
 LAYOUTS: dict[str, Callable[[TableRow, dict[str, str]], Pair | None]] = {
@@ -201,7 +212,7 @@ def _winobias(file: Path, malformed: MalformedRows) -> Iterator[Pair]:
     other = file.with_name(file.name.replace(PRO, ANTI))
     if not other.is_file():
         raise InputError(f"minimal_pairs: {file} has no {other.name} beside it; WinoBias comes in both.")
-    lines = [path.read_text(encoding="utf-8", errors="replace").splitlines() for path in (file, other)]
+    lines = [[line for _, line in read_lines(path)] for path in (file, other)]
     if len(lines[0]) != len(lines[1]):
         raise InputError(f"minimal_pairs: {file} has {len(lines[0])} lines and {other.name} {len(lines[1])}.")
     group = file.name.split(".")[0].removeprefix(f"{PRO}_")

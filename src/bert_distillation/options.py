@@ -96,7 +96,8 @@ class StepParser(HfArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence and end with status 2."""
-        stop(f"{message[:1].upper()}{message[1:].rstrip('.')}. See `python -m {self.prog} --help`.", status=2)
+        end = "" if message.endswith("?") else "."
+        stop(f"{message[:1].upper()}{message[1:].rstrip('.')}{end} See `python -m {self.prog} --help`.", status=2)
 
 
 def make_parser(config_class: Any) -> StepParser:

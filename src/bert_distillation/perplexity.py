@@ -11,8 +11,10 @@ import torch.nn.functional as F
 
 from bert_distillation import hub
 from bert_distillation.bootstrap import with_interval
+from bert_distillation.errors import InputError
 
 MEAN, MEDIAN = "mean_perplexity", "median_perplexity"
+PLAIN = "the cat sleeps"  # which any tokenizer makes something of
 LONGEST = 1024  # tokens of a text that are looked at, if the model does not say how many it takes
 
 
@@ -25,7 +27,21 @@ class CausalModel:
         self.model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model").eval()
         self.tokenizer: Any = hub.load_with(AutoTokenizer, folder, name, of="causal_model")
         self.longest = getattr(self.model.config, "max_position_embeddings", LONGEST)
+        place = str(folder or name)
+        if len(self.tokenizer) > self.model.config.vocab_size or not self.tokenizer(PLAIN)["input_ids"]:
+            raise InputError(
+                f"causal_model: the tokenizer of {place} has {len(self.tokenizer)} words and the model "
+                f"{self.model.config.vocab_size}; give a model with its own tokenizer files."
+            )
+        if not self._is_causal():
+            raise InputError(f"causal_model: {place} sees the words that it predicts; give a causal language model.")
         self.batch_size, self.start = batch_size, self.tokenizer.bos_token_id if add_start_token else None
+
+    @torch.inference_mode()
+    def _is_causal(self) -> bool:
+        """Whether what comes later changes nothing of what is said before."""
+        first, second = (self.model(input_ids=torch.tensor([[0, last]])).logits[0, 0] for last in (0, 1))
+        return torch.allclose(first, second, atol=1e-4)
 
     @torch.inference_mode()
     def perplexities(self, texts: Sequence[str]) -> np.ndarray:

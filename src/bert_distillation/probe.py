@@ -9,7 +9,16 @@ from typing import Any
 from bert_distillation import hub, occupations
 from bert_distillation.errors import InputError
 from bert_distillation.minimal_pairs import ScoredPair, by_group, pair_metrics, read_pairs, score_pairs
-from bert_distillation.options import check_at_least, check_choice, check_seed, make_folder, option, required, run_step
+from bert_distillation.options import (
+    check_at_least,
+    check_choice,
+    check_outputs,
+    check_seed,
+    make_folder,
+    option,
+    required,
+    run_step,
+)
 from bert_distillation.progress import told
 from bert_distillation.quiet import make_quiet
 from bert_distillation.results import PAIRS, PROBE_METRICS, PROBES
@@ -37,6 +46,7 @@ class ProbeConfig:
         check_at_least(self, 0, "max_pairs_per_group")
         check_choice(self, "device", DEVICES)
         check_seed(self)
+        check_outputs(self, "probe_result")
 
 
 def probe(config: ProbeConfig) -> None:

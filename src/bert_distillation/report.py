@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bert_distillation.glue import TASKS
 from bert_distillation.model_card import model_card
-from bert_distillation.options import make_folder, option, required, run_step
+from bert_distillation.options import check_outputs, make_folder, option, required, run_step
 from bert_distillation.report_page import report_page
 from bert_distillation.results import (
     read_evaluation,
@@ -52,14 +52,19 @@ class ReportConfig:
     teacher_probes: Path | None = option(None, "The teacher's probe_result of `probe`.")
     report: Path = required("Folder for report.html, metrics.json and model_card.md.")
 
+    def __post_init__(self) -> None:
+        """Refuse a report over what it is made of."""
+        check_outputs(self, "report")
+
 
 def report(config: ReportConfig) -> None:
     """Read the results and write the report."""
     log_parameters(config)
     summary = gather(config)
+    page, card = report_page(summary), model_card(summary)
     make_folder("report", config.report)
-    (config.report / "report.html").write_text(report_page(summary), encoding="utf-8")
-    (config.report / "model_card.md").write_text(model_card(summary), encoding="utf-8")
+    (config.report / "report.html").write_text(page, encoding="utf-8")
+    (config.report / "model_card.md").write_text(card, encoding="utf-8")
     write_json(config.report / "metrics.json", summary_record(summary))
     log_metrics(flat_metrics(summary))
     inputs = {name: folder for name, folder in vars(config).items() if name != "report"}

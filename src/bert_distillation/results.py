@@ -4,7 +4,6 @@ Each reader takes the name of the input, for errors, and returns only what has t
 """
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ PREDICTIONS = "predictions.jsonl"
 MASK_POSITIONS = "mask_positions.json"
 PROBE_METRICS, PROBES, PAIRS = "metrics.json", "probes.json", "pairs.jsonl"
 GLUE_METRICS = "metrics.json"
+LARGEST = 1e100  # a number beyond it is none that a step measured, and no axis could hold it
 TRAINING_LOG = "training_log.jsonl"
 
 
@@ -57,17 +57,13 @@ def read_probes(name: str, folder: Path) -> Probes:
     metrics, found = (read_json(name, folder / file, "`probe`") for file in (PROBE_METRICS, PROBES))
     for metric in metrics:
         require_number(metrics, metric, f"{name}: {folder / PROBE_METRICS}", "`probe`")
-    try:
-        return Probes(
-            metrics=metrics,
-            occupations={row["occupation"]: float(row["log_odds"]) for row in found["occupations"]},
-            people={row["person"]: tuple(word["token"] for word in row["words"]) for row in found["people"]},
-            groups=tuple({key: row[key] for key in ("suite", "group", "pairs", "share")} for row in found["groups"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{name}: {folder / PROBES} is not what `probe` writes ({error!r}); run `probe` again."
-        ) from None
+    if not are_findings(found):
+        raise InputError(f"{name}: {folder / PROBES} is not what `probe` writes; run `probe` again.")
+    return Probes(
+        metrics=metrics,
+        occupations={row["occupation"]: row["log_odds"] for row in found["occupations"]},
+        people={row["person"]: tuple(word["token"] for word in row["words"]) for row in found["people"]},
+    )
 
 
 def read_glue(name: str, folder: Path, task: Task) -> dict[str, Any]:
@@ -78,6 +74,8 @@ def read_glue(name: str, folder: Path, task: Task) -> dict[str, Any]:
     record = read_json(name, file, step)
     if record.get("task") != task.name:
         raise InputError(f"{name}: {folder} holds metrics of {record.get('task')}; give those of {task.name}.")
+    if not isinstance(record.get("seeds", []), list):
+        raise InputError(f"{name}: {file}: seeds is {shown(record['seeds'])} instead of a list; run {step} again.")
     for column in ("metrics", *(key for key in ("deviations",) if key in record)):
         require_number(require_object(record, column, f"{name}: {file}", step), task.headline, f"{name}: {file}", step)
     return record
@@ -87,7 +85,7 @@ def read_training(student: Path) -> dict[str, Any]:
     """step.json of the student's training."""
     existing_folder("student", student, "the model and log written by `distill`")
     record = read_json("student", student / STEP_FILE, "`distill`")
-    for key in ("configuration", "versions"):
+    for key in ("configuration", "versions", *(key for key in ("inputs",) if key in record)):
         require_object(record, key, f"student: {student / STEP_FILE}", "`distill`")
     return record
 
@@ -98,7 +96,8 @@ def read_training_log(student: Path) -> tuple[dict[str, float], ...]:
     Every row has the step, the loss and the parts of the loss that the first row has.
     """
     rows = read_rows("student", student / TRAINING_LOG, "`distill`", is_log_row)
-    parts = [name for name in rows[0] if name.startswith("loss_")] if rows else []
+    drawn = ("learning_rate", "tokens_per_second")
+    parts = [name for name in rows[0] if name.startswith("loss_") or name in drawn] if rows else []
     for row in rows:
         for part in parts:
             require_number(row, part, f"student: {student / TRAINING_LOG}, step {row['step']:g}", "`distill`")
@@ -158,7 +157,23 @@ def shown(value: Any) -> str:
 
 def is_number(value: Any) -> bool:
     """Whether the value is a number that the report can write."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) in (int, float) and abs(value) <= LARGEST
+
+
+def are_findings(found: dict[str, Any]) -> bool:
+    """Whether probes.json has what the report shows of it."""
+    occupations, people = (found.get(key) for key in ("occupations", "people"))
+    if not isinstance(occupations, list) or not isinstance(people, list):
+        return False
+    if not all(isinstance(row, dict) for row in (*occupations, *people)):
+        return False
+    if not all(isinstance(row.get("person"), str) and isinstance(row.get("words"), list) for row in people):
+        return False
+    words = [word for row in people for word in row["words"]]
+    named = all(isinstance(word, dict) and isinstance(word.get("token"), str) for word in words)
+    return named and all(
+        isinstance(row.get("occupation"), str) and is_number(row.get("log_odds")) for row in occupations
+    )
 
 
 def is_log_row(row: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ DEVICES = ("auto", "cpu", "gpu")
 # Where an MLflow model keeps its parts: ours and `mlflow.transformers`, and the models of Azure's catalogue.
 MODEL_FOLDERS = ("model", "data/model")
 TOKENIZER_FOLDERS = ("components/tokenizer", "data/tokenizer")
+SHORTEST = 3  # tokens of a text: the mask between the two special ones
 FLOPS_LENGTH = 128  # tokens of the text whose FLOP a token are told
 
 
@@ -69,7 +70,14 @@ def load_subject(
     model.to(torch.device("cuda" if on_gpu else "cpu"))  # type: ignore[arg-type]
     weights = folder / "model.safetensors" if folder is not None else None
     tokenizer = hub.load_tokenizer(tokenizer_folder, name, of=of)
-    return Subject(model.eval(), tokenizer, weights if weights is not None and weights.is_file() else None)
+    if model.config.max_position_embeddings < SHORTEST:
+        raise InputError(f"{of}: the model reads {model.config.max_position_embeddings} tokens at once; a text has 3.")
+    subject = Subject(model.eval(), tokenizer, weights if weights is not None and weights.is_file() else None)
+    try:
+        subject.predictor  # noqa: B018 - made now, so that a tokenizer that does not fit is told before anything runs
+    except InputError as error:
+        raise InputError(f"{of}: {error}") from None
+    return subject
 
 
 def mlflow_parts(mlflow_model: Path) -> tuple[Path, Path]:

@@ -54,7 +54,6 @@ class Probes:
     metrics: dict[str, float] = field(default_factory=dict)
     occupations: dict[str, float] = field(default_factory=dict)  # occupation -> log odds of `he` to `she`
     people: dict[str, tuple[str, ...]] = field(default_factory=dict)  # person -> likeliest words
-    groups: tuple[dict[str, Any], ...] = ()  # suite, group, pairs, share
 
 
 @dataclass(frozen=True)

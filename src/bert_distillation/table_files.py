@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from bert_distillation.tracking import STEP_FILE
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 LONGEST_LINE = 10_000_000  # bytes; a longer one is no row of text, and reading on would fill the memory
+LONGEST_DOCUMENT = 1_000_000_000  # bytes of a line of .json, which may hold all rows
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,20 @@ class TableRow:
 
     def text(self, column: str) -> str:
         """The text in a column; MalformedRow where there is none."""
-        value = self.values.get(column)
-        if not isinstance(value, str):
+        if column not in self.values:
             there = ", ".join(map(str, self.values)) or "nothing"
-            raise MalformedRow(f'no text in column "{column}"; the row has: {there}')
+            raise MalformedRow(f'no column "{column}"; the row has: {printable(there)}')
+        value = self.values[column]
+        if not isinstance(value, str):
+            raise MalformedRow(f'column "{column}" holds {type(value).__name__} instead of a text')
         if not value.strip():
             raise MalformedRow(f'column "{column}" is empty')
-        # JSON can spell half of a surrogate pair, and UTF-8 cannot.
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return printable(value)
+
+
+def printable(text: str) -> str:
+    """The text, with '?' for half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def table_files(name: str, path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
@@ -61,26 +69,29 @@ def kind_of(file: Path) -> str:
 def read_table(file: Path, malformed: MalformedRows) -> Iterator[TableRow]:
     """The rows of a file, `.gz` unpacked; those that cannot be read go to `malformed`."""
     kind = kind_of(file)
+    if kind == ".json":
+        yield from _json_rows(file, "".join(text for _, text in read_lines(file, LONGEST_DOCUMENT)), malformed)
+    elif kind == ".jsonl":
+        yield from _json_lines(file, read_lines(file), malformed)
+    else:
+        yield from _separated(file, read_lines(file), "\t" if kind == ".tsv" else ",", malformed)
+
+
+def read_lines(file: Path, longest: int = 0) -> Iterator[tuple[int, str]]:
+    """Numbers, from 1, and texts of the lines, their ends included; `.gz` is unpacked, a byte-order mark taken off."""
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            lines = _lines(file, stream)
-            if kind == ".json":
-                yield from _json_rows(file, "".join(text for _, text in lines), malformed)
-            elif kind == ".jsonl":
-                yield from _json_lines(file, lines, malformed)
-            else:
-                yield from _separated(file, lines, "\t" if kind == ".tsv" else ",", malformed)
-    except (gzip.BadGzipFile, EOFError) as error:
+            yield from _lines(file, stream, longest or LONGEST_LINE)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise InputError(f"{file} is not a whole gzip file ({error}); make it anew.") from None
 
 
-def _lines(file: Path, stream: Any) -> Iterator[tuple[int, str]]:
-    """Numbers, from 1, and texts of the lines, their ends included."""
+def _lines(file: Path, stream: Any, longest: int) -> Iterator[tuple[int, str]]:
     number = 0
-    while line := stream.readline(LONGEST_LINE):
+    while line := stream.readline(longest):
         number += 1
-        if len(line) == LONGEST_LINE:
-            raise InputError(f"{file}:{number}: the line is longer than {LONGEST_LINE:,} bytes.")
+        if len(line) == longest:
+            raise InputError(f"{file}:{number}: the line is longer than {longest:,} bytes; give a row a line.")
         raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         try:
             yield number, raw.decode("utf-8")
@@ -103,7 +114,8 @@ def _json_rows(file: Path, text: str, malformed: MalformedRows) -> Iterator[Tabl
     except MalformedRow as error:
         raise InputError(f"{file}: {error}.") from None
     if not isinstance(content, list):
-        raise InputError(f"{file}: a .json file is a list of objects, not {type(content).__name__}; see .jsonl.")
+        malformed.add(f"{file}", f"a .json file is a list of objects, not {type(content).__name__}; see .jsonl")
+        return
     for number, row in enumerate(content, start=1):
         try:
             yield TableRow(f"{file}: row {number}", _object(row))
@@ -137,15 +149,26 @@ def _separated(
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            malformed.add(f"{file}:{start}", f"not a row of cells ({error})")
+            if str(error) == "unexpected end of data":
+                raise InputError(f"{file}:{start}: a quote that opens in this row is never closed.") from None
+            reason = str(error).partition(" - ")[0]  # after it the library speaks to programmers
+            malformed.add(f"{file}:{start}", f"not a row of cells ({reason})", reader.line_num - start + 1)
             continue
         if cells is None:
             return
         if not cells:
             continue
         if header is None:
-            header = cells
+            header = _header(file, cells)
         elif len(cells) != len(header):
-            malformed.add(f"{file}:{start}", f"{len(cells)} columns instead of {len(header)}")
+            reason = f"{len(cells)} columns instead of {len(header)}"
+            malformed.add(f"{file}:{start}", reason, reader.line_num - start + 1)
         else:
             yield TableRow(f"{file}:{start}", dict(zip(header, cells, strict=True)))
+
+
+def _header(file: Path, cells: list[str]) -> list[str]:
+    twice = sorted({cell for cell in cells if cells.count(cell) > 1})
+    if twice:
+        raise InputError(f'{file}: two columns are called "{twice[0]}"; give each a name of its own.')
+    return cells
