@@ -23,7 +23,8 @@ OTHERS = {
     "environments/inference/conda.yml": "what the endpoint installs",
     "environments/inference-gpu/conda.yml": "what the endpoint installs on a GPU",
     "endpoints/fill-mask/deployment.yml": "the scoring script, its environment, its instance and its limits",
-    "sample_data/": "sentences of our own: generator, facts, corpus, vocabulary and GLUE-layout files",
+    "notebooks/": "the three sample notebooks",
+    "sample_data/": "sentences of our own, and their generator: corpus, vocabulary, GLUE-layout files, pairs, masks",
     "src/azureml_local/checks/": "the rules of `azureml-local check`, by subject, and what reads the files",
     "src/azureml_local/pages/": "the pages of jobs and endpoints: frames, scripts and styles, served as they are",
     "tests/": "the tests",
@@ -36,9 +37,15 @@ OTHERS = {
     "docs/scaling.md": "which GPUs to pay for: wall times, memory and communication, by arithmetic",
     "docs/local-workspace.md": "what the local workspace speaks, and how it runs, reuses and checks jobs",
 }
-ONE_LINE = ("sample_data/", "src/azureml_local/checks/", "src/azureml_local/pages/", "tests/")  # their files are alike
+ONE_LINE = (
+    "notebooks/",
+    "sample_data/",
+    "src/azureml_local/checks/",
+    "src/azureml_local/pages/",
+    "tests/",
+)  # their files are alike
 SECTIONS = ["", "components/", "pipelines/", "endpoints/", "environments/", "src/", "docs/", "benchmarks/"]
-SECTIONS += ["sample_data/", "tests/"]
+SECTIONS += ["notebooks/", "sample_data/", "tests/"]
 
 
 def sentence(name: str) -> str:
