@@ -51,6 +51,7 @@ class EvaluateConfig:
     evaluation_config: Path | None = option(None, "JSON file with the metrics asked for, as Azure's samples have it.")
     evaluation_config_params: str = option("", "The same as a JSON text.")
     causal_model: Path | None = option(None, "Folder of a causal language model that perplexity is measured with.")
+    compute_name: str = option("", "Not used; Azure's sample names its cluster so, here the node's compute says it.")
     device: str = option("auto", "auto, cpu or gpu.")
     batch_size: int = option(16, "Sequences in one forward pass.")
     max_samples: int = option(0, "Evaluate this many held-out sequences and this many test rows; 0 means all.")
