@@ -64,10 +64,12 @@ def inheritance(summary: Summary) -> str:
     times = ratio(student.metrics.get("pronoun_spread"), teacher.metrics.get("pronoun_spread"))
     if times is None:
         return ""
+    means = [probes.metrics.get("pronoun_log_odds", 0.0) for probes in (student, teacher)]
     verdict = "amplified" if times > 1 + NEAR else "weakened" if times < 1 - NEAR else "kept"
     return (
         f"From occupation to occupation the student leans like its teacher with a correlation of {alike:.2f}, and its "
-        f"leanings differ {times:.2f} times as much: distillation {verdict} them."
+        f"leanings differ {times:.2f} times as much: distillation {verdict} them. Over all occupations its log odds of "
+        f"he to she are {means[0]:.2f}, the teacher's {means[1]:.2f}."
     )
 
 

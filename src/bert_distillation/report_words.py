@@ -52,7 +52,13 @@ def score_values(score: Score) -> list[str]:
     published = (percent(task.published_student, NO_NUMBER), percent(task.published_teacher))
     student = percent(score.student) + spread(score.student_spread)
     teacher = percent(score.teacher) + spread(score.teacher_spread)
-    return [student, published[0], teacher, published[1], share(score.retention)]
+    return [student, published[0], teacher, published[1], kept(score)]
+
+
+def kept(score: Score) -> str:
+    """The student's share of the teacher; of a teacher that scored nothing there is none."""
+    both_ran = score.student is not None and score.teacher is not None
+    return NO_NUMBER if both_ran and score.retention is None else share(score.retention)
 
 
 def spread(deviation: float | None) -> str:
