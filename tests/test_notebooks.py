@@ -115,5 +115,8 @@ def test_the_evaluation(project: Project):
     rows = json.loads(re.search(r"^rows: (.+)$", shown, re.MULTILINE).group(1))
     assert set(rows) == {"teacher", "student", "baseline"}
     assert all(row["exact_match_low"] <= row["exact_match"] <= row["exact_match_high"] for row in rows.values())
-    assert all(row["test_rows"] == 200 and row["exact_match"] > 0.1 for row in rows.values())
+    assert all(row["test_rows"] == 200 for row in rows.values())
+    right = {name: row["exact_match"] for name, row in rows.items()}
+    assert min(right["teacher"], right["student"]) > 0.2
+    assert right["baseline"] < right["student"], "it had no teacher"
     assert project.figures == 1
