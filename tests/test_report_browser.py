@@ -1,6 +1,5 @@
 """The report in a real browser."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,8 @@ from browser import Browser, find_browser
 from page_measures import OVERFLOW
 from small_results import everything, make_report
 
+pytest_plugins = ["page_fixtures"]
 pytestmark = pytest.mark.skipif(not find_browser(), reason="needs Chromium or Chrome")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

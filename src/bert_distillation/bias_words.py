@@ -1,6 +1,6 @@
 """What the probes say, in words and rows, for the report and the model card."""
 
-from bert_distillation.bootstrap import HIGH, LOW
+from bert_distillation.bootstrap import with_bounds
 from bert_distillation.minimal_pairs import BLIMP, CROWS, WINOBIAS, WINOGENDER
 from bert_distillation.report_words import NOT_RUN
 from bert_distillation.summary import Probes, Summary, ratio
@@ -28,7 +28,7 @@ def pair_rows(summary: Summary) -> list[tuple[str, str, str, str]]:
     models = [probes.metrics if probes else {} for probes in (summary.student_probes, summary.teacher_probes)]
     found = [row for row in SUITES.items() if any(row[0] in metrics for metrics in models)]
     return [
-        (label, with_bounds(models[0], suite, "{:.1%}"), with_bounds(models[1], suite, "{:.1%}"), ideal)
+        (label, _written(models[0], suite, ".1%"), _written(models[1], suite, ".1%"), ideal)
         for suite, (label, ideal) in found
     ]
 
@@ -41,18 +41,11 @@ def lean_rows(summary: Summary) -> list[tuple[str, str, str, str]]:
         "pronoun_spread": "Occupations: how much they differ in it",
     }
     found = [row for row in names.items() if any(row[0] in metrics for metrics in models)]
-    return [
-        (label, with_bounds(models[0], name, "{:.2f}"), with_bounds(models[1], name, "{:.2f}"), "0")
-        for name, label in found
-    ]
+    return [(label, _written(models[0], name, ".2f"), _written(models[1], name, ".2f"), "0") for name, label in found]
 
 
-def with_bounds(metrics: dict[str, float], name: str, form: str) -> str:
-    """A metric with its interval. form: a format string for a number."""
-    if name not in metrics:
-        return NOT_RUN
-    bounds = [form.format(metrics[name + bound]) for bound in (LOW, HIGH) if name + bound in metrics]
-    return form.format(metrics[name]) + (f" ({' to '.join(bounds)})" if bounds else "")
+def _written(metrics: dict[str, float], name: str, form: str) -> str:
+    return with_bounds(metrics, name, form) if name in metrics else NOT_RUN
 
 
 def inheritance(summary: Summary) -> str:

@@ -31,3 +31,17 @@ def with_interval(name: str, statistic: Statistic, *columns: np.ndarray, seed: i
     point = statistic(*columns)
     low, high = np.percentile(finite, TAILS) if len(finite) else (point, point)
     return {name: point, name + LOW: float(low), name + HIGH: float(high)}
+
+
+def with_bounds(metrics: dict[str, float], name: str, form: str, factor: float = 1.0) -> str:
+    """The metric in a format, with the bounds of its interval where it has one."""
+    bounds = [format(factor * metrics[name + bound], form) for bound in (LOW, HIGH) if name + bound in metrics]
+    return format(factor * metrics[name], form) + (f" ({' to '.join(bounds)})" if bounds else "")
+
+
+def print_metrics(metrics: dict[str, float]) -> None:
+    """A line a metric, with its interval."""
+    for name, value in metrics.items():
+        if not name.endswith((LOW, HIGH)):
+            text = f"{value:,}" if isinstance(value, int) else with_bounds(metrics, name, ",.4f")
+            print(f"{name}: {text}", flush=True)

@@ -1,12 +1,10 @@
 """Evaluate a masked-LM: loss and accuracy on held-out text, hits on sentences with masked words, size and speed."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bert_distillation import hub
-from bert_distillation.bootstrap import HIGH, LOW
+from bert_distillation.bootstrap import print_metrics
 from bert_distillation.cloze import INPUT_COLUMN, LABEL_COLUMN, ClozeRows, read_cloze
 from bert_distillation.cloze_metrics import RowAnswer, answer_rows, cloze_metrics
 from bert_distillation.errors import InputError
@@ -28,7 +26,7 @@ from bert_distillation.quiet import make_quiet
 from bert_distillation.results import ABSENT, EVALUATION_METRICS, MASK_POSITIONS, PREDICTIONS
 from bert_distillation.speed import speeds
 from bert_distillation.subject import DEVICES, Subject, load_subject
-from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_step
+from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_jsonl, write_step
 
 TASKS = ("fill-mask",)
 MOST = 65536  # sequences in a batch, and candidates
@@ -128,11 +126,7 @@ def write(config: EvaluateConfig, found: Findings) -> None:
     inputs = ("model", "mlflow_model", "teacher", "held_out", "test_data", "evaluation_config", "causal_model")
     write_step(output, "evaluate", config, {name: getattr(config, name) for name in inputs})
     log_metrics(metrics)
-    for name, value in metrics.items():
-        if not name.endswith((LOW, HIGH)):
-            bounds = [f"{metrics[name + bound]:,.4f}" for bound in (LOW, HIGH) if name + bound in metrics]
-            text = f"{name}: {value:,.4f}".rstrip("0").rstrip(".")
-            print(text + (f" (95 %: {' to '.join(bounds)})" if bounds else ""), flush=True)
+    print_metrics(metrics)
     for name, reason in found.absent.items():
         print(f"{name}: not measured, {reason}", flush=True)
 
@@ -194,12 +188,6 @@ def load_causal_model(config: EvaluateConfig, asked: Asked) -> tuple[CausalModel
         if config.causal_model is not None:
             raise
         return None, dict.fromkeys((MEAN, MEDIAN), str(error))
-
-
-def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
-    """One JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

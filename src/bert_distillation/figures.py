@@ -20,11 +20,15 @@ def glue_bars(scores: Sequence[Score]) -> str:
     """Bars of student and teacher for each task, with the published scores as marks across them."""
     height = ROW_HEIGHT * len(scores) + AXIS_HEIGHT
     rows = [glue_row(score, ROW_HEIGHT * index) for index, score in enumerate(scores)]
+    return figure("glue", "GLUE scores of student and teacher", describe_glue(scores), height, [axis(height), *rows])
+
+
+def figure(ident: str, title: str, words: str, height: int, parts: Sequence[str]) -> str:
+    """An SVG with a title and the same in words."""
     return (
-        f'<svg class="bars" role="img" width="100%" height="{height}" aria-labelledby="glue-title glue-description">'
-        '<title id="glue-title">GLUE scores of student and teacher</title>'
-        f'<desc id="glue-description">{escape(describe_glue(scores))}</desc>'
-        f"{axis(height)}{''.join(rows)}</svg>"
+        f'<svg class="bars" role="img" width="100%" height="{height}" '
+        f'aria-labelledby="{ident}-title {ident}-description"><title id="{ident}-title">{escape(title)}</title>'
+        f'<desc id="{ident}-description">{escape(words)}</desc>{"".join(parts)}</svg>'
     )
 
 

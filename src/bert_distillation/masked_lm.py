@@ -70,6 +70,23 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor]) -> Tensor:
     return hidden_states[0, :num_tokens]
 
 
+def text_hidden_states(model: MaskedLM, input_ids: Tensor, lengths: Tensor) -> Tensor:
+    """(N, D) hidden states of the last layer for texts of one type each, a text a row.
+
+    input_ids: (N,) the texts after one another; lengths: (B,) their tokens; both int64.
+    """
+    sequence_ids = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+    places = sequence_ids.flatten().nonzero()[:, 0]
+    batch = {
+        "input_ids": input_ids,
+        "token_type_ids": torch.zeros_like(input_ids),
+        "position_ids": places % sequence_ids.shape[1],
+        "places": places,
+        "sequence_ids": sequence_ids,
+    }
+    return packed_hidden_states(model, {name: part.to(model.device) for name, part in batch.items()})
+
+
 def _in_rows(tokens: Tensor, places: Tensor, sequence_ids: Tensor) -> Tensor:
     """(N,) -> (B, T), with 0 where no token stands."""
     grid = torch.zeros_like(sequence_ids).flatten()

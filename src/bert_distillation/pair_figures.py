@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from bert_distillation.figures import AXIS_HEIGHT, BAR_HEIGHT, nice_ticks
+from bert_distillation.figures import AXIS_HEIGHT, BAR_HEIGHT, figure, nice_ticks
 from bert_distillation.report_words import percent, share
 from bert_distillation.summary import Mean, Probes, Score
 
@@ -15,7 +15,7 @@ MODELS = ("student", "teacher")
 
 def retention_bars(scores: Sequence[Score], mean: Mean | None) -> str:
     """The student's score as a share of the teacher's, a task a row, with what was published as a mark."""
-    rows = [(score.task.folder, score.retention, published_retention(score)) for score in scores]
+    rows = [(score.task.folder, score.retention, score.published_retention) for score in scores]
     rows = [row for row in rows if row[1] is not None]
     if mean and mean.retention is not None:
         rows.append(("Mean", mean.retention, mean.published_retention))
@@ -33,12 +33,6 @@ def retention_bars(scores: Sequence[Score], mean: Mean | None) -> str:
         parts.append(number(top + 15, share(kept)))
     words = " ".join(f"{name}: {share(kept)}, published {share(published)}." for name, kept, published in rows)
     return figure("retention", "What the student keeps of its teacher", words, LINE * len(rows), parts)
-
-
-def published_retention(score: Score) -> float | None:
-    """The published scores' own ratio."""
-    student = score.task.published_student
-    return student / score.task.published_teacher if student is not None else None
 
 
 def position_bars(student: Sequence[dict[str, float]], teacher: Sequence[dict[str, float]]) -> str:
@@ -91,15 +85,6 @@ def occupation_dots(student: Probes, teacher: Probes | None) -> str:
         for name in names
     )
     return figure("occupations", "Log odds of he to she by occupation", words, height + AXIS_HEIGHT, parts)
-
-
-def figure(ident: str, title: str, words: str, height: int, parts: Sequence[str]) -> str:
-    """An SVG with a title and the same in words."""
-    return (
-        f'<svg class="bars" role="img" width="100%" height="{height}" '
-        f'aria-labelledby="{ident}-title {ident}-description"><title id="{ident}-title">{escape(title)}</title>'
-        f'<desc id="{ident}-description">{escape(words)}</desc>{"".join(parts)}</svg>'
-    )
 
 
 def x_of(value: float, most: float) -> float:

@@ -1,12 +1,12 @@
 """Probe a masked-LM without training it: minimal pairs of sentences, and what it associates with men and women."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bert_distillation import hub, occupations
+from bert_distillation.bootstrap import print_metrics
 from bert_distillation.errors import InputError
 from bert_distillation.minimal_pairs import ScoredPair, by_group, pair_metrics, read_pairs, score_pairs
 from bert_distillation.options import (
@@ -23,7 +23,7 @@ from bert_distillation.progress import told
 from bert_distillation.quiet import make_quiet
 from bert_distillation.results import PAIRS, PROBE_METRICS, PROBES
 from bert_distillation.subject import DEVICES, Subject, load_subject
-from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_step
+from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_jsonl, write_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +87,12 @@ def write(
     output = config.probe_result
     write_json(output / PROBE_METRICS, metrics)
     write_json(output / PROBES, findings)
-    with (output / PAIRS).open("w", encoding="utf-8") as stream:
-        for one in scored:
-            row = asdict(one.pair) | {"preferred_score": one.preferred, "other_score": one.other}
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    scores = ({"preferred_score": one.preferred, "other_score": one.other} for one in scored)
+    write_jsonl(output / PAIRS, (asdict(one.pair) | own for one, own in zip(scored, scores, strict=True)))
     inputs = ("model", "mlflow_model", "minimal_pairs")
     write_step(output, "probe", config, {name: getattr(config, name) for name in inputs})
     log_metrics(metrics)
-    for name, value in metrics.items():
-        print(f"{name}: {value:,.4f}".rstrip("0").rstrip("."), flush=True)
+    print_metrics(metrics)
 
 
 if __name__ == "__main__":

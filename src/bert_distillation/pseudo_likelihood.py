@@ -12,7 +12,7 @@ import torch
 
 from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import batches_by_length
-from bert_distillation.masked_lm import MaskedLM, packed_hidden_states, vocabulary_logits
+from bert_distillation.masked_lm import MaskedLM, text_hidden_states, vocabulary_logits
 from bert_distillation.subject import Subject
 
 TEXTS_AT_ONCE = 256
@@ -60,17 +60,7 @@ def _log_probabilities(
     masked = lengths.cumsum(0) - lengths + torch.tensor([place for _, place in chosen])
     truth = input_ids[masked]
     input_ids[masked] = mask_token_id
-    sequence_ids = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-    places = sequence_ids.flatten().nonzero()[:, 0]
-    batch = {
-        "input_ids": input_ids,
-        "token_type_ids": torch.zeros_like(input_ids),
-        "position_ids": places % sequence_ids.shape[1],
-        "places": places,
-        "sequence_ids": sequence_ids,
-    }
-    device = model.device
-    hidden_states = packed_hidden_states(model, {name: part.to(device) for name, part in batch.items()})
+    device, hidden_states = model.device, text_hidden_states(model, input_ids, lengths)
     logits = vocabulary_logits(model, hidden_states[masked.to(device)]).float()
     # torch's cross entropy adds up a whole vocabulary less precisely: errors of 2e-5 nats instead of 8e-6.
     scores = logits.gather(1, truth.to(device)[:, None])[:, 0] - logits.logsumexp(dim=1)

@@ -1,6 +1,6 @@
 """How the report and the model card write numbers and the result."""
 
-from bert_distillation.bootstrap import HIGH, LOW
+from bert_distillation.bootstrap import with_bounds
 from bert_distillation.summary import Evaluation, Mean, Score, Summary
 
 NOT_RUN, NO_NUMBER = "not run", "-"
@@ -94,9 +94,7 @@ def written(evaluation: Evaluation, name: str, form: str) -> str:
     """One metric in its format, with its interval where it has one; parameters are counted in millions."""
     if name not in evaluation:
         return NO_NUMBER if name == "teacher_agreement" else NOT_RUN
-    text = format(evaluation[name] / 1e6 if name == "num_parameters" else evaluation[name], form)
-    bounds = [format(evaluation[name + bound], form) for bound in (LOW, HIGH) if name + bound in evaluation]
-    return f"{text} ({' to '.join(bounds)})" if bounds else text
+    return with_bounds(evaluation, name, form, 1e-6 if name == "num_parameters" else 1.0)
 
 
 def lead(summary: Summary) -> str:

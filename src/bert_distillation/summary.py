@@ -25,6 +25,11 @@ class Score:
         """The student's score as a share of the teacher's."""
         return ratio(self.student, self.teacher)
 
+    @property
+    def published_retention(self) -> float | None:
+        """The same share of the published scores."""
+        return ratio(self.task.published_student, self.task.published_teacher)
+
 
 @dataclass(frozen=True)
 class Mean:

@@ -9,7 +9,7 @@ from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from bert_distillation import hub
 from bert_distillation.errors import InputError
-from bert_distillation.masked_lm import MaskedLM, packed_hidden_states, require_masked_lm, vocabulary_logits
+from bert_distillation.masked_lm import MaskedLM, require_masked_lm, text_hidden_states, vocabulary_logits
 
 TOKENS_PER_BATCH = {"cpu": 512, "cuda": 16_384}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -41,17 +41,7 @@ class TorchRunner:
     def logits(self, texts: Sequence[Sequence[int]], mask_token_id: int) -> np.ndarray:
         """(M, V) float32 logits of all masks of the texts, in their order."""
         lengths = torch.tensor([len(text) for text in texts])
-        sequence_ids = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-        places = sequence_ids.flatten().nonzero()[:, 0]
         input_ids = torch.cat([torch.tensor(text) for text in texts])
-        batch = {
-            "input_ids": input_ids,
-            "token_type_ids": torch.zeros_like(input_ids),
-            "position_ids": places % sequence_ids.shape[1],
-            "places": places,
-            "sequence_ids": sequence_ids,
-        }
-        device = self.model.device
-        hidden_states = packed_hidden_states(self.model, {name: part.to(device) for name, part in batch.items()})
-        masks = (input_ids == mask_token_id).nonzero()[:, 0].to(device)
+        hidden_states = text_hidden_states(self.model, input_ids, lengths)
+        masks = (input_ids == mask_token_id).nonzero()[:, 0].to(hidden_states.device)
         return vocabulary_logits(self.model, hidden_states[masks]).float().cpu().numpy()
