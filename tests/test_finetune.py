@@ -60,9 +60,10 @@ def test_a_classifier_learns_and_its_predictions_are_those_of_the_files_rows(
     bert: Path, glue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     logged: list[tuple[dict[str, float], int | None]] = []
-    monkeypatch.setattr(
-        "bert_distillation.finetune.log_metrics", lambda metrics, step=None: logged.append((metrics, step))
-    )
+    for module in ("finetune", "finetune_trainer"):
+        monkeypatch.setattr(
+            f"bert_distillation.{module}.log_metrics", lambda metrics, step=None: logged.append((metrics, step))
+        )
     finetune(config("sst2", bert, glue, tmp_path, num_train_epochs=6))
 
     record, predictions = read_metrics(tmp_path), read_predictions(tmp_path / "metrics" / "predictions.tsv")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import mlflow
 
-from bert_distillation.tracking import checksum, log_metrics, log_parameters, write_step
+from bert_distillation.mlflow_run import log_metrics, log_parameters
+from bert_distillation.tracking import checksum, write_step
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class MadeBlock:
     """What a block became."""
 
     held_out: bool
+    index: int
     sequences: pa.RecordBatch  # columns as in `sequences`
     documents: int  # with at least one sentence
     sentences: int
@@ -142,6 +143,7 @@ class BlockMaker:
         lengths = [[len(sentence) for sentence in document if len(sentence)] for document in documents]
         return MadeBlock(
             held_out=block.held_out,
+            index=block.index,
             sequences=self._to_batch(pairs),
             documents=sum(map(bool, lengths)),
             sentences=sum(map(len, lengths)),

@@ -1,20 +1,58 @@
 """Models and training states on disk.
 
-A checkpoint is a folder `step-00001200` with what accelerate saves (weights, optimizer, scheduler, random states) and
-`checkpoint.json`, written last: a folder without it is half-written and is not resumed from.
+A checkpoint is a folder `step-00001200-3f9a1c2b`: the optimizer step, and a checksum of what makes the run's result.
+
+model.safetensors      the weights in training
+optimizer.safetensors  AdamW's moments of each weight
+random.safetensors     the random states, one row a process
+state.json             schedule, gradient scaler, and what each process has summed up since the last line of the log
+training_log.jsonl     the lines of the log up to here
+checkpoint.json        the run, and the checksum of each file; written last
+
+It is written beside its place and renamed; because a rename is not atomic on a blob mount, a folder without
+`checkpoint.json`, or with other contents than that says, is not resumed from. Nothing in it is pickled.
 """
 
+import hashlib
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from accelerate import Accelerator
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
-from bert_distillation.tracking import write_json
+from bert_distillation.tracking import checksum, write_json
 
 MANIFEST = "checkpoint.json"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What must be equal for a run to go on from a checkpoint.
+
+    shape: what makes the result. split: how a step is cut into processes and batches, which changes only its rounding
+    and what dropout draws.
+    """
+
+    shape: dict[str, str]
+    split: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """Eight hexadecimal digits for the shape."""
+        return hashlib.sha256(json.dumps(self.shape, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint on disk."""
+
+    folder: Path
+    step: int
+    run: RunIdentity
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -26,35 +64,92 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
         file.chmod(0o644)  # safetensors writes 0600, which another user's server cannot read
 
 
-def save_checkpoint(folder: Path, step: int, run: dict[str, str], accelerator: Accelerator, keep: int) -> None:
-    """Save the state after optimizer step `step`; `run` says what must be equal for a resume. Keeps the newest few."""
-    checkpoint = folder / f"step-{step:08d}"
-    accelerator.save_state(str(checkpoint))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        write_json(checkpoint / MANIFEST, {"step": step, "run": run})
-        for old in complete_checkpoints(folder)[:-keep]:
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+def checkpoint_folder(folder: Path, step: int, run: RunIdentity) -> Path:
+    """Where the checkpoint of this step belongs."""
+    return folder / f"step-{step:08d}-{run.name}"
 
 
-def load_checkpoint(folder: Path | None, run: dict[str, str], accelerator: Accelerator) -> int:
-    """Restore the newest whole checkpoint and return its step; 0 where there is none."""
-    checkpoints = complete_checkpoints(folder) if folder is not None else []
-    if not checkpoints:
-        return 0
-    manifest = json.loads((checkpoints[-1] / MANIFEST).read_text())
-    changed = [name for name, value in run.items() if manifest["run"].get(name) != value]
-    if changed:
-        name = changed[0]
-        raise InputError(
-            f"{checkpoints[-1]} belongs to another run: {name} was {manifest['run'].get(name)} and is now {run[name]}. "
-            "Give the old settings to go on with it, or an empty --checkpoints folder to start anew."
-        )
-    accelerator.load_state(str(checkpoints[-1]))
-    return manifest["step"]
+def begin_checkpoint(folder: Path, step: int, run: RunIdentity) -> Path:
+    """An empty folder beside the place of the checkpoint, to be filled and given to `complete_checkpoint`."""
+    place = checkpoint_folder(folder, step, run)
+    partial = place.with_name(place.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
 
 
-def complete_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints that were written to the end, oldest first."""
-    return sorted(path.parent for path in folder.glob(f"step-*/{MANIFEST}"))
+def complete_checkpoint(partial: Path, folder: Path, step: int, run: RunIdentity, keep: int) -> Path:
+    """Rename a filled folder into its place, write its manifest and remove all but the run's `keep` newest."""
+    place = checkpoint_folder(folder, step, run)
+    files = {file.name: checksum(file) for file in sorted(partial.iterdir())}
+    remove_checkpoint(place)
+    partial.rename(place)
+    write_json(place / MANIFEST, {"step": step, "shape": run.shape, "split": run.split, "files": files})
+    for old in sorted(place.parent.glob(f"step-*-{run.name}/{MANIFEST}"))[:-keep]:
+        remove_checkpoint(old.parent)
+    return place
+
+
+def remove_checkpoint(place: Path) -> None:
+    """Remove a checkpoint, its manifest first: what is left if this is interrupted is not taken for a whole one."""
+    (place / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool) -> Checkpoint | None:
+    """The newest whole checkpoint of the run; broken ones, and those of other runs, are named and passed over.
+
+    elastic: also take one that was written by another number of processes, or in other batches.
+    """
+    for place in sorted(folder.glob("step-*"), reverse=True):
+        if place.name.endswith(PARTIAL) or not (place / MANIFEST).is_file():
+            print(f"{place} was not written to the end: passed over", flush=True)
+            continue
+        try:
+            checkpoint = read_checkpoint(place)
+        except InputError as error:
+            print(f"{error} It is passed over.", flush=True)
+            continue
+        if (changed := first_difference(checkpoint.run.shape, run.shape)) is not None:
+            print(f"{place} belongs to another run: {changed}. It is passed over.", flush=True)
+            continue
+        changed = first_difference(checkpoint.run.split, run.split)
+        if changed is not None and not elastic:
+            raise InputError(
+                f"{place} was written by a run that was cut otherwise: {changed}. From there the result would be as "
+                "good, but not the same: give --elastic_resume true to go on, or an empty --checkpoints folder."
+            )
+        return checkpoint
+    return None
+
+
+def read_checkpoint(place: Path) -> Checkpoint:
+    """A checkpoint whose files are those that its manifest names."""
+    try:
+        content = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        run = RunIdentity(shape=dict(content["shape"]), split=dict(content["split"]))
+        step, files = int(content["step"]), dict(content["files"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        raise InputError(f"{place} is damaged: {MANIFEST} is not what training writes.") from None
+    for name, expected in files.items():
+        file = place / name
+        if not file.is_file():
+            raise InputError(f"{place} is damaged: {name} is missing.")
+        if checksum(file) != expected:
+            raise InputError(f"{place} is damaged: {name} is not the file that was written.")
+    return Checkpoint(place, step, run)
+
+
+def remove_half_written(folder: Path, run: RunIdentity) -> None:
+    """Remove what an earlier start of this run left half-written, or half-removed."""
+    for place in folder.glob(f"step-*-{run.name}*"):
+        if not (place / MANIFEST).is_file():
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def first_difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """'learning_rate was 0.1 and is now 0.2' for the first setting that differs."""
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            return f"{name} was {before.get(name)} and is now {now.get(name)}"
+    return None

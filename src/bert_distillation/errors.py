@@ -1,5 +1,23 @@
-"""What a user can mend."""
+"""What the user can mend, and how a run ends that was told to stop."""
+
+import errno
+
+PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: not done, but the same command will go on from here
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class InputError(ValueError):
     """A mistake in what the user gave; its text is the one sentence that the command line shows."""
+
+
+class PreemptedError(Exception):
+    """The run was told to stop before it was done: one sentence that says where it will go on."""
+
+
+def describe(error: OSError) -> str:
+    """One sentence for what the system refused."""
+    reason = error.strerror or str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in NO_SPACE:
+        return f"{place}{reason}. Make room there, or give another folder, and start again."
+    return f"{place}{reason}. Check the path, its permissions and the space left."

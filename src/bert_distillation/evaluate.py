@@ -10,23 +10,24 @@ from bert_distillation.cloze_metrics import RowAnswer, answer_rows, cloze_metric
 from bert_distillation.errors import InputError
 from bert_distillation.evaluation_config import Asked, read_evaluation_config
 from bert_distillation.held_out_metrics import by_position, check_held_out, held_out_metrics, masked_tokens
+from bert_distillation.mlflow_run import log_metrics, log_parameters
 from bert_distillation.options import (
     check_at_least,
     check_choice,
     check_outputs,
     check_seed,
-    make_folder,
     option,
     required,
     run_step,
 )
+from bert_distillation.outputs import output_folder
 from bert_distillation.perplexity import MEAN, MEDIAN, CausalModel, perplexity_metrics
 from bert_distillation.progress import told
 from bert_distillation.quiet import make_quiet
 from bert_distillation.results import ABSENT, EVALUATION_METRICS, MASK_POSITIONS, PREDICTIONS
 from bert_distillation.speed import speeds
 from bert_distillation.subject import DEVICES, Subject, load_subject
-from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_jsonl, write_step
+from bert_distillation.tracking import write_json, write_jsonl, write_step
 
 TASKS = ("fill-mask",)
 MOST = 65536  # sequences in a batch, and candidates
@@ -79,8 +80,13 @@ def evaluate(config: EvaluateConfig) -> None:
     """Measure, print, log and write the metrics; nothing is written before all of them are there."""
     make_quiet()
     asked = read_evaluation_config(config.evaluation_config, config.evaluation_config_params)
-    make_folder("evaluation_result", config.evaluation_result)
-    log_parameters(config)
+    with output_folder("evaluation_result", config.evaluation_result) as output:
+        log_parameters(config)
+        write(config, measure(config, asked), output)
+
+
+def measure(config: EvaluateConfig, asked: Asked) -> "Findings":
+    """All that the inputs allow."""
     subject = load_subject(config.model, config.model_name, mlflow_model=config.mlflow_model, device=config.device)
     teacher = load_teacher(config)
     if config.held_out is not None:
@@ -91,7 +97,7 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.held_out is not None:
         measure_held_out(found, subject, teacher, config, config.held_out)
     found.metrics |= measure_speed(subject, teacher, config.batch_size)
-    write(config, found)
+    return found
 
 
 @dataclass
@@ -111,12 +117,9 @@ def load_teacher(config: EvaluateConfig) -> Subject | None:
     return load_subject(config.teacher, config.teacher_name, device=config.device, of="teacher")
 
 
-def write(config: EvaluateConfig, found: Findings) -> None:
-    """Write everything and `step.json`, print and log the metrics; what an earlier run left is gone."""
-    output, metrics = config.evaluation_result, found.metrics
-    for file, content in ((PREDICTIONS, found.predictions), (MASK_POSITIONS, found.positions)):
-        if content is None:
-            (output / file).unlink(missing_ok=True)
+def write(config: EvaluateConfig, found: Findings, output: Path) -> None:
+    """Write everything and `step.json`, print and log the metrics."""
+    metrics = found.metrics
     if found.predictions is not None:
         write_jsonl(output / PREDICTIONS, [answer.record() for answer in found.predictions])
     if found.positions is not None:

@@ -1,11 +1,10 @@
 """Export the student as an MLflow model that the endpoint serves."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from bert_distillation import hub
 from bert_distillation.cloze import read_cloze
@@ -13,11 +12,14 @@ from bert_distillation.errors import InputError
 from bert_distillation.export_card import export_card
 from bert_distillation.fill_mask import GRAPHS, TOGETHER, FillMask, WordPieces
 from bert_distillation.gate import judge
-from bert_distillation.masked_lm import require_masked_lm
+from bert_distillation.masked_lm import MaskedLM, require_masked_lm
+from bert_distillation.mlflow_run import log_parameters
 from bert_distillation.onnx_graph import write_graph
-from bert_distillation.options import check_outputs, make_folder, option, required, run_step
+from bert_distillation.options import check_outputs, option, required, run_step
+from bert_distillation.outputs import PARTIAL_FOLDER, make_folder, output_folder
+from bert_distillation.run_lock import LOCK_FILE
 from bert_distillation.torch_runner import TorchRunner
-from bert_distillation.tracking import log_parameters, write_step
+from bert_distillation.tracking import write_step
 
 EXAMPLE = ["Paris is the [MASK] of France."]
 GATE_FILE = "int8-gate.json"
@@ -51,20 +53,16 @@ class ExportConfig:
             raise InputError("int8 is on without test_data; give sentences with one masked word each, and the word.")
 
 
-def clear(folder: Path) -> None:
-    """Make way for the model: MLflow refuses a folder that is there, and a job's output always is.
-
-    Only an empty folder or an earlier export is removed.
-    """
+def check_free(folder: Path) -> None:
+    """Only an empty folder or an earlier export is written over."""
     make_folder("mlflow_model", folder)
-    if any(folder.iterdir()) and not (folder / "MLmodel").is_file():
+    names = {path.name for path in folder.iterdir()} - {LOCK_FILE, PARTIAL_FOLDER}
+    if names and "MLmodel" not in names:
         raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
-    shutil.rmtree(folder)
 
 
-def write_graphs(config: ExportConfig, predictor: FillMask) -> None:
+def write_graphs(config: ExportConfig, predictor: FillMask, folder: Path) -> None:
     """The model as ONNX graphs: in single precision if it gives the model's answers, in 8 bits if the gate lets it."""
-    folder = config.mlflow_model / "model"
     try:
         write_graph(folder, GRAPHS["fp32"])
     except InputError as error:
@@ -109,14 +107,13 @@ def signature() -> Any:
     return ModelSignature(inputs=texts, outputs=texts, params=ParamSchema(params))
 
 
-def load_by_predictor(config: ExportConfig) -> None:
+def load_by_predictor(config: ExportConfig, folder: Path) -> None:
     """Let `mlflow.pyfunc` load the endpoint's predictor; `mlflow.transformers` loads the model as before.
 
     MLmodel also says where the student lay while it was exported; nobody else has that folder.
     """
     from mlflow.models import Model
 
-    folder = config.mlflow_model
     model = Model.load(str(folder))
     model.flavors["python_function"] |= {"loader_module": "bert_distillation.pyfunc", "data": "model"}
     model.flavors["python_function"].pop("model_binary", None)
@@ -127,19 +124,29 @@ def load_by_predictor(config: ExportConfig) -> None:
 
 
 def export(config: ExportConfig) -> None:
-    """Write the MLflow model."""
-    # mlflow and its flavors cost seconds to import, which `--help` and a mistake in the flags should not.
-    import mlflow.transformers
-
+    """Check the student and write the MLflow model."""
     log_parameters(config)
     where = (config.student, config.student_name)
     model = require_masked_lm(hub.load_model(AutoModelForMaskedLM, *where, of="student"), "student")
     tokenizer = hub.load_tokenizer(*where, of="student")
     predictor = FillMask(TorchRunner(model), WordPieces.of(tokenizer))  # refuses a tokenizer that is not the model's
-    clear(config.mlflow_model)
+    check_free(config.mlflow_model)
+    with output_folder("mlflow_model", config.mlflow_model) as output:
+        output.rmdir()  # MLflow makes it
+        write(config, model, tokenizer, predictor, output)
+    print(f"exported {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters to {config.mlflow_model}")
+
+
+def write(
+    config: ExportConfig, model: MaskedLM, tokenizer: PreTrainedTokenizerFast, predictor: FillMask, output: Path
+) -> None:
+    """Write the MLflow model into a folder that is not there yet."""
+    # mlflow and its flavors cost seconds to import, which `--help` and a mistake in the flags should not.
+    import mlflow.transformers
+
     mlflow.transformers.save_model(
         {"model": model, "tokenizer": tokenizer},
-        str(config.mlflow_model),
+        str(output),
         task="fill-mask",
         pip_requirements=PIP_REQUIREMENTS,
         signature=signature(),
@@ -153,15 +160,14 @@ def export(config: ExportConfig) -> None:
         },
     )
     # With its tokenizer beside the weights, `model/` also loads as a plain Hugging Face folder.
-    tokenizer.save_pretrained(config.mlflow_model / "model")
-    for file in config.mlflow_model.rglob("*.safetensors"):
+    tokenizer.save_pretrained(output / "model")
+    for file in output.rglob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes 0600, which another user's server cannot read
-    write_graphs(config, predictor)
+    write_graphs(config, predictor, output / "model")
     card = export_card(model, predictor, config.base_model_name, EXAMPLE)
-    (config.mlflow_model / "README.md").write_text(card, encoding="utf-8")
-    load_by_predictor(config)
-    write_step(config.mlflow_model, "export", config, {"student": config.student})
-    print(f"exported {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters to {config.mlflow_model}")
+    (output / "README.md").write_text(card, encoding="utf-8")
+    load_by_predictor(config, output)
+    write_step(output, "export", config, {"student": config.student})
 
 
 if __name__ == "__main__":

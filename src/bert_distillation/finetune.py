@@ -2,9 +2,9 @@
 
 import gc
 import inspect
-import sys
-import time
-from dataclasses import dataclass, replace
+import os
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +14,38 @@ import torch
 import transformers
 from transformers import (
     AutoModelForSequenceClassification,
-    DataCollatorWithPadding,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainingArguments,
 )
 
 from bert_distillation import hub
-from bert_distillation.checkpoints import save_model
+from bert_distillation.checkpoints import RunIdentity, save_model
 from bert_distillation.errors import InputError
+from bert_distillation.finetune_trainer import make_trainer, train
 from bert_distillation.glue import TASK_NAMES, TASKS, Task
 from bert_distillation.glue_data import TRAIN, Examples, load_task
 from bert_distillation.glue_metrics import task_metrics
-from bert_distillation.glue_results import SeedRun, write_results
+from bert_distillation.glue_results import SeedRun, read_seed_run, write_results, write_seed_run
+from bert_distillation.mlflow_run import is_main_process, log_metrics, log_parameters
 from bert_distillation.options import (
     check_at_least,
     check_choice,
     check_outputs,
     check_seed,
     check_share,
-    make_folder,
     option,
     required,
     run_step,
 )
+from bert_distillation.outputs import make_folder, output_folder
 from bert_distillation.precision import PRECISIONS, resolve_precision
 from bert_distillation.quiet import make_quiet
-from bert_distillation.tracking import is_main_process, log_metrics, log_parameters, write_step
+from bert_distillation.run_lock import RunLock
+from bert_distillation.tracking import checksum, write_step
+
+# Settings that a resumed run may change.
+NOT_SHAPING = {"num_seeds", "checkpointing_steps", "keep_checkpoints", "per_device_eval_batch_size", "mixed_precision"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class FinetuneConfig:
     glue_name: str = option("nyu-mll/glue", "Hub name of the GLUE data set, where no folder is given.")
     classifier: Path = required("Folder for the fine-tuned model, in Hugging Face format.")
     metrics: Path = required("Folder for metrics.json and the predictions.")
+    checkpoints: Path | None = option(None, "Folder for checkpoints; a run that finds one there goes on from it.")
     num_train_epochs: float = option(3.0, "Passes over the training set.")
     learning_rate: float = option(2e-5, "Peak learning rate of AdamW; it falls linearly to 0.")
     warmup_ratio: float = option(0.1, "Share of the steps in which the rate rises.")
@@ -66,6 +69,8 @@ class FinetuneConfig:
     max_seq_length: int = option(128, "Longer examples are cut to this many tokens.")
     max_train_samples: int = option(0, "Train on this many examples, chosen at random; 0 means all.")
     mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 if the hardware has it, else fp16 or no.")
+    checkpointing_steps: int = option(1000, "Training steps between two checkpoints.")
+    keep_checkpoints: int = option(1, "How many checkpoints of a seed are kept.")
     seed: int = option(0, "Seed of the new layer, dropout and order.")
     num_seeds: int = option(1, "Fine-tune with so many seeds from `seed` on: metrics are means, all else the first's.")
 
@@ -74,6 +79,7 @@ class FinetuneConfig:
         check_choice(self, "task", TASK_NAMES)
         check_choice(self, "mixed_precision", PRECISIONS)
         check_at_least(self, 1, "per_device_train_batch_size", "per_device_eval_batch_size", "num_seeds")
+        check_at_least(self, 1, "checkpointing_steps", "keep_checkpoints")
         check_at_least(self, 8, "max_seq_length")
         check_at_least(self, 0, "max_train_samples", "learning_rate", "weight_decay", "num_train_epochs")
         check_share(self, "warmup_ratio")
@@ -82,52 +88,86 @@ class FinetuneConfig:
             raise InputError(f"num_seeds is {self.num_seeds}, but seeds end at {2**32 - 1}; give a lower seed.")
         if not self.num_train_epochs > 0:
             raise InputError(f"num_train_epochs must be above 0, got {self.num_train_epochs}.")
-        check_outputs(self, "classifier", "metrics")
+        check_outputs(self, "classifier", "metrics", "checkpoints")
 
 
 def finetune(config: FinetuneConfig) -> None:
     """Train, predict the validation splits, and write the classifier and its metrics."""
-    task = TASKS[config.task]
     make_quiet()  # a classifier always has new weights
-    for name in ("classifier", "metrics"):
-        make_folder(name, getattr(config, name))
-    log_parameters(config)
-    splits = load_task(task, config.glue, config.glue_name)
-    seeds = range(config.seed, config.seed + config.num_seeds)
-    runs = [train_once(replace(config, seed=seed), splits, keep=seed == config.seed) for seed in seeds]
-    if is_main_process():
-        malformed = {split: examples.malformed for split, examples in splits.items()}
-        metrics = write_results(config.metrics, task, runs, malformed)
-        write_step(config.metrics, "finetune", config, {"model": config.model, "glue": config.glue})
-        log_metrics(metrics)
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    with ExitStack() as outputs:
+        classifier, metrics = (
+            outputs.enter_context(output_folder(name, getattr(config, name))) for name in ("classifier", "metrics")
+        )
+        if config.checkpoints is not None and is_main_process():
+            make_folder("checkpoints", config.checkpoints)
+            outputs.enter_context(RunLock(config.checkpoints))
+        log_parameters(config)
+        splits = load_task(TASKS[config.task], config.glue, config.glue_name)
+        inputs = {"model": config.model, "glue": config.glue}
+        checksums = {name: checksum(path) for name, path in inputs.items() if path is not None}
+        seeds = range(config.seed, config.seed + config.num_seeds)
+        first, *others = [replace(config, seed=seed) for seed in seeds]
+        runs = [train_once(first, splits, checksums, classifier)]
+        runs += [train_once(other, splits, checksums, None) for other in others]
+        if is_main_process():
+            write(config, splits, runs, checksums, metrics)
+            for written in filter(None, (classifier, config.checkpoints)):
+                write_step(written, "finetune", config, checksums, of_files=written == classifier)
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
 
 
-def train_once(config: FinetuneConfig, splits: dict[str, Examples], keep: bool) -> SeedRun:
-    """Fine-tune with one seed. keep: write the classifier; the curves of one that is not kept carry its seed."""
-    task = TASKS[config.task]
+def write(
+    config: FinetuneConfig,
+    splits: dict[str, Examples],
+    runs: list[SeedRun],
+    checksums: dict[str, str],
+    folder: Path,
+) -> None:
+    """Write and log the metrics."""
+    malformed = {split: examples.malformed for split, examples in splits.items()}
+    metrics = write_results(folder, TASKS[config.task], runs, malformed)
+    write_step(folder, "finetune", config, checksums)
+    log_metrics(metrics)
+
+
+def train_once(
+    config: FinetuneConfig, splits: dict[str, Examples], checksums: dict[str, str], classifier: Path | None
+) -> SeedRun:
+    """Fine-tune with one seed. classifier: where its model is written; if nowhere, its curves carry the seed."""
+    task, run = TASKS[config.task], run_identity(config, checksums)
+    folder = config.checkpoints and config.checkpoints / f"seed-{config.seed}"
+    if classifier is None and folder is not None and (finished := read_seed_run(folder, run)):
+        print(f"seed {config.seed} was done before the interruption", flush=True)
+        return finished
     model, tokenizer = load_classifier(config, task)
     encoded = {split: encode(examples, tokenizer, config.max_seq_length) for split, examples in splits.items()}
     train_set = choose_samples(encoded.pop(TRAIN), config)
-    log = LossLog("" if keep else f"_seed_{config.seed}")
-    trainer = make_trainer(config, model, tokenizer, train_set, log)
-    start = time.monotonic()
-    trainer.train()
-    train_seconds = time.monotonic() - start
-    # Else the trainer would also predict in order of length, and the predictions would not be the file's rows.
-    trainer.args.train_sampling_strategy = "random"
+    suffix = f"_seed_{config.seed}" if classifier is None else ""
+    trainer = make_trainer(config, model, tokenizer, train_set, folder or config.classifier, suffix)
+    train_seconds = train(trainer, config, folder, run)
     results = {split: predict(trainer, task, rows) for split, rows in encoded.items()}
-    if is_main_process() and keep:
-        save_classifier(config, model, tokenizer)
+    done = SeedRun(config.seed, results, task_metrics(task, results), len(train_set), train_seconds)
+    if is_main_process() and classifier is not None:
+        save_model(model, tokenizer, classifier)
+    if is_main_process() and classifier is None and folder is not None:
+        write_seed_run(folder, run, done)
     if torch.distributed.is_initialized():
         # The wrapped model must go before its process group: freed after it, gloo's threads at times never end.
         trainer.accelerator.free_memory()
         trainer.model_wrapped = model
         del trainer
         gc.collect()
-    return SeedRun(config.seed, results, task_metrics(task, results), len(train_set), train_seconds)
+    return done
+
+
+def run_identity(config: FinetuneConfig, checksums: dict[str, str]) -> RunIdentity:
+    """What must be equal for a checkpoint to be of the same run."""
+    settings = {name: str(value) for name, value in asdict(config).items() if not isinstance(value, Path)}
+    shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING}
+    shape |= checksums | {"precision": resolve_precision(config.mixed_precision)}
+    return RunIdentity(shape=shape, split={"num_processes": os.environ.get("WORLD_SIZE", "1")})
 
 
 def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -196,76 +236,6 @@ def choose_samples(rows: datasets.Dataset, config: FinetuneConfig) -> datasets.D
     return rows.shuffle(seed=config.seed).select(range(config.max_train_samples))
 
 
-def make_trainer(
-    config: FinetuneConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    train_set: datasets.Dataset,
-    log: TrainerCallback,
-) -> Trainer:
-    """transformers' trainer: batches of like length, no files of its own, our log."""
-    precision = resolve_precision(config.mixed_precision)
-    arguments = TrainingArguments(
-        output_dir=str(config.classifier),
-        num_train_epochs=config.num_train_epochs,
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_ratio,
-        weight_decay=config.weight_decay,
-        per_device_train_batch_size=config.per_device_train_batch_size,
-        per_device_eval_batch_size=config.per_device_eval_batch_size,
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,  # grouping needs `length`, which the collate function drops
-        seed=config.seed,
-        fp16=precision == "fp16",
-        bf16=precision == "bf16",
-        logging_nan_inf_filter=False,
-        logging_steps=0.02,  # of all steps: about fifty lines, however large the task
-        save_strategy="no",
-        dataloader_pin_memory=torch.cuda.is_available(),
-        # Several processes: said outright, else those without a GPU do not find each other; and no sum over the
-        # processes, which is for losses per token and would multiply ours, a mean, by their number.
-        use_cpu=not torch.accelerator.is_available(),
-        average_tokens_across_devices=False,
-        ddp_find_unused_parameters=False,
-        report_to="none",
-        disable_tqdm=not sys.stderr.isatty(),
-    )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=train_set,
-        data_collator=Collate(tokenizer, pad_to_multiple_of=None if precision == "no" else 8),
-        callbacks=[log],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-class Collate(DataCollatorWithPadding):
-    """Pad a batch to its longest example, without the column that only grouping needs."""
-
-    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        """Tensors of the model's inputs and `labels`."""
-        return super().__call__([{key: row[key] for key in row if key != "length"} for row in features])
-
-
-class LossLog(TrainerCallback):
-    """A line and MLflow metrics, whose names end in `suffix`, at each of the trainer's logging steps."""
-
-    def __init__(self, suffix: str):
-        self.suffix = suffix
-
-    def on_log(self, args: Any, state: Any, control: Any, **context: Any) -> None:  # noqa: ARG002
-        """Write the training loss; other logs (run times) are left out."""
-        logs = context["logs"]
-        if "loss" not in logs or not state.is_world_process_zero:
-            return
-        loss, learning_rate = float(logs["loss"]), float(logs["learning_rate"])
-        print(f"step {state.global_step}/{state.max_steps} | loss {loss:.3f} | lr {learning_rate:.1e}", flush=True)
-        curves = {"loss": loss, "learning_rate": learning_rate}
-        log_metrics({f"{name}{self.suffix}": value for name, value in curves.items()}, step=state.global_step)
-
-
 def predict(trainer: Trainer, task: Task, rows: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Class ids, or scores, and labels of a validation split in its order: two arrays (N,)."""
     output = trainer.predict(rows)
@@ -273,12 +243,6 @@ def predict(trainer: Trainer, task: Task, rows: datasets.Dataset) -> tuple[np.nd
     if not np.isfinite(logits).all():
         raise InputError(f"{task.name}: the fine-tuned model's answers are not finite; give a lower --learning_rate.")
     return (logits.squeeze(-1) if task.is_regression else logits.argmax(axis=-1)), labels
-
-
-def save_classifier(config: FinetuneConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Write the fine-tuned model's folder."""
-    save_model(model, tokenizer, config.classifier)
-    write_step(config.classifier, "finetune", config, {"model": config.model, "glue": config.glue})
 
 
 if __name__ == "__main__":

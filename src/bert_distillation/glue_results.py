@@ -1,16 +1,19 @@
 """What fine-tuning came to: metrics.json, and the predictions of each validation split."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.glue import Task, metric_of_split
 from bert_distillation.results import GLUE_METRICS
 from bert_distillation.tracking import write_json
 
+SEED_FILE = "finished.json"
 Results = dict[str, tuple[np.ndarray, np.ndarray]]  # validation split -> (predictions, labels), in the file's order
 
 
@@ -54,6 +57,25 @@ def write_results(folder: Path, task: Task, runs: Sequence[SeedRun], malformed: 
     told = ", ".join(f"{name} {value:.4f}{spread[name]}" for name, value in metrics.items())
     print(f"{task.folder}: {told}" + (f" over {len(runs)} seeds" if len(runs) > 1 else ""), flush=True)
     return metrics
+
+
+def write_seed_run(folder: Path, run: RunIdentity, done: SeedRun) -> None:
+    """Keep a finished seed, so that a restart need not fine-tune it again."""
+    results = {split: [array.tolist() for array in arrays] for split, arrays in done.results.items()}
+    write_json(folder / SEED_FILE, {"shape": run.shape, "run": vars(done) | {"results": results}})
+
+
+def read_seed_run(folder: Path, run: RunIdentity) -> SeedRun | None:
+    """A seed that the same run has finished before, if there is one."""
+    try:
+        content = json.loads((folder / SEED_FILE).read_text(encoding="utf-8"))
+        if content["shape"] != run.shape:
+            return None
+        done = SeedRun(**content["run"])
+        results = {split: (np.array(values), np.array(labels)) for split, (values, labels) in done.results.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return replace(done, results=results)
 
 
 def write_predictions(path: Path, task: Task, predictions: np.ndarray, labels: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
 from bert_distillation.options import existing_folder
+from bert_distillation.tracking import check_weights
 
 BERT = "google-bert/bert-base-uncased"
 
@@ -56,6 +57,8 @@ def load_model(
     begin with one of `new` may be missing or of another shape, and are drawn anew.
     """
     where = source(folder, name, of=of)
+    if folder is not None:
+        check_weights(folder, of)
     settings |= {"ignore_mismatched_sizes": bool(new), "output_loading_info": True}
     model, loaded = _load(auto_class, where, of, use_safetensors=True, **settings)
     mismatched = {key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"]}

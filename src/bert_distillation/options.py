@@ -5,16 +5,27 @@ import dataclasses
 import difflib
 import logging
 import math
-import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from bert_distillation.errors import InputError
+from bert_distillation.errors import NO_SPACE, PREEMPTED, InputError, PreemptedError, describe
+from bert_distillation.mlflow_run import finish_logging
+
+# Settings that memory grows with, the best to lower first.
+MEMORY = {
+    "per_device_train_batch_size": " and raise --gradient_accumulation_steps as much, which gives the same result",
+    "batch_size": "",
+    "num_workers": "",
+    "max_seq_length": "",
+    "per_device_eval_batch_size": "",
+}
 
 
 def option(default: Any, help: str) -> Any:
@@ -75,16 +86,6 @@ def check_outputs(config: Any, *outputs: str) -> None:
                 )
 
 
-def make_folder(name: str, folder: Path) -> None:
-    """Make the folder of output `name`, if it is not there, and see that it can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{name}: cannot make the folder {folder}: {error.strerror}; give another one.") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"{name}: {folder} cannot be written; give another folder.")
-
-
 def suggestion(word: str, choices: Any) -> str:
     """' Did you mean ...?' for a near miss, else nothing."""
     near = difflib.get_close_matches(str(word), list(choices), n=1)
@@ -139,10 +140,41 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
         step(config)
     except InputError as error:
         stop(str(error), status=1)
+    except PreemptedError as error:
+        stop(str(error), status=PREEMPTED)
+    except KeyboardInterrupt:
+        stop("interrupted.", status=128 + signal.SIGINT)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in NO_SPACE:
             raise
-        stop(f"{error.filename}: {error.strerror}. Check the path, its permissions and the space left.", status=1)
+        stop(describe(error), status=1)
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            stop(f"out of memory: {way_out_of_memory(config)}", status=1)
+        if is_lost_process(error):
+            stop("another process of this run has ended; its log says why. Start all of them again.", status=1)
+        raise
+    finally:
+        finish_logging()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; on a CPU torch has no class of its own for that."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def is_lost_process(error: Exception) -> bool:
+    """Whether a process of the run could not be reached any more. For gloo torch has no class of its own for that."""
+    return isinstance(error, torch.distributed.DistError) or "/gloo/" in str(error)
+
+
+def way_out_of_memory(config: Any) -> str:
+    """The first setting of the step that lowers its memory, with its value."""
+    for name, way in MEMORY.items():
+        value = getattr(config, name, None)
+        if value is not None and value != 1:
+            return f"lower --{name} (now {value}){way}."
+    return "use a machine with more memory."
 
 
 def stop(message: str, status: int) -> NoReturn:

@@ -6,7 +6,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import shutil
 import sys
 import time
 from collections import deque
@@ -15,7 +14,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
@@ -23,29 +21,21 @@ from transformers import PreTrainedTokenizerFast
 from bert_distillation import hub
 from bert_distillation.blocks import Block, BlockMaker, MadeBlock, Recipe, make_blocks
 from bert_distillation.cores import available_cores
-from bert_distillation.corpus import read_corpus
+from bert_distillation.corpus import corpus_files, read_corpus
 from bert_distillation.errors import InputError
+from bert_distillation.mlflow_run import log_metrics, log_parameters
 from bert_distillation.options import (
     check_at_least,
     check_outputs,
     check_seed,
-    make_folder,
     option,
     required,
     run_step,
 )
-from bert_distillation.sequences import (
-    TOKENIZER_FOLDER,
-    Metadata,
-    SequenceWriter,
-    open_sequences,
-    sequence_schema,
-    write_metadata,
-)
-from bert_distillation.tracking import STEP_FILE, log_metrics, log_parameters, write_step
+from bert_distillation.preprocess_output import Counts, PreprocessOutput
+from bert_distillation.sequences import open_sequences
 
 OUTPUTS = ("sequences", "held_out", "test_data")
-TEST_FILE = "test_data.jsonl"
 BERT_POSITIONS = 512  # the limit where a tokenizer does not state its model's
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal
 BLOCKS_WORTH_PROCESSES = 16  # starting a process takes as long as making about as many blocks
@@ -86,15 +76,15 @@ class PreprocessConfig:
 
 def preprocess(config: PreprocessConfig) -> None:
     """Read the corpus once and write sequences, held-out sequences and test data."""
-    for name in OUTPUTS:
-        make_folder(name, getattr(config, name))
     tokenizer = hub.load_tokenizer(config.tokenizer, config.tokenizer_name, of="tokenizer")
     check_max_seq_length(config.max_seq_length, tokenizer)
     log_parameters(config)
     documents = read_corpus(config.corpus, config.corpus_names, config.sentences_per_document)
     recipe = Recipe.of(tokenizer, config.max_seq_length, config.seed)
-    blocks = make_blocks(documents, config.held_out_fraction)
-    with Output(config, tokenizer) as output, Progress() as progress:
+    checksum = configuration_checksum(config)
+    identity = {"settings": checksum, "tokenizer": hub.fingerprint(tokenizer), "corpus": corpus_stamp(config.corpus)}
+    with PreprocessOutput(config, tokenizer, identity, checksum) as output, Progress() as progress:
+        blocks = output.missing(make_blocks(documents, config.held_out_fraction))
         for made in make_in_order(recipe, blocks, config.num_workers or available_cores()):
             output.add(made)
             progress.add(made)
@@ -152,101 +142,18 @@ def _make(block: Block) -> MadeBlock:
     return _maker.make(block)
 
 
-@dataclass
-class Counts:
-    """Sums over blocks."""
-
-    documents: int = 0
-    sentences: int = 0
-    sequences: int = 0
-    corpus_tokens: int = 0
-    tokens: int = 0
-
-    def add(self, made: MadeBlock) -> None:
-        """Count a block."""
-        self.documents += made.documents
-        self.sentences += made.sentences
-        self.sequences += made.sequences.num_rows
-        self.corpus_tokens += made.corpus_tokens
-        self.tokens += made.tokens
-
-
-class Output:
-    """The three folders of the step; what an earlier run left in them goes when there are sequences to replace it."""
-
-    def __init__(self, config: PreprocessConfig, tokenizer: PreTrainedTokenizerFast):
-        self.config, self.tokenizer = config, tokenizer
-        self.folders = {False: config.sequences, True: config.held_out}
-        self.writers: dict[bool, SequenceWriter] = {}
-        self.counts = {False: Counts(), True: Counts()}
-        self.test_file: TextIO | None = None
-
-    def __enter__(self) -> "Output":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def add(self, made: MadeBlock) -> None:
-        """Write what a block became."""
-        self.counts[made.held_out].add(made)
-        if not made.sequences.num_rows:
-            return
-        if self.test_file is None:
-            self.test_file = self._begin()
-        self.writers[made.held_out].write(made.sequences)
-        self.test_file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made.test_rows)
-
-    def close(self) -> None:
-        """Close the files; the folders stay half-written until `complete`."""
-        if self.test_file is not None:
-            self.test_file.close()
-        for writer in self.writers.values():
-            writer.close()
-
-    def complete(self) -> None:
-        """Close the files and write what makes the folders whole: tokenizer, step.json and, last, metadata.json."""
-        self.close()
-        self._check()
-        config = self.config
-        write_step(config.sequences, "preprocess", config, {"corpus": config.corpus, "tokenizer": config.tokenizer})
-        for folder in (config.held_out, config.test_data):
-            shutil.copyfile(config.sequences / STEP_FILE, folder / STEP_FILE)
-        for held_out, folder in self.folders.items():
-            self.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
-            write_metadata(folder, self._metadata(held_out))
-
-    def _begin(self) -> TextIO:
-        """Clear the folders and open their files; of these the one for test data."""
-        schema = sequence_schema(len(self.tokenizer))
-        self.writers = {held_out: SequenceWriter(folder, schema) for held_out, folder in self.folders.items()}
-        (self.config.test_data / STEP_FILE).unlink(missing_ok=True)
-        return (self.config.test_data / TEST_FILE).open("w", encoding="utf-8")
-
-    def _check(self) -> None:
-        if not self.counts[False].sequences:
-            raise InputError("corpus: no sentence is left without lists, tables and headings; give running text.")
-        if self.config.held_out_fraction and not self.counts[True].sequences:
-            raise InputError(
-                "corpus: it is one document, of which none can be held out; "
-                "put blank lines between documents, or give --held_out_fraction 0."
-            )
-
-    def _metadata(self, held_out: bool) -> Metadata:
-        return Metadata(
-            **dataclasses.asdict(self.counts[held_out]),
-            vocab_size=len(self.tokenizer),
-            max_seq_length=self.config.max_seq_length,
-            tokenizer_fingerprint=hub.fingerprint(self.tokenizer),
-            configuration_checksum=configuration_checksum(self.config),
-            shards=tuple(self.writers[held_out].shards),
-        )
-
-
 def configuration_checksum(config: PreprocessConfig) -> str:
     """A checksum of the settings that shape the sequences; text and tokenizer have checksums of their own."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_SHAPING}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def corpus_stamp(folder: Path | None) -> str:
+    """Names, sizes and times of a corpus folder's files as a checksum: whether an interrupted run read the same."""
+    if folder is None:
+        return ""
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in corpus_files(folder)]
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
 
 class Progress:

@@ -9,21 +9,22 @@ from bert_distillation import hub, occupations
 from bert_distillation.bootstrap import print_metrics
 from bert_distillation.errors import InputError
 from bert_distillation.minimal_pairs import ScoredPair, by_group, pair_metrics, read_pairs, score_pairs
+from bert_distillation.mlflow_run import log_metrics, log_parameters
 from bert_distillation.options import (
     check_at_least,
     check_choice,
     check_outputs,
     check_seed,
-    make_folder,
     option,
     required,
     run_step,
 )
+from bert_distillation.outputs import output_folder
 from bert_distillation.progress import told
 from bert_distillation.quiet import make_quiet
 from bert_distillation.results import PAIRS, PROBE_METRICS, PROBES
 from bert_distillation.subject import DEVICES, Subject, load_subject
-from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_jsonl, write_step
+from bert_distillation.tracking import write_json, write_jsonl, write_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,13 @@ class ProbeConfig:
 def probe(config: ProbeConfig) -> None:
     """Ask, count, print, log and write."""
     make_quiet()
-    make_folder("probe_result", config.probe_result)
-    log_parameters(config)
+    with output_folder("probe_result", config.probe_result) as output:
+        log_parameters(config)
+        ask(config, output)
+
+
+def ask(config: ProbeConfig, output: Path) -> None:
+    """All questions that the inputs allow, and what they came to in `output`."""
     subject = load_subject(config.model, config.model_name, mlflow_model=config.mlflow_model, device=config.device)
     metrics, leans, reason = occupations.measure(subject.predictor, config.seed)
     if reason:
@@ -65,7 +71,7 @@ def probe(config: ProbeConfig) -> None:
         "people": occupations.words_for_people(subject.predictor),
         "groups": by_group(scored),
     }
-    write(config, metrics, findings, scored)
+    write(config, metrics, findings, scored, output)
 
 
 def score(subject: Subject, config: ProbeConfig, path: Path) -> list[ScoredPair]:
@@ -81,10 +87,13 @@ def score(subject: Subject, config: ProbeConfig, path: Path) -> list[ScoredPair]
 
 
 def write(
-    config: ProbeConfig, metrics: dict[str, float], findings: dict[str, Any], scored: Sequence[ScoredPair]
+    config: ProbeConfig,
+    metrics: dict[str, float],
+    findings: dict[str, Any],
+    scored: Sequence[ScoredPair],
+    output: Path,
 ) -> None:
     """Write, log and print the metrics, what is behind them, and `step.json`."""
-    output = config.probe_result
     write_json(output / PROBE_METRICS, metrics)
     write_json(output / PROBES, findings)
     scores = ({"preferred_score": one.preferred, "other_score": one.other} for one in scored)

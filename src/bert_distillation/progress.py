@@ -5,14 +5,16 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from bert_distillation.errors import InputError
-from bert_distillation.tracking import log_metrics
+from bert_distillation.mlflow_run import log_metrics, logged_steps
+from bert_distillation.tracking import write_jsonl
+from bert_distillation.watch import SpikeCounter
 
 LOG_FILE = "training_log.jsonl"
 TOLD_EVERY = 10  # seconds
@@ -26,18 +28,47 @@ class TrainingLog:
 
     def __init__(self, folder: Path, weights: dict[str, float]):
         self.file, self.weights = folder / LOG_FILE, weights
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, Tensor] = {}
-        self.tokens: Tensor | int = 0
+        self.rows: list[dict[str, float]] = []
+        self.sums: dict[str, Tensor | float] = {}
+        self.counts: dict[str, Tensor | float] = {}
+        self.tokens: Tensor | float = 0
+        self.spikes = SpikeCounter()
+        self.skipped_steps = self.empty_batches = 0
         self.learning_rate = 0.0
         self.seconds_waited = 0.0
+        self.last_checkpoint: Path | None = None
 
     def start(self, step: int, last_step: int) -> None:
-        """Begin at `step`; rows of a run that got further before it was interrupted are dropped."""
+        """Begin after `step`, in every process."""
         self.last_step, self.step, self.clock = last_step, step, time.monotonic()
-        rows = read_log(self.file.parent) if step else []
+
+    def restore(self) -> None:
+        """Give the file, and the MLflow run, the lines that they lack; in the first process."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text("".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
+        write_jsonl(self.file, self.rows)
+        self.logged_before = logged_steps("loss")
+        for row in self.rows:
+            self._log_row(row)
+
+    def state(self) -> dict[str, Any]:
+        """What this process has counted since the last line, and from the start."""
+        numbers = {name: float(value) for name, value in self.sums.items()}
+        counts = {name: int(value) for name, value in self.counts.items()}
+        totals = {"skipped_steps": self.skipped_steps, "empty_batches": self.empty_batches}
+        return {"sums": numbers, "counts": counts, "tokens": int(self.tokens), "spikes": self.spikes.state()} | totals
+
+    def load(self, states: list[dict[str, Any]], rows: list[dict[str, float]], accelerator: Accelerator) -> None:
+        """Go on from the states of all processes. Where they were more or fewer, the first takes all their sums."""
+        rank, self.rows = accelerator.process_index, rows
+        own = states[min(rank, len(states) - 1)]
+        self.counts, self.tokens, self.skipped_steps = dict(own["counts"]), own["tokens"], own["skipped_steps"]
+        self.spikes.load(own["spikes"])
+        if len(states) == accelerator.num_processes:
+            self.sums, self.empty_batches = dict(own["sums"]), own["empty_batches"]
+            return
+        is_first = float(rank == 0)
+        self.sums = {name: is_first * sum(state["sums"][name] for state in states) for name in own["sums"]}
+        self.empty_batches = int(is_first * sum(state["empty_batches"] for state in states))
 
     def waiting_for(self, steps: Iterator[T]) -> Iterator[T]:
         """The same steps, with the time counted in which training had none: what a GPU waited for data, at most."""
@@ -55,32 +86,56 @@ class TrainingLog:
             self.sums[name] = self.sums.get(name, 0) + value
             self.counts[name] = self.counts.get(name, 0) + counts[name]
         self.tokens = self.tokens + counts["tokens"]
+        parts = [weight * sums[name] / counts[name] for name, weight in self.weights.items()]
+        self.spikes.add(torch.stack(parts).sum())
         self.learning_rate = learning_rate
 
     def write(self, step: int, accelerator: Accelerator) -> None:
         """Write what came since the last line; a loss that is not finite ends the run."""
         names = list(self.sums)
-        totals = accelerator.reduce(torch.stack([self.sums[name].float() for name in names]), reduction="sum")
-        means = {name: float(total / self.counts[name]) for name, total in zip(names, totals, strict=True)}
+        local = [self.sums[name] for name in names] + [self.spikes.spikes, self.empty_batches]
+        numbers = torch.stack([torch.as_tensor(x, device=accelerator.device).float() for x in local])
+        totals = accelerator.reduce(numbers, reduction="sum").tolist()
+        means = {name: total / float(self.counts[name]) for name, total in zip(names, totals[:-2], strict=True)}
         loss = sum(self.weights[name] * mean for name, mean in means.items())
         if not math.isfinite(loss):
-            raise InputError(
-                f"The loss is {loss} at step {step} (learning rate {self.learning_rate:.2g}). "
-                "Lower --learning_rate, raise --warmup_ratio, or use --mixed_precision no."
-            )
+            raise self.not_finite(f"The loss is {loss}", step)
         now = time.monotonic()
         rate = int(self.tokens) / max(now - self.clock, 1e-9)
-        seconds_left = (now - self.clock) / (step - self.step) * (self.last_step - step)
+        seconds_left = (now - self.clock) / max(step - self.step, 1) * (self.last_step - step)
         row = {"step": step, "loss": loss} | {f"loss_{name}": mean for name, mean in means.items()}
         row |= {"learning_rate": self.learning_rate, "tokens_per_second": rate}
         row["data_wait_share"] = self.seconds_waited / max(now - self.clock, 1e-9)
+        row |= {"spikes": totals[-2], "empty_batches": totals[-1], "skipped_steps": self.skipped_steps}
         if accelerator.is_main_process:
             print(log_line(row, self.last_step, seconds_left), flush=True)
             with self.file.open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
-            log_metrics({name: value for name, value in row.items() if name != "step"}, step=step)
+            self.rows.append(row)
+            self._log_row(row)
         self.sums, self.counts, self.tokens = {}, {}, 0
         self.step, self.clock, self.seconds_waited = step, now, 0.0
+
+    def require_finite(self, step: int, parameters: Sequence[Tensor]) -> None:
+        """Refuse weights that are not numbers, before they become a checkpoint. Waits for the device."""
+        if not torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all():
+            raise self.not_finite("The weights are not finite", step)
+
+    def not_finite(self, what: str, step: int) -> InputError:
+        """The end of a run whose numbers are none any more."""
+        if self.last_checkpoint is None:
+            good = "There is no checkpoint before it."
+        else:
+            good = f"The last good checkpoint is {self.last_checkpoint}."
+        return InputError(
+            f"{what} at step {step} (learning rate {self.learning_rate:.2g}). {good} "
+            "Lower --learning_rate, raise --warmup_ratio, or use --mixed_precision no."
+        )
+
+    def _log_row(self, row: dict[str, float]) -> None:
+        """To MLflow, unless the run has this step from before it was interrupted."""
+        if row["step"] not in self.logged_before:
+            log_metrics({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
 
 
 def log_line(row: dict[str, float], last_step: int, seconds_left: float) -> str:

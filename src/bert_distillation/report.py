@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_distillation.glue import TASKS
+from bert_distillation.mlflow_run import log_metrics, log_parameters
 from bert_distillation.model_card import model_card
-from bert_distillation.options import check_outputs, make_folder, option, required, run_step
+from bert_distillation.options import check_outputs, option, required, run_step
+from bert_distillation.outputs import output_folder
 from bert_distillation.report_page import report_page
 from bert_distillation.results import (
     read_evaluation,
@@ -17,7 +19,7 @@ from bert_distillation.results import (
     read_training_log,
 )
 from bert_distillation.summary import Probes, Score, Summary, flat_metrics, score_of, summary_record
-from bert_distillation.tracking import log_metrics, log_parameters, write_json, write_step
+from bert_distillation.tracking import write_json, write_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +64,13 @@ def report(config: ReportConfig) -> None:
     log_parameters(config)
     summary = gather(config)
     page, card = report_page(summary), model_card(summary)
-    make_folder("report", config.report)
-    (config.report / "report.html").write_text(page, encoding="utf-8")
-    (config.report / "model_card.md").write_text(card, encoding="utf-8")
-    write_json(config.report / "metrics.json", summary_record(summary))
-    log_metrics(flat_metrics(summary))
-    inputs = {name: folder for name, folder in vars(config).items() if name != "report"}
-    write_step(config.report, "report", config, inputs)
+    with output_folder("report", config.report) as output:
+        (output / "report.html").write_text(page, encoding="utf-8")
+        (output / "model_card.md").write_text(card, encoding="utf-8")
+        write_json(output / "metrics.json", summary_record(summary))
+        log_metrics(flat_metrics(summary))
+        inputs = {name: folder for name, folder in vars(config).items() if name != "report"}
+        write_step(output, "report", config, inputs)
     print(f"report: {config.report / 'report.html'}", flush=True)
 
 

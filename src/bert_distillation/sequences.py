@@ -9,9 +9,11 @@ metadata.json         counts and the list of shards; written last, so a folder w
 """
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -30,6 +32,7 @@ from bert_distillation.tracking import STEP_FILE, write_json
 METADATA_FILE = "metadata.json"
 TOKENIZER_FOLDER = "tokenizer"
 SHARD_NAME = re.compile(r"data-\d{5}\.arrow")
+PARTIAL = ".partial"
 BATCHES_PER_SHARD = 32  # some 50 MB: few files for a large corpus, and none too large to copy
 
 
@@ -41,6 +44,12 @@ class Shard:
     sequences: int
     tokens: int
     bytes: int
+    sha256: str
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether the file is the one that was written. Reads all of it."""
+        file = folder / self.name
+        return file.is_file() and file.stat().st_size == self.bytes and sha256(file) == self.sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,31 +81,34 @@ def sequence_schema(vocab_size: int) -> pa.Schema:
 class SequenceWriter:
     """Writes batches of sequences into shards; with `write_metadata` at the end the folder is complete.
 
-    What an earlier, perhaps interrupted, run left in the folder is removed first; files of others stay.
+    What an earlier run left in the folder, but for the shards to go on after, is removed first; files of others stay.
+    A shard lies beside its place until it is whole.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema):
+    def __init__(self, folder: Path, schema: pa.Schema, shards: Iterable[Shard] = ()):
         self.folder, self.schema = folder, schema
-        self.shards: list[Shard] = []
+        self.shards = list(shards)
         self.stream: pa.ipc.RecordBatchStreamWriter | None = None
         self.file: IO[bytes] | None = None
-        _remove_earlier_run(folder)
+        _remove_earlier_run(folder, keep={shard.name for shard in self.shards})
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Add a batch of sequences; every so many batches a new shard begins."""
+    def write(self, batch: pa.RecordBatch) -> bool:
+        """Add a batch of sequences; whether a shard is whole with it, as every so many batches one is."""
         if batch.num_rows == 0:
-            return
+            return False
         if self.stream is None:
             self.name = f"data-{len(self.shards):05}.arrow"
             self.batches = self.sequences = self.tokens = 0
-            self.file = (self.folder / self.name).open("wb")
+            self.file = (self.folder / f"{self.name}{PARTIAL}").open("wb")
             self.stream = pa.ipc.new_stream(self.file, self.schema)
         self.stream.write_batch(batch)
         self.batches += 1
         self.sequences += batch.num_rows
         self.tokens += len(batch.column("input_ids").values)
-        if self.batches == BATCHES_PER_SHARD:
-            self.close()
+        if self.batches < BATCHES_PER_SHARD:
+            return False
+        self.close()
+        return True
 
     def close(self) -> None:
         """End the current shard, if one is open."""
@@ -104,8 +116,16 @@ class SequenceWriter:
             return
         self.stream.close()
         self.file.close()
-        size = (self.folder / self.name).stat().st_size
-        self.shards.append(Shard(name=self.name, sequences=self.sequences, tokens=self.tokens, bytes=size))
+        file = (self.folder / f"{self.name}{PARTIAL}").rename(self.folder / self.name)
+        self.shards.append(
+            Shard(
+                name=self.name,
+                sequences=self.sequences,
+                tokens=self.tokens,
+                bytes=file.stat().st_size,
+                sha256=sha256(file),
+            )
+        )
         self.stream = self.file = None
 
 
@@ -134,6 +154,19 @@ def read_metadata(folder: Path) -> Metadata:
     if not (folder / TOKENIZER_FOLDER).is_dir():
         raise _half_written(folder, f"{TOKENIZER_FOLDER}/ is missing")
     return metadata
+
+
+def check_shards(folder: Path) -> None:
+    """Refuse a folder with a damaged shard, by its name. Reads all of it."""
+    for shard in read_metadata(folder).shards:
+        if not shard.is_whole(folder):
+            raise InputError(f"{folder / shard.name} is damaged: it is not what was written; run `preprocess` again.")
+
+
+def sha256(file: Path) -> str:
+    """Of a file's content, as hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_sequences(folder: Path) -> datasets.Dataset:
@@ -178,13 +211,13 @@ def _parse_metadata(text: bytes) -> Metadata:
     return metadata
 
 
-def _remove_earlier_run(folder: Path) -> None:
-    """Remove what `preprocess` wrote here before, `metadata.json` first."""
+def _remove_earlier_run(folder: Path, keep: set[str]) -> None:
+    """Remove what `preprocess` wrote here before, `metadata.json` first, but for some shards."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METADATA_FILE).unlink(missing_ok=True)
     (folder / STEP_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
-        if SHARD_NAME.fullmatch(path.name):
+        if SHARD_NAME.fullmatch(path.name.removesuffix(PARTIAL)) and path.name not in keep:
             path.unlink()
     shutil.rmtree(folder / TOKENIZER_FOLDER, ignore_errors=True)
 

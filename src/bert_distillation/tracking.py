@@ -1,19 +1,20 @@
-"""What a step leaves behind about itself: `step.json` in each output folder, and MLflow metrics where a run is set."""
+"""What a step leaves behind about itself: `step.json` in each output folder."""
 
 import dataclasses
 import hashlib
 import json
-import os
 import platform
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bert_distillation import __version__
+from bert_distillation.errors import InputError
+from bert_distillation.mlflow_run import plain
 
 STEP_FILE = "step.json"
+WEIGHTS = {".safetensors", ".onnx"}
 
 
 def checksum(path: Path) -> str:
@@ -28,16 +29,41 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_step(output: Path, step: str, config: Any, inputs: dict[str, Path | None]) -> None:
-    """Write `step.json` into an output folder: configuration, versions and the checksums of the inputs."""
+def write_step(
+    output: Path, step: str, config: Any, inputs: Mapping[str, Path | str | None], of_files: bool = True
+) -> None:
+    """Write `step.json` into an output folder: configuration, versions, and checksums of inputs and files.
+
+    inputs: folders and files, or the checksums of some that were read before.
+    """
+    files = sorted(file for file in output.rglob("*") if file.is_file()) if of_files else []
     record = {
         "step": step,
-        "configuration": {key: _plain(value) for key, value in dataclasses.asdict(config).items()},
+        "configuration": {key: plain(value) for key, value in dataclasses.asdict(config).items()},
         "versions": {"python": platform.python_version(), "bert_distillation": __version__}
         | {name: version(name) for name in ("torch", "transformers", "datasets")},
-        "inputs": {name: checksum(path) for name, path in inputs.items() if path is not None},
+        "inputs": {name: checksum(of) if isinstance(of, Path) else of for name, of in inputs.items() if of is not None},
+        "files": {file.relative_to(output).as_posix(): checksum(file) for file in files},
     }
     write_json(output / STEP_FILE, record)
+
+
+def files_of_step(folder: Path) -> dict[str, str]:
+    """The files that a step wrote into a folder and their checksums; none where no step did."""
+    try:
+        return dict(json.loads((folder / STEP_FILE).read_text(encoding="utf-8")).get("files", {}))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def check_weights(folder: Path, of: str) -> None:
+    """Refuse a model folder whose weights are not those that its step wrote; one of another maker says nothing."""
+    for name, expected in files_of_step(folder).items():
+        file = folder / name
+        if file.suffix in WEIGHTS and file.is_file() and checksum(file) != expected:
+            raise InputError(
+                f"{of}: {file} is damaged: it is not what its step wrote. Copy it again, or run that step."
+            )
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -52,36 +78,3 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write one JSON object a line."""
     with path.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def is_main_process() -> bool:
-    """Whether this process is the first of its distribution."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def log_parameters(config: Any) -> None:
-    """Log the configuration to the MLflow run, if the environment sets one."""
-    if mlflow := _mlflow():
-        mlflow.log_params({key: str(_plain(value))[:500] for key, value in dataclasses.asdict(config).items()})
-
-
-def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
-    """Log metrics to the MLflow run, if the environment sets one."""
-    if mlflow := _mlflow():
-        mlflow.log_metrics(metrics, step=step)
-
-
-def _mlflow() -> Any:
-    """MLflow in the first process of a job; Azure and the local workspace set the run, a plain shell does not."""
-    if not is_main_process():
-        return None
-    # MLflow takes the variable out of the environment when it resumes the run, which is from then on the active one.
-    if "MLFLOW_RUN_ID" not in os.environ and not ("mlflow" in sys.modules and sys.modules["mlflow"].active_run()):
-        return None
-    import mlflow
-
-    return mlflow
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,22 @@ from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmu
 
 from bert_distillation import hub
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
-from bert_distillation.checkpoints import load_checkpoint, save_checkpoint, save_model
-from bert_distillation.errors import InputError
+from bert_distillation.checkpoints import RunIdentity
+from bert_distillation.errors import PreemptedError
 from bert_distillation.held_out import held_out_loss
 from bert_distillation.losses import Objective, token_counts
 from bert_distillation.masked_lm import MaskedLM, freeze_key_biases
 from bert_distillation.masking import masking_probabilities, special_ids
-from bert_distillation.options import make_folder
+from bert_distillation.mlflow_run import log_metrics, log_parameters
 from bert_distillation.packing import Packing
 from bert_distillation.precision import resolve_precision
+from bert_distillation.preemption import Preemption, ignore_signals
+from bert_distillation.processes import of_the_first
 from bert_distillation.progress import TrainingLog
-from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
-from bert_distillation.tracking import log_metrics, log_parameters, write_step
-from bert_distillation.training_config import NOT_SHAPING, TrainingConfig
+from bert_distillation.sequences import open_sequences, read_metadata, sequence_lengths
+from bert_distillation.training_config import NOT_SHAPING, SPLIT, TrainingConfig
+from bert_distillation.training_folders import check_before_training, checksums_of_inputs, lock_folders, write_model
+from bert_distillation.training_state import TrainingState
 from bert_distillation.word_counts import count_words
 
 WORKERS_OF_A_GPU = 2  # each makes 800 thousand tokens a second; an H100 takes 600 thousand at 40 % of its peak
@@ -49,43 +53,20 @@ def run_training(
     output: the field that names the model's folder.
     """
     folder: Path = getattr(config, output)
-    check_before_training(config, objective.model, tokenizer, {output: folder, "checkpoints": config.checkpoints})
-    model = objective.model.to(accelerator.device)
-    freeze_key_biases(model)
-    log_parameters(config)
-    report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
-    train(objective, weights, tokenizer, config, accelerator, TrainingLog(folder, weights))
-    report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
-    hub.check_finite(model, "training")
-    if accelerator.is_main_process:
-        save_model(model, tokenizer, folder)
-        inputs = {"sequences": config.sequences, "held_out": config.held_out} | inputs
-        for written in filter(None, (folder, config.checkpoints)):
-            write_step(written, step, config, inputs)
-    accelerator.end_training()
-
-
-def check_before_training(
-    config: TrainingConfig, model: MaskedLM, tokenizer: PreTrainedTokenizerFast, outputs: dict[str, Path | None]
-) -> None:
-    """Find before the work what would spoil it: outputs that cannot be written, text that does not fit the model."""
-    for name, folder in outputs.items():
-        if folder is not None:
-            make_folder(name, folder)
-    if config.held_out is not None:
-        hub.require_same_vocabulary(open_tokenizer(config.held_out), tokenizer, of="held_out")
-    for sequences in filter(None, (config.sequences, config.held_out)):
-        check_positions(model, sequences)
-
-
-def check_positions(model: MaskedLM, sequences: Path) -> None:
-    """Refuse sequences that are longer than the model can read."""
-    longest, positions = read_metadata(sequences).max_seq_length, model.config.max_position_embeddings
-    if longest > positions:
-        raise InputError(
-            f"{sequences} has sequences of up to {longest} tokens and the model has {positions} positions. "
-            f"Run `preprocess` with --max_seq_length {positions} or less."
-        )
+    folders = {output: folder, "checkpoints": config.checkpoints}
+    with ExitStack() as locks:
+        check_before_training(config, objective.model, tokenizer, folders)
+        of_the_first(accelerator, lambda: lock_folders(locks, folders))
+        checksums = of_the_first(accelerator, lambda: checksums_of_inputs(config, inputs))
+        model = objective.model.to(accelerator.device)
+        freeze_key_biases(model)
+        log_parameters(config)
+        report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
+        train(objective, weights, tokenizer, config, accelerator, TrainingLog(folder, weights), checksums)
+        report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
+        hub.check_finite(model, "training")
+        of_the_first(accelerator, lambda: write_model(step, config, model, tokenizer, folder, checksums))
+        accelerator.end_training()
 
 
 def report_held_out_loss(
@@ -112,6 +93,7 @@ def train(
     config: TrainingConfig,
     accelerator: Accelerator,
     log: TrainingLog,
+    checksums: dict[str, str],
 ) -> None:
     """Train `objective.model` on rows of packed sequences; `weights` says how much each of its losses counts."""
     corpus, row_length = open_sequences(config.sequences), read_metadata(config.sequences).max_seq_length
@@ -128,30 +110,46 @@ def train(
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(trainable, config)
     schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup_ratio * last_step), last_step)
+    state = TrainingState(objective, optimizer, schedule, log, accelerator)
     objective, optimizer = accelerator.prepare(objective, optimizer)
-    accelerator.register_for_checkpointing(schedule)
-    identity = run_identity(config, plan, last_step)
-    step = load_checkpoint(config.checkpoints, identity, accelerator)
+    run = run_identity(config, plan, last_step, accelerator.mixed_precision, checksums)
+    step = state.resume(config.checkpoints, run, config.elastic_resume)
     log.start(step, last_step)
+    of_the_first(accelerator, log.restore)
 
     share = masked_share(config, corpus, tokenizer)
     dataset = MaskedSequences(corpus, tokenizer, share, config.seed, row_length, config.whole_word_masking)
     order = BatchOrder(plan, accelerator.process_index, step, last_step)
     restrict_ce_to_mask = getattr(config, "restrict_ce_to_mask", False)
-    for batches in log.waiting_for(batches_by_step(dataset, order, config.dataloader_workers)):
-        counts = step_counts(batches, restrict_ce_to_mask, accelerator)
-        losses = backward(objective, batches, counts, weights, accelerator)
-        accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
-        log.add(losses, counts, learning_rate=schedule.get_last_lr()[0])
-        optimizer.step()
-        if not accelerator.optimizer_step_was_skipped:
-            schedule.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        if step % config.logging_steps == 0 or step == last_step:
-            log.write(step, accelerator)
-        if config.checkpoints is not None and (step % config.checkpointing_steps == 0 or step == last_step):
-            save_checkpoint(config.checkpoints, step, identity, accelerator, config.keep_checkpoints)
+    with Preemption(accelerator) as preemption:
+        for batches in log.waiting_for(batches_by_step(dataset, order, config.dataloader_workers)):
+            counts = step_counts(batches, restrict_ce_to_mask, accelerator)
+            losses = backward(objective, batches, counts, weights, accelerator)
+            accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
+            log.add(losses, counts, learning_rate=schedule.get_last_lr()[0])
+            log.empty_batches += sum(len(batch["input_ids"]) == 0 for batch in batches)
+            optimizer.step()
+            if accelerator.optimizer_step_was_skipped:
+                log.skipped_steps += 1
+            else:
+                schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            ends = preemption.agreed() or step == last_step
+            if step % config.logging_steps == 0 or step == last_step:
+                log.write(step, accelerator)
+            if config.checkpoints is not None and (ends or step % config.checkpointing_steps == 0):
+                log.require_finite(step, trainable)
+                log.last_checkpoint = state.save(config.checkpoints, step, run, config.keep_checkpoints)
+            if ends and step < last_step:
+                raise PreemptedError(preempted(step, last_step, log.last_checkpoint))
+
+
+def preempted(step: int, last_step: int, checkpoint: Path | None) -> str:
+    """Where a run that was told to stop will go on."""
+    if checkpoint is None:
+        return f"told to stop after step {step} of {last_step}; give --checkpoints to be able to go on from there."
+    return f"told to stop after step {step} of {last_step}; the same command goes on from {checkpoint}."
 
 
 def masked_share(
@@ -176,16 +174,18 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> Ad
     )
 
 
-def run_identity(config: TrainingConfig, plan: StepPlan, last_step: int) -> dict[str, str]:
-    """What must be equal for a checkpoint to be of the same run: what shapes the result, and the order of the data."""
-    settings = dataclasses.asdict(config).items()
-    shaping = {name: str(value) for name, value in settings if name not in NOT_SHAPING and not isinstance(value, Path)}
-    return shaping | {
-        "sequences": read_metadata(config.sequences).configuration_checksum,
-        "num_sequences": str(plan.packing.num_sequences),
-        "num_processes": str(plan.num_processes),
-        "last_step": str(last_step),
-    }
+def run_identity(
+    config: TrainingConfig, plan: StepPlan, last_step: int, precision: str, checksums: dict[str, str]
+) -> RunIdentity:
+    """What must be equal for a checkpoint to be of the same run: all that shapes the result, and the order of data."""
+    settings = {name: str(value) for name, value in dataclasses.asdict(config).items() if not isinstance(value, Path)}
+    shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING | SPLIT}
+    shape |= {name: value for name, value in checksums.items() if name != "held_out"}
+    shape |= {"last_step": str(last_step), "rows_per_step": str(plan.rows_per_step), "precision": precision}
+    return RunIdentity(
+        shape=shape,
+        split={name: settings[name] for name in SPLIT} | {"num_processes": str(plan.num_processes)},
+    )
 
 
 def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -> Iterator[list[dict[str, Tensor]]]:
@@ -198,6 +198,7 @@ def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -
         collate_fn=whole_batch,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=ignore_signals,
         generator=torch.Generator(),  # else each start draws from the stream that dropout uses, and a resume differs
     )
     step: list[dict[str, Tensor]] = []

@@ -33,6 +33,9 @@ class TrainingConfig:
     logging_steps: int = option(50, "Optimizer steps between two log lines.")
     checkpointing_steps: int = option(1000, "Optimizer steps between two checkpoints.")
     keep_checkpoints: int = option(2, "How many checkpoints are kept.")
+    elastic_resume: bool = option(
+        False, "Also go on from a checkpoint of another number of processes; the result is then as good, not the same."
+    )
     dataloader_workers: int = option(
         -1, "Processes that prepare batches ahead; 0: the training process itself; -1: 2 with a GPU, else 0."
     )
@@ -62,4 +65,7 @@ class TrainingConfig:
         check_choice(self, "mixed_precision", PRECISIONS)
 
 
-NOT_SHAPING = {"logging_steps", "checkpointing_steps", "keep_checkpoints", "dataloader_workers"}
+# Settings that a resumed run may change: they do not shape the result, or (the last three) do so by the run's identity.
+NOT_SHAPING = {"logging_steps", "checkpointing_steps", "keep_checkpoints", "elastic_resume", "dataloader_workers"}
+NOT_SHAPING |= {"num_train_epochs", "max_train_steps", "mixed_precision"}
+SPLIT = {"per_device_train_batch_size", "gradient_accumulation_steps"}

@@ -1,0 +1,38 @@
+"""What the processes of one run decide together."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
+
+from bert_distillation.errors import InputError, describe
+
+T = TypeVar("T")
+
+
+def of_the_first(accelerator: Accelerator, work: Callable[[], T]) -> T:
+    """What `work` gives in the first process, in all of them; if it fails there, all of them end.
+
+    The first says why; the others end with its status and without a word.
+    """
+    result: T | None = None
+    reason = None
+    if accelerator.is_main_process:
+        try:
+            result = work()
+        except InputError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = describe(error)
+        except SafetensorError as error:  # the only error that the library has: also for a full disk
+            reason = f"The weights could not be written: {error}. Make room, or give another folder, and start again."
+    answer = [result, reason]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(answer)
+    if answer[1] is None:
+        return answer[0]  # type: ignore[return-value]
+    if accelerator.is_main_process:
+        raise InputError(answer[1])
+    raise SystemExit(1)

@@ -1,0 +1,112 @@
+"""One run at a time in an output folder.
+
+The lock is a file with a counter that its holder raises every few seconds. Whoever finds one watches the counter by
+its own clock, because the clocks of two nodes, or of one node before and after it was set, say nothing of each other.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bert_distillation.errors import InputError
+from bert_distillation.tracking import write_json
+
+LOCK_FILE = "run.lock"
+BEAT_SECONDS = 5.0
+EXPIRY_SECONDS = 150.0  # blobfuse shows another node's writes after 120 seconds
+
+
+class RunLock:
+    """Holds a folder for this process, from `with` to its end; refused where another run that lives holds it."""
+
+    def __init__(self, folder: Path, beat_seconds: float = BEAT_SECONDS, expiry_seconds: float = EXPIRY_SECONDS):
+        self.file = folder / LOCK_FILE
+        self.beat_seconds, self.expiry_seconds = beat_seconds, expiry_seconds
+        self.token, self.beats = uuid.uuid4().hex, 0
+        self.released = threading.Event()
+
+    def __enter__(self) -> "RunLock":
+        while not self._create():
+            self._refuse_a_living_run()
+            self.file.unlink(missing_ok=True)
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.released.set()
+        self.thread.join()
+        if read_lock(self.file).get("token") == self.token:
+            self.file.unlink(missing_ok=True)
+
+    def _create(self) -> bool:
+        try:
+            with self.file.open("x", encoding="utf-8") as stream:
+                json.dump(self._content(), stream)
+        except FileExistsError:
+            return False
+        return True
+
+    def _content(self) -> dict[str, Any]:
+        return {"place": this_place(), "process": os.getpid(), "token": self.token, "beats": self.beats}
+
+    def _beat(self) -> None:
+        while not self.released.wait(self.beat_seconds):
+            if read_lock(self.file).get("token") != self.token:  # taken over while this process was stopped
+                return
+            self.beats += 1
+            try:
+                write_json(self.file, self._content())
+            except OSError:  # a full disk: the next beat may find room
+                continue
+
+    def _refuse_a_living_run(self) -> None:
+        found = read_lock(self.file)
+        if found.get("place") == this_place() and not process_lives(found.get("process", 0)):
+            return
+        print(f"{self.file} is there: looking whether the run that left it still goes on", flush=True)
+        deadline = time.monotonic() + self.expiry_seconds
+        while time.monotonic() < deadline:
+            time.sleep(min(self.beat_seconds / 5, self.expiry_seconds / 10))
+            now = read_lock(self.file)
+            if not now:
+                return
+            if now != found:
+                raise InputError(
+                    f"{self.file.parent} is being written by another run (process {now.get('process')} on "
+                    f"{str(now.get('place')).split()[0]}). Wait for its end, or give another folder."
+                )
+
+
+def read_lock(file: Path) -> dict[str, Any]:
+    """What the lock says; nothing where there is none, or half of one."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def this_place() -> str:
+    """Where a process number means something: the host, and in a container its own space of numbers."""
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def process_lives(number: int) -> bool:
+    """Whether there is a process of this number here."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return number > 0

@@ -1,0 +1,192 @@
+"""Which checkpoint a run goes on from, through the command line of `distill`."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from bert_distillation.checkpoints import MANIFEST
+from bert_distillation.distill import DistillConfig, distill
+from bert_distillation.errors import InputError
+from bert_distillation.progress import read_log
+from small_models import save, small_bert, small_sequences
+
+TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
+
+
+@pytest.fixture(scope="module")
+def sequences(tokenizer, tmp_path_factory) -> Path:
+    return small_sequences(tmp_path_factory.mktemp("data") / "sequences", tokenizer, TEXTS)
+
+
+@pytest.fixture(scope="module")
+def teacher(tokenizer, tmp_path_factory) -> Path:
+    return save(small_bert(), tokenizer, tmp_path_factory.mktemp("models") / "teacher")
+
+
+@pytest.fixture
+def run(sequences: Path, teacher: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Distil for ten steps, with a checkpoint at every second, and say where the student lies."""
+
+    def distil(name: str = "student", **settings: object) -> Path:
+        shape = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_train_steps": 10}
+        rates = {"learning_rate": 2e-3, "logging_steps": 3, "checkpointing_steps": 2, "keep_checkpoints": 3}
+        folders = {"sequences": sequences, "teacher": teacher, "checkpoints": tmp_path / "checkpoints"}
+        given = folders | shape | rates | {"mixed_precision": "no"} | settings
+        distill(DistillConfig(student=tmp_path / name, **given))
+        return tmp_path / name
+
+    return distil
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return sorted((folder / "checkpoints").glob("step-*"))
+
+
+def same_student(first: Path, second: Path) -> bool:
+    names = ("model.safetensors", "config.json", "vocab.txt", "tokenizer.json")
+    files = [name for name in names if (first / name).exists()]
+    assert len(files) >= 3
+    curves = [[(row["step"], row["loss"], row["spikes"]) for row in read_log(folder)] for folder in (first, second)]
+    return all((first / name).read_bytes() == (second / name).read_bytes() for name in files) and curves[0] == curves[1]
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def spoil_manifest(file: Path) -> None:
+    (file.parent / MANIFEST).write_text('{"step": 10, "shape": [')
+
+
+@pytest.mark.parametrize("harm", [damage, cut_short, Path.unlink, spoil_manifest])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
+    harm: Callable[[Path], None], name: str, run: Callable[..., Path], tmp_path: Path, capsys
+):
+    whole = run("whole", checkpoints=None)
+    run()
+    harm(checkpoints(tmp_path)[-1] / name)
+    capsys.readouterr()
+    student = run("again")
+    told = capsys.readouterr().out
+    damaged = MANIFEST if harm is spoil_manifest else name
+    assert f"{checkpoints(tmp_path)[-1]} is damaged: {damaged} is " in told
+    assert "going on after step 8" in told
+    assert same_student(student, whole)
+
+
+def test_dropout_accumulation_and_the_sums_of_an_unfinished_line_go_on_where_they_were(run, tmp_path: Path):
+    """The log has a line at every third step, the checkpoint lies between two of them."""
+    whole = run("whole", checkpoints=None, dropout=0.3)
+    run(dropout=0.3)
+    for newer in checkpoints(tmp_path)[-1:]:
+        (newer / MANIFEST).unlink()
+    assert [row["step"] for row in read_log(whole)] == [3, 6, 9, 10]
+    assert same_student(run("again", dropout=0.3), whole)
+
+
+def test_a_run_that_was_done_but_for_its_student_is_done_at_once(run, tmp_path: Path, capsys):
+    whole = run()
+    (whole / "model.safetensors").rename(tmp_path / "model.safetensors")
+    capsys.readouterr()
+    student = run()
+    assert "step 10/10" not in capsys.readouterr().out
+    assert (student / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+def test_the_newest_is_the_one_of_the_highest_step_whatever_the_clock_says(run, tmp_path: Path, capsys):
+    run()
+    for age, folder in enumerate(checkpoints(tmp_path)):
+        for path in (folder, *folder.iterdir()):
+            os.utime(path, (1e9 - 1e6 * age, 1e9 - 1e6 * age))
+    capsys.readouterr()
+    run("again")
+    assert "going on after step 10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        ({"learning_rate": 1e-3}, "learning_rate was 0.002 and is now 0.001"),
+        ({"max_train_steps": 11}, "last_step was 10 and is now 11"),
+        ({"seed": 1}, "seed was 0 and is now 1"),
+        ({"temperature": 3.0}, "temperature was 2.0 and is now 3.0"),
+        ({"per_device_train_batch_size": 2}, "rows_per_step was 8 and is now 4"),
+    ],
+)
+def test_checkpoints_of_another_run_are_named_passed_over_and_kept(settings, changed, run, tmp_path: Path, capsys):
+    run()
+    before = checkpoints(tmp_path)
+    capsys.readouterr()
+    run("other", **settings)
+    told = capsys.readouterr().out
+    assert f"belongs to another run: {changed}. It is passed over." in told
+    assert "going on" not in told
+    assert set(before) < set(checkpoints(tmp_path))
+
+
+def test_a_teacher_that_was_changed_between_two_starts_begins_anew(run, tokenizer, tmp_path: Path, capsys):
+    run()
+    other = save(small_bert(seed=1), tokenizer, tmp_path / "other_teacher")
+    capsys.readouterr()
+    student = run("other", teacher=other)
+    assert "belongs to another run: teacher was " in capsys.readouterr().out
+    assert same_student(student, run("whole", teacher=other, checkpoints=None))
+
+
+def test_settings_that_do_not_shape_the_result_may_change(run, tmp_path: Path, capsys):
+    run()
+    capsys.readouterr()
+    run("again", logging_steps=1, checkpointing_steps=5, keep_checkpoints=1, dataloader_workers=1)
+    assert "going on after step 10" in capsys.readouterr().out
+
+
+def test_another_cut_of_the_same_steps_is_refused_unless_it_is_asked_for(run, tmp_path: Path):
+    whole = run(dropout=0.0)
+    (checkpoints(tmp_path)[-1] / MANIFEST).unlink()
+    cut = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "dropout": 0.0}
+    with pytest.raises(InputError, match=r"cut otherwise: gradient_accumulation_steps was 2 and is now 1.*--elastic_r"):
+        run("cut", **cut)
+    student = run("cut", elastic_resume=True, **cut)
+    first, second = (load_file(folder / "model.safetensors") for folder in (whole, student))
+    for name, tensor in first.items():
+        assert tensor.sub(second[name]).abs().max() < 1e-5
+
+
+def test_what_an_interrupted_start_left_half_written_is_named_and_removed(run, tmp_path: Path, capsys):
+    run()
+    half, rest = checkpoints(tmp_path)[-1], tmp_path / "checkpoints" / "step-00000012-00000000.partial"
+    (half / MANIFEST).unlink()
+    rest.mkdir()
+    capsys.readouterr()
+    run("again")
+    told = capsys.readouterr().out
+    assert f"{half} was not written to the end: passed over" in told
+    assert f"{rest} was not written to the end: passed over" in told
+    assert rest.is_dir(), "another run's stays"
+    assert (half / MANIFEST).is_file(), "its place has been written anew"
+
+
+def test_a_checkpoint_holds_no_pickled_object(run, tmp_path: Path):
+    run()
+    names = {path.name for path in checkpoints(tmp_path)[-1].iterdir()}
+    assert names == {
+        "model.safetensors",
+        "optimizer.safetensors",
+        "random.safetensors",
+        "state.json",
+        "training_log.jsonl",
+        MANIFEST,
+    }
+    state = json.loads((checkpoints(tmp_path)[-1] / "state.json").read_text())
+    assert state["schedule"]["last_epoch"] == 10

@@ -1,0 +1,85 @@
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bert_distillation.errors import InputError
+from bert_distillation.run_lock import LOCK_FILE, RunLock, read_lock, this_place
+
+QUICK = {"beat_seconds": 0.05, "expiry_seconds": 0.5}
+
+
+def leave_a_lock(folder: Path, place: str, process: int) -> None:
+    content = {"place": place, "process": process, "token": "of another run", "beats": 7}
+    (folder / LOCK_FILE).write_text(json.dumps(content))
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_holds_it(tmp_path: Path):
+    with RunLock(tmp_path, **QUICK):
+        with pytest.raises(InputError, match=r"is being written by another run \(process \d+ on .*Wait for its end"):
+            RunLock(tmp_path, **QUICK).__enter__()
+        assert (tmp_path / LOCK_FILE).is_file(), "the one that was refused takes nothing away"
+    assert not (tmp_path / LOCK_FILE).exists()
+    with RunLock(tmp_path, **QUICK):
+        pass
+
+
+def test_the_lock_of_a_process_that_is_gone_is_taken_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    leave_a_lock(tmp_path, this_place(), ended_process())
+    with RunLock(tmp_path, beat_seconds=60, expiry_seconds=600):
+        assert read_lock(tmp_path / LOCK_FILE)["token"] != "of another run"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("process", [1, 999_999_999])
+def test_the_lock_of_another_node_expires_when_its_counter_stands_still(process: int, tmp_path: Path):
+    leave_a_lock(tmp_path, "another-node", process)
+    start = time.monotonic()
+    with RunLock(tmp_path, **QUICK):
+        assert time.monotonic() - start >= QUICK["expiry_seconds"]
+
+
+def test_the_lock_of_another_node_holds_as_long_as_its_counter_rises_whatever_the_clocks_say(tmp_path: Path):
+    leave_a_lock(tmp_path, "another-node", 1)
+    ended = threading.Event()
+
+    def beat() -> None:
+        content = json.loads((tmp_path / LOCK_FILE).read_text())
+        while not ended.wait(0.02):
+            content["beats"] += 1
+            (tmp_path / ".beat").write_text(json.dumps(content))
+            (tmp_path / ".beat").replace(tmp_path / LOCK_FILE)
+
+    other = threading.Thread(target=beat)
+    other.start()
+    try:
+        with pytest.raises(InputError, match="process 1 on another-node"):
+            RunLock(tmp_path, **QUICK).__enter__()
+    finally:
+        ended.set()
+        other.join()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"x"'])
+def test_half_a_lock_expires_like_any_other(content: str, tmp_path: Path):
+    (tmp_path / LOCK_FILE).write_text(content)
+    with RunLock(tmp_path, **QUICK):
+        assert read_lock(tmp_path / LOCK_FILE)["place"] == this_place()
+
+
+def test_a_run_that_lost_its_lock_while_it_was_stopped_leaves_the_others_alone(tmp_path: Path):
+    with RunLock(tmp_path, **QUICK):
+        leave_a_lock(tmp_path, "another-node", 1)
+        time.sleep(0.2)
+        assert read_lock(tmp_path / LOCK_FILE)["place"] == "another-node"
+    assert read_lock(tmp_path / LOCK_FILE)["place"] == "another-node"
