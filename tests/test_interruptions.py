@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from interruptions import ONE_OF_TWO, WRITING, Run, differences, kill_once
 
 from bert_distillation.errors import PREEMPTED
-from interruptions import ONE_OF_TWO, WRITING, Run, differences, kill_once
 from small_models import save, small_bert, small_sequences
 
 TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
