@@ -30,7 +30,8 @@ SETTINGS += ["--per_device_train_batch_size", 2, "--gradient_accumulation_steps"
 SMALL = ["--num_layers", 4, "--hidden_size", 64, "--num_attention_heads", 4, "--intermediate_size", 128]
 ANYWHERE, WRITING, ONE_OF_TWO = "anywhere", "while a checkpoint is written", "one of two processes"
 KINDS = (ANYWHERE, WRITING, ONE_OF_TWO)
-PATIENCE = 120  # seconds for a run, and for the other process to see that one is gone
+PATIENCE = 120  # seconds for a run
+LAUNCHER_PATIENCE = 20  # and for the processes that are left
 
 
 @dataclass
@@ -108,8 +109,12 @@ def kill_once(run: Run, kind: str, draw: random.Random, seconds: float) -> str:
     victims = [draw.choice(processes)] if kind == ONE_OF_TWO else processes
     for process in victims:
         process.send_signal(signal.SIGKILL)
-    for process in processes:  # the one that is left sees that the other is gone, and ends
-        process.wait(PATIENCE)
+    for process in processes:
+        try:  # the one that is left sees that the other is gone, and ends
+            process.wait(LAUNCHER_PATIENCE)
+        except subprocess.TimeoutExpired:  # while it starts it would wait for half an hour: a launcher ends it
+            process.kill()
+            process.wait()
     steps = sorted(path.parent.name for path in checkpoints.glob("step-*/checkpoint.json"))
     half = [path.name for path in checkpoints.glob("step-*") if not (path / "checkpoint.json").is_file()]
     where = f"after {time.monotonic() - start:.1f} s, newest checkpoint {steps[-1][5:13] if steps else 'none'}"
