@@ -1,0 +1,146 @@
+"""Fine-tuning that was interrupted ends with the classifier and the metrics of one that was not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+from transformers import PreTrainedTokenizerFast, TrainerCallback
+
+from bert_distillation import finetune_trainer, mlflow_run
+from bert_distillation.errors import PreemptedError
+from bert_distillation.finetune import FinetuneConfig, finetune
+from bert_distillation.glue import TASKS
+from small_glue import write_task
+from small_models import save, small_bert
+
+SETTINGS = {"learning_rate": 2e-3, "per_device_train_batch_size": 8, "max_seq_length": 32, "mixed_precision": "no"}
+SETTINGS |= {"num_train_epochs": 4, "checkpointing_steps": 3, "num_seeds": 2, "keep_checkpoints": 2}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_task(TASKS["sst2"], folder / "glue", train_rows=60, dev_rows=23)
+    save(small_bert(), tokenizer, folder / "model")
+    return folder
+
+
+def run(inputs: Path, output: Path, **settings: object) -> Path:
+    names = ("classifier", "metrics", "checkpoints")
+    folders = {"model": inputs / "model", "glue": inputs / "glue"} | {name: output / name for name in names}
+    finetune(FinetuneConfig(task="sst2", **(folders | SETTINGS | settings)))
+    return output
+
+
+def results(output: Path) -> dict[str, object]:
+    record = json.loads((output / "metrics" / "metrics.json").read_text())
+    record.pop("train_seconds")
+    predictions = (output / "metrics" / "predictions.tsv").read_text()
+    return record | {
+        "predictions": predictions,
+        "weights": (output / "classifier" / "model.safetensors").read_bytes(),
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    return results(run(inputs, tmp_path_factory.mktemp("whole"), checkpoints=None))
+
+
+class Crash(TrainerCallback):
+    """Ends a run at a step of its n-th seed, as a node that is taken away does."""
+
+    seeds = 0
+
+    def __init__(self, seed: int, step: int):
+        self.seed, self.step = seed, step
+
+    def on_train_begin(self, args: object, state: object, control: object, **_: object) -> None:
+        self.seeds += 1
+
+    def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
+        if (self.seeds, state.global_step) == (self.seed, self.step):
+            raise RuntimeError("taken away")
+
+
+def crash(seed: int, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, callback = finetune_trainer.make_trainer, Crash(seed, step)
+
+    def with_crash(*arguments: object) -> object:
+        trainer = made(*arguments)
+        trainer.add_callback(callback)
+        return trainer
+
+    monkeypatch.setattr("bert_distillation.finetune.make_trainer", with_crash)
+
+
+@pytest.mark.parametrize(
+    ("seed", "step", "goes_on_after"), [(1, 2, 0), (1, 14, 12), (1, 17, 15), (2, 10, 9), (2, 25, 24)]
+)
+def test_it_goes_on_from_the_newest_checkpoint_of_its_seed_in_any_epoch(
+    seed: int, step: int, goes_on_after: int, inputs: Path, whole: dict, tmp_path: Path, capsys
+):
+    """Eight steps are an epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        crash(seed, step, patch)
+        with pytest.raises(RuntimeError, match="taken away"):
+            run(inputs, tmp_path)
+    assert not (tmp_path / "metrics" / "metrics.json").exists()
+    capsys.readouterr()
+    assert results(run(inputs, tmp_path)) == whole
+    told = capsys.readouterr().out
+    assert (f"going on after step {goes_on_after}" in told) is (goes_on_after > 0)
+
+
+def test_a_seed_that_was_done_is_not_fine_tuned_again(inputs: Path, whole: dict, tmp_path: Path, capsys):
+    run(inputs, tmp_path)
+    shutil.rmtree(tmp_path / "metrics")
+    shutil.rmtree(tmp_path / "classifier")
+    capsys.readouterr()
+    assert results(run(inputs, tmp_path)) == whole
+    assert "seed 1 was done before the interruption" in capsys.readouterr().out
+
+
+def test_other_settings_begin_anew(inputs: Path, tmp_path: Path, capsys):
+    run(inputs, tmp_path)
+    capsys.readouterr()
+    changed = results(run(inputs, tmp_path, learning_rate=1e-3))
+    told = capsys.readouterr().out
+    assert "belongs to another run: learning_rate was 0.002 and is now 0.001. It is passed over." in told
+    assert "was done before" not in told
+    assert changed == results(run(inputs, tmp_path / "anew", learning_rate=1e-3, checkpoints=None))
+
+
+def test_told_to_stop_it_writes_a_checkpoint_and_says_so(
+    inputs: Path, whole: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = iter([False] * 4 + [True] * 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune_trainer.Preemption, "agreed", lambda self: next(asked))
+        with pytest.raises(PreemptedError, match="told to stop after step 5 of 32; the same command goes on"):
+            run(inputs, tmp_path)
+    assert list((tmp_path / "checkpoints" / "seed-0").glob("step-00000005-*/checkpoint.json"))
+    assert results(run(inputs, tmp_path)) == whole
+
+
+def test_the_curve_in_mlflow_is_one(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    curves, new_client = [], mlflow.MlflowClient
+    for name, interruptions in (("whole", ()), ("interrupted", (7, 14, 20))):
+        store = f"sqlite:///{tmp_path}/{name}.db"
+        client = new_client(store)
+        monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run("0").info.run_id)
+        monkeypatch.setattr(mlflow, "MlflowClient", lambda client=client: client)
+        monkeypatch.setattr(mlflow_run, "_logs", {})
+        for step in interruptions:
+            with pytest.MonkeyPatch.context() as patch:
+                crash(1, step, patch)
+                with pytest.raises(RuntimeError, match="taken away"):
+                    run(inputs, tmp_path / name, num_seeds=1)
+        run(inputs, tmp_path / name, num_seeds=1)
+        (found,) = client.search_runs(["0"])
+        history = client.get_metric_history(found.info.run_id, "loss")
+        curves.append([(point.step, point.value) for point in history])
+    assert len(curves[0]) == 32
+    assert curves[0] == curves[1]

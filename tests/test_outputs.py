@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from bert_distillation.errors import InputError
+from bert_distillation.outputs import PARTIAL_FOLDER, moved_into_place, output_folder
+from bert_distillation.tracking import STEP_FILE, check_weights, write_step
+
+
+class SampleConfig:
+    pass
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / name.replace("__", "/")).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name.replace("__", "/")).write_text(text)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`step.json` for a configuration without settings."""
+    monkeypatch.setattr("bert_distillation.tracking.dataclasses.asdict", lambda config: vars(config))
+
+
+def test_files_are_there_all_at_once_and_nothing_beside_them(tmp_path: Path):
+    with output_folder("result", tmp_path / "out") as output:
+        write(output, a="1", b__c="2")
+        assert names(tmp_path / "out") == {f"{PARTIAL_FOLDER}/a", f"{PARTIAL_FOLDER}/b/c", "run.lock"}
+    assert names(tmp_path / "out") == {"a", "b/c"}
+
+
+def test_an_error_leaves_what_was_there_before(tmp_path: Path):
+    with output_folder("result", tmp_path) as output:
+        write(output, a="1", b__c="2")
+
+    def fail() -> None:
+        with output_folder("result", tmp_path) as output:
+            write(output, a="other")
+            raise InputError("spoiled")
+
+    with pytest.raises(InputError, match="spoiled"):
+        fail()
+    assert names(tmp_path) == {"a", "b/c"}
+    assert (tmp_path / "a").read_text() == "1"
+
+
+@pytest.mark.usefixtures("described")
+def test_what_the_step_wrote_before_and_no_longer_writes_goes_and_files_of_others_stay(tmp_path: Path):
+    for files in ({"a": "1", "b": "2", "d__e": "3"}, {"a": "4", "d__f": "5"}):
+        with output_folder("result", tmp_path) as output:
+            write(output, **files)
+            write_step(output, "sample", SampleConfig(), {})
+        write(tmp_path, mine="x")
+    assert names(tmp_path) == {"a", "d/f", "mine", STEP_FILE}
+    assert (tmp_path / "a").read_text() == "4"
+
+
+def test_what_a_killed_run_left_half_written_does_not_get_into_the_next(tmp_path: Path):
+    write(tmp_path / PARTIAL_FOLDER, rest="half")
+    with moved_into_place(tmp_path) as output:
+        write(output, a="1")
+    assert names(tmp_path) == {"a"}
+
+
+@pytest.mark.usefixtures("described")
+def test_weights_that_changed_since_their_step_are_refused_and_other_files_may_change(tmp_path: Path):
+    with output_folder("result", tmp_path) as output:
+        write(output, **{"model.safetensors": "weights", "README.md": "text"})
+        write_step(output, "sample", SampleConfig(), {})
+    (tmp_path / "README.md").write_text("other text")
+    check_weights(tmp_path, "model")
+    (tmp_path / "model.safetensors").write_text("weightz")
+    with pytest.raises(InputError, match=r"model: .*model.safetensors is damaged: it is not what its step wrote"):
+        check_weights(tmp_path, "model")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"files": 3}', "[" * 100_000])
+def test_a_step_file_of_somebody_else_says_nothing(text: str, tmp_path: Path):
+    (tmp_path / STEP_FILE).write_text(text)
+    check_weights(tmp_path, "model")

@@ -1,0 +1,150 @@
+"""`preprocess` killed in the middle goes on after its whole shards and ends with the files of a run that was not."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bert_distillation import blocks, preprocess, sequences
+from bert_distillation.blocks import Block
+from bert_distillation.preprocess import PreprocessConfig
+from bert_distillation.preprocess_output import JOURNAL
+from small_corpus import documents, write_jsonl, write_vocabulary
+
+KILLED = """
+import os, signal, sys
+from bert_distillation import blocks, preprocess, sequences
+from bert_distillation.options import run_step
+
+blocks.BLOCK_DOCUMENTS, sequences.BATCHES_PER_SHARD = 4, 3
+in_order, after = preprocess.make_in_order, int(sys.argv.pop(1))
+
+def killed(recipe, some, workers):
+    for number, made in enumerate(in_order(recipe, some, workers)):
+        if number == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield made
+
+preprocess.make_in_order = killed
+run_step(preprocess.PreprocessConfig, preprocess.preprocess, sys.argv[1:])
+"""
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_DOCUMENTS", 4)
+    monkeypatch.setattr(sequences, "BATCHES_PER_SHARD", 3)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    texts = documents(200)
+    write_jsonl(folder / "corpus" / "a.jsonl", texts)
+    write_vocabulary(folder / "vocabulary", texts)
+    return folder
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Block]:
+    """The blocks that were made into sequences."""
+    found: list[Block] = []
+    in_order = preprocess.make_in_order
+
+    def noted(recipe: object, some: Iterator[Block], workers: int) -> Iterator[object]:
+        def note() -> Iterator[Block]:
+            for block in some:
+                found.append(block)
+                yield block
+
+        return in_order(recipe, note(), workers)
+
+    monkeypatch.setattr(preprocess, "make_in_order", noted)
+    return found
+
+
+def given(inputs: Path, output: Path) -> dict[str, object]:
+    folders = {name: output / name for name in ("sequences", "held_out", "test_data")}
+    sources = {"corpus": inputs / "corpus", "tokenizer": inputs / "vocabulary"}
+    return folders | sources | {"max_seq_length": 32, "held_out_fraction": 0.2, "num_workers": 1}
+
+
+def kill(inputs: Path, output: Path, after: int) -> None:
+    arguments = [part for name, value in given(inputs, output).items() for part in (f"--{name}", str(value))]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(after), *arguments], check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr
+
+
+def run(inputs: Path, output: Path) -> None:
+    preprocess.preprocess(PreprocessConfig(**given(inputs, output)))
+
+
+def contents(output: Path) -> dict[str, bytes]:
+    """All files but `step.json`, which says where they lie."""
+    files = [path for path in output.rglob("*") if path.is_file() and path.name != "step.json"]
+    return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    output = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_DOCUMENTS", 4)
+        patch.setattr(sequences, "BATCHES_PER_SHARD", 3)
+        run(inputs, output)
+    assert len([name for name in contents(output) if name.endswith(".arrow")]) > 10
+    return contents(output)
+
+
+@pytest.mark.parametrize("after", [2, 17, 33])
+def test_a_killed_run_goes_on_after_its_whole_shards_and_ends_with_the_same_files(
+    after: int, inputs: Path, whole: dict[str, bytes], made: list[Block], tmp_path: Path, capsys
+):
+    kill(inputs, tmp_path, after)
+    assert not list(tmp_path.rglob("metadata.json"))
+    run(inputs, tmp_path)
+    assert contents(tmp_path) == whole
+    all_blocks = len(list(blocks.make_blocks(documents(200), 0.2)))
+    if after == 2:
+        assert len(made) == all_blocks, "no shard was whole"
+    else:
+        assert all_blocks - after <= len(made) <= all_blocks - after + 2 * 3, "at most the two open shards again"
+        assert "going on after" in capsys.readouterr().out
+
+
+def test_killed_again_and_again_it_still_ends_with_the_same_files(
+    inputs: Path, whole: dict[str, bytes], tmp_path: Path
+):
+    for after in (14, 11, 9):
+        kill(inputs, tmp_path, after)
+    run(inputs, tmp_path)
+    assert contents(tmp_path) == whole
+
+
+@pytest.mark.parametrize("change", ["text", "setting", "shard", "journal", "test data"])
+def test_what_does_not_fit_what_is_there_begins_anew(
+    change: str, inputs: Path, whole: dict[str, bytes], made: list[Block], tmp_path: Path, capsys
+):
+    kill(inputs, tmp_path, 33)
+    if change == "text":
+        file = inputs / "corpus" / "a.jsonl"
+        os.utime(file, (1, 1))
+    elif change == "setting":
+        with (tmp_path / "sequences" / JOURNAL).open("r+") as stream:
+            text = stream.read().replace('"settings": "', '"settings": "another ')
+            stream.seek(0)
+            stream.write(text)
+    elif change == "shard":
+        file = next((tmp_path / "sequences").glob("*.arrow"))
+        file.write_bytes(file.read_bytes()[:-8] + b"spoiled!")
+    elif change == "journal":
+        (tmp_path / "sequences" / JOURNAL).write_text('{"identity": [[[')
+    else:
+        (tmp_path / "test_data" / "test_data.jsonl").write_text("")
+    run(inputs, tmp_path)
+    assert "going on after" not in capsys.readouterr().out
+    assert len(made) == len(list(blocks.make_blocks(documents(200), 0.2)))
+    assert contents(tmp_path) == whole
