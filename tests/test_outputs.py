@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,15 @@ def test_weights_that_changed_since_their_step_are_refused_and_other_files_may_c
     (tmp_path / "model.safetensors").write_text("weightz")
     with pytest.raises(InputError, match=r"model: .*model.safetensors is damaged: it is not what its step wrote"):
         check_weights(tmp_path, "model")
+
+
+def test_a_step_file_that_names_files_outside_its_folder_touches_none(tmp_path: Path):
+    write(tmp_path, outside="1", out__a="2")
+    names_of_others = ["../outside", str(tmp_path / "outside"), "a/../../outside", "x" * 5000, "\0"]
+    (tmp_path / "out" / STEP_FILE).write_text(json.dumps({"files": dict.fromkeys(names_of_others, "")}))
+    with output_folder("result", tmp_path / "out") as output:
+        write(output, b="3")
+    assert names(tmp_path) == {"outside", "out/a", "out/b"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"files": 3}', "[" * 100_000])

@@ -27,6 +27,7 @@ from bert_distillation.tracking import checksum, write_json
 
 MANIFEST = "checkpoint.json"
 PARTIAL = ".partial"
+LONGEST_NAME = 100  # characters, in a message
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,11 @@ def read_checkpoint(place: Path) -> Checkpoint:
         step, files = int(content["step"]), dict(content["files"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise InputError(f"{place} is damaged: {MANIFEST} is not what training writes.") from None
+    there = {file.name: file for file in place.iterdir() if file.is_file()}
     for name, expected in files.items():
-        file = place / name
-        if not file.is_file():
-            raise InputError(f"{place} is damaged: {name} is missing.")
-        if checksum(file) != expected:
+        if name not in there:
+            raise InputError(f"{place} is damaged: {name[:LONGEST_NAME]} is missing.")
+        if checksum(there[name]) != expected:
             raise InputError(f"{place} is damaged: {name} is not the file that was written.")
     return Checkpoint(place, step, run)
 

@@ -25,6 +25,7 @@ SENTENCE_ROWS = ("bookcorpus",)
 
 # A file without blank lines would be one document; so many characters of it at a time keep the memory flat.
 LONGEST_DOCUMENT = 1_000_000
+LONGEST_LINE = 100_000_000  # bytes; a longer one is no text, and reading on would fill the memory
 
 
 def read_corpus(folder: Path | None, names: str, sentences_per_document: int) -> Iterator[str]:
@@ -146,7 +147,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines of a UTF-8 file, packed or not, without their ends."""
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
+            for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), start=1):
+                if len(line) == LONGEST_LINE:
+                    raise InputError(f"{path}:{number}: the line is longer than {LONGEST_LINE:,} bytes; cut it.")
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]

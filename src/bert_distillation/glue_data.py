@@ -10,6 +10,7 @@ from bert_distillation.glue import Task
 from bert_distillation.hub import split_revision
 from bert_distillation.malformed import MalformedRow, MalformedRows
 from bert_distillation.options import existing_folder
+from bert_distillation.table_files import read_lines
 
 TRAIN = "train"
 
@@ -86,15 +87,10 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers, from 1, and cells of the lines that are not blank."""
     if not path.is_file():
         raise InputError(f"There is no file {path}; GLUE's own layout has it.")
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            try:
-                text = raw.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise InputError(f"{path}:{number}: not UTF-8 text (byte {error.start + 1} of the line).") from None
-            if text.strip():
-                yield number, text.split("\t")
+    for number, line in read_lines(path):
+        text = line.rstrip("\r\n")
+        if text.strip():
+            yield number, text.split("\t")
 
 
 def _column(path: Path, header: tuple[str, ...], name: str) -> int:

@@ -5,6 +5,7 @@ a revision, `owner/name@revision`; the names we default to are pinned here.
 """
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from bert_distillation.tracking import check_weights
 
 BERT = "google-bert/bert-base-uncased"
 
+# What a configuration calls its sizes, in BERT and in DistilBERT.
+SIZES = (
+    ("num_hidden_layers", "n_layers"),
+    ("hidden_size", "dim"),
+    ("intermediate_size", "hidden_dim"),
+    ("vocab_size",),
+    ("max_position_embeddings",),
+)
 REVISIONS = {
     BERT: "86b5e0934494bd15c9632b12f734a8a67f723594",
     "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
@@ -59,6 +68,7 @@ def load_model(
     where = source(folder, name, of=of)
     if folder is not None:
         check_weights(folder, of)
+        check_size(folder, of)
     settings |= {"ignore_mismatched_sizes": bool(new), "output_loading_info": True}
     model, loaded = _load(auto_class, where, of, use_safetensors=True, **settings)
     mismatched = {key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"]}
@@ -70,6 +80,23 @@ def load_model(
         )
     check_finite(model, of)
     return model
+
+
+def check_size(folder: Path, of: str) -> None:
+    """Refuse a configuration of more weights than the folder can hold, before somebody tries to make them."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        sizes = [max(content.get(name, 0) for name in names) for names in SIZES]
+        layers, width, inner, words, positions = (int(size) for size in sizes)
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return  # whoever loads it says what is wrong with it
+    described = layers * width * (4 * width + 2 * inner) + (words + positions) * width + layers
+    there = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if there and described > there:
+        raise InputError(
+            f"{of}: config.json of {folder} describes {described:,} weights, but {there:,} bytes of weights are there. "
+            "Give the config.json that belongs to them."
+        )
 
 
 def check_finite(model: torch.nn.Module, of: str) -> None:

@@ -51,16 +51,18 @@ def write_step(
 def files_of_step(folder: Path) -> dict[str, str]:
     """The files that a step wrote into a folder and their checksums; none where no step did."""
     try:
-        return dict(json.loads((folder / STEP_FILE).read_text(encoding="utf-8")).get("files", {}))
+        files = dict(json.loads((folder / STEP_FILE).read_text(encoding="utf-8")).get("files", {}))
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} if files else set()
+    return {name: files[name] for name in files if name in there}  # never one outside the folder
 
 
 def check_weights(folder: Path, of: str) -> None:
     """Refuse a model folder whose weights are not those that its step wrote; one of another maker says nothing."""
     for name, expected in files_of_step(folder).items():
         file = folder / name
-        if file.suffix in WEIGHTS and file.is_file() and checksum(file) != expected:
+        if file.suffix in WEIGHTS and checksum(file) != expected:
             raise InputError(
                 f"{of}: {file} is damaged: it is not what its step wrote. Copy it again, or run that step."
             )
