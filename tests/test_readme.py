@@ -34,6 +34,7 @@ OTHERS = {
     "docs/serving.svg": "its figure of an answer",
     "docs/endpoint.md": "the endpoint in operation: replace, mirror, scale, a GPU, limits, what it withstands",
     "docs/evaluation.md": "every number of the evaluation and how it is measured; Azure's sample, grammar and bias",
+    "docs/reliability.md": "what happens when something fails, and how each fault is tried",
     "docs/scaling.md": "which GPUs to pay for: wall times, memory and communication, by arithmetic",
     "docs/local-workspace.md": "what the local workspace speaks, and how it runs, reuses and checks jobs",
 }
