@@ -188,3 +188,11 @@ def test_real_text_is_the_same_from_jsonl_and_from_txt(shared_data, tmp_path):
     rows = [json.loads(line)["text"] for line in (folder / "tiny.jsonl").read_text(encoding="utf-8").splitlines()]
     (tmp_path / "tiny.txt").symlink_to(folder / "tiny.txt")
     assert read(tmp_path) == rows
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "LONGEST_LINE", 1000)
+    with gzip.open(tmp_path / "a.txt.gz", "wb") as stream:
+        stream.write(b"A short line.\n" + b"x" * 5000)
+    with pytest.raises(InputError, match=r"a\.txt\.gz:2: the line is longer than 1,000 bytes; cut it"):
+        read(tmp_path)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+from bert_distillation import table_files
 from bert_distillation.errors import InputError
 from bert_distillation.glue import CARD_TASKS, TASKS, Task
 from bert_distillation.glue_data import load_task, read_split, read_task
@@ -233,3 +234,12 @@ def test_a_hub_data_set_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.M
     monkeypatch.setattr("datasets.load_dataset", offline)
     with pytest.raises(InputError, match=r"could not load cola from someone/else: no route to host\. Check"):
         load_task(TASKS["cola"], None, "someone/else")
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(table_files, "LONGEST_LINE", 1000)
+    file = write_split(TASKS["sst2"], tmp_path / "train.tsv", rows=2)
+    with file.open("a") as stream:
+        stream.write("x" * 5000)
+    with pytest.raises(InputError, match=r"train\.tsv:4: the line is longer than 1,000 bytes; give a row a line"):
+        read_split(TASKS["sst2"], file)
