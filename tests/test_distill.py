@@ -41,6 +41,21 @@ def test_a_narrower_student_learns_its_position_embeddings_because_it_has_none_o
         assert student.distilbert.embeddings.position_embeddings.weight.requires_grad is learnt
 
 
+def test_a_student_may_begin_with_random_weights_of_the_teachers_width():
+    teacher = small_bert()
+    student = new_student(config(initialization="random"), teacher)
+    assert (student.config.dim, student.config.n_layers) == (32, 2)
+    words = student.distilbert.embeddings
+    assert not torch.equal(words.word_embeddings.weight, teacher.bert.embeddings.word_embeddings.weight)
+    assert words.position_embeddings.weight.requires_grad
+    for settings in ({"layers": "0,1"}, {"copy_mlm_transform": True}):
+        (name,) = settings
+        with pytest.raises(InputError, match=f"{name} is .*, but initialization is random: leave out one of the two"):
+            new_student(config(initialization="random", **settings), teacher)
+    with pytest.raises(InputError, match="initialization must be one of teacher, random"):
+        config(initialization="randm")
+
+
 @pytest.mark.parametrize("settings", [{"layers": "0,1"}, {"copy_mlm_transform": True}])
 def test_a_narrower_student_is_refused_what_only_copying_can_give(settings):
     (name,) = settings

@@ -10,12 +10,23 @@ from bert_distillation import hub
 from bert_distillation.errors import InputError
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation
-from bert_distillation.options import check_at_least, check_outputs, check_share, option, required, run_step
+from bert_distillation.options import (
+    check_at_least,
+    check_choice,
+    check_outputs,
+    check_share,
+    option,
+    required,
+    run_step,
+)
 from bert_distillation.precision import DTYPES
 from bert_distillation.sequences import open_tokenizer
 from bert_distillation.student import narrow_student, parse_layers, student_from_teacher, width_projection
 from bert_distillation.training import make_accelerator, run_training
 from bert_distillation.training_config import TrainingConfig
+
+RANDOM = "random"
+INITIALIZATIONS = ("teacher", RANDOM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +39,7 @@ class DistillConfig(TrainingConfig):
     num_layers: int = option(0, "Layers of the student; 0 means half the teacher's.")
     layers: str = option("", "Layers of the teacher that the student starts from, as 0,2,4; empty spaces them evenly.")
     hidden_size: int = option(0, "Hidden units of the student; 0 means the teacher's, fewer start it from new weights.")
+    initialization: str = option("teacher", "teacher: the student starts from its layers; random: from new weights.")
     dropout: float = option(0.1, "Dropout of the student.")
     copy_mlm_transform: bool = option(False, "Also start the transform before the vocabulary from the teacher's.")
     freeze_position_embeddings: bool = option(True, "Keep the teacher's position embeddings, as in the original run.")
@@ -43,6 +55,7 @@ class DistillConfig(TrainingConfig):
         check_at_least(self, 0, "num_layers", "hidden_size", "alpha_ce", "alpha_mlm", "alpha_cos")
         check_share(self, "dropout")
         check_outputs(self, "student", "checkpoints")
+        check_choice(self, "initialization", INITIALIZATIONS)
         if not 1e-3 <= self.temperature < math.inf:
             raise InputError(f"temperature must be positive (at least 0.001), got {self.temperature}.")
         if not self.alpha_ce + self.alpha_mlm + self.alpha_cos > 0:
@@ -71,9 +84,10 @@ def new_student(config: DistillConfig, teacher: BertForMaskedLM) -> DistilBertFo
     """The student as training starts with it: made of the teacher's weights or, if it is narrower, of new ones."""
     layers = parse_layers(config.layers)
     num_layers = len(layers) or config.num_layers or max(1, teacher.config.num_hidden_layers // 2)
-    if config.hidden_size not in (0, teacher.config.hidden_size):
+    width = config.hidden_size or teacher.config.hidden_size
+    if width != teacher.config.hidden_size or config.initialization == RANDOM:
         check_nothing_copied(config, teacher.config.hidden_size)
-        return narrow_student(teacher.config, num_layers, config.hidden_size, dropout=config.dropout)
+        return narrow_student(teacher.config, num_layers, width, dropout=config.dropout)
     student = student_from_teacher(
         teacher,
         num_layers,
@@ -89,6 +103,10 @@ def new_student(config: DistillConfig, teacher: BertForMaskedLM) -> DistilBertFo
 def check_nothing_copied(config: DistillConfig, teacher_width: int) -> None:
     """Refuse to copy from a teacher of another width; `freeze_position_embeddings` then has nothing to keep."""
     for name in ("layers", "copy_mlm_transform"):
+        if getattr(config, name) and config.initialization == RANDOM:
+            raise InputError(
+                f"{name} is {getattr(config, name)}, but initialization is random: leave out one of the two."
+            )
         if getattr(config, name):
             raise InputError(
                 f"{name} is {getattr(config, name)}, but a student of hidden_size {config.hidden_size} "

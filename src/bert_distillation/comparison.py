@@ -1,0 +1,148 @@
+"""Several models beside one teacher: what `compare` shows, without its words.
+
+Each model's numbers come from the `metrics.json` of its own `report`.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bert_distillation.errors import InputError
+from bert_distillation.options import existing_folder
+from bert_distillation.summary import ratio
+
+REPORT_METRICS = "metrics.json"
+# Ablation of Sanh et al. (2019), table 4: points of the GLUE mean that are lost.
+PUBLISHED = {"without_ce": -2.96, "without_cos": -1.46, "without_mlm": -0.31, "random_initialization": -3.69}
+VARIANTS = {
+    "teacher": "teacher",
+    "all_losses": "all three losses",
+    "without_ce": "without soft targets",
+    "without_mlm": "without masked LM",
+    "without_cos": "without cosine",
+    "random_initialization": "random initialization",
+    "without_teacher": "without a teacher",
+}
+WHOLE = "all_losses"  # what the others are compared with
+MEASURED = ("mlm_loss", "mlm_accuracy", "exact_match", "teacher_agreement", "num_parameters", "latency_milliseconds")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A number, and the standard deviation of a seed where there were several."""
+
+    value: float
+    deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one model came to."""
+
+    variant: str
+    tasks: Mapping[str, Scored]  # GLUE task -> headline, as a share
+    measured: Mapping[str, float]  # of `evaluate`, with the ends of its intervals
+
+    @property
+    def mean(self) -> Scored | None:
+        """The mean over the tasks, and its deviation if the seeds of the tasks are independent; None without tasks."""
+        if not self.tasks:
+            return None
+        scores = list(self.tasks.values())
+        squares = [score.deviation**2 for score in scores if score.deviation is not None]
+        deviation = math.sqrt(sum(squares)) / len(scores) if len(squares) == len(scores) else None
+        return Scored(sum(score.value for score in scores) / len(scores), deviation)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, in the order of `VARIANTS`."""
+
+    rows: tuple[Row, ...]
+    seeds: int
+
+    def row(self, variant: str) -> Row | None:
+        """The row of a variant, if it was run."""
+        return next((row for row in self.rows if row.variant == variant), None)
+
+    def points(self, row: Row) -> Scored | None:
+        """Points of the GLUE mean above the student with all losses, and the deviation of the difference."""
+        whole = self.row(WHOLE)
+        if whole is None or row.mean is None or whole.mean is None:
+            return None
+        deviations = (row.mean.deviation, whole.mean.deviation)
+        both = math.hypot(*(100 * one for one in deviations if one is not None)) if None not in deviations else None
+        return Scored(100 * (row.mean.value - whole.mean.value), both)
+
+    def kept(self, row: Row) -> float | None:
+        """The row's mean as a share of the teacher's."""
+        teacher = self.row("teacher")
+        if teacher is None or row.mean is None or teacher.mean is None:
+            return None
+        return ratio(row.mean.value, teacher.mean.value)
+
+
+def read_row(variant: str, folder: Path) -> tuple[Row, int]:
+    """A model's row and the seeds of its tasks, from the folder of its report."""
+    existing_folder(variant, folder, "the report of one model, written by `report`")
+    file = folder / REPORT_METRICS
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        ran = {name: score for name, score in content["glue"].items() if score["student"] is not None}
+        deviations = {name: score["student_deviation"] for name, score in ran.items()}
+        tasks = {
+            name: Scored(float(score["student"]), None if deviations[name] is None else float(deviations[name]))
+            for name, score in ran.items()
+        }
+        measured = {name: float(value) for name, value in content["student"].items() if name.startswith(MEASURED)}
+        seeds = max((int(score["seeds"]) for score in ran.values()), default=1)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise InputError(f"{variant}: {file} is not what `report` writes; give the folder of a report.") from None
+    return Row(variant, tasks, measured), seeds
+
+
+def compare_reports(folders: Mapping[str, Path]) -> Comparison:
+    """The comparison of the models whose reports are given; all must have run the same tasks."""
+    read = {variant: read_row(variant, folder) for variant, folder in folders.items()}
+    rows = [row for row, _ in read.values()]
+    for row in rows[1:]:
+        if set(row.tasks) != set(rows[0].tasks):
+            raise InputError(
+                f"{row.variant} ran {', '.join(row.tasks) or 'no task'} and {rows[0].variant} ran "
+                f"{', '.join(rows[0].tasks) or 'none'}; fine-tune all models on the same tasks."
+            )
+    return Comparison(tuple(rows), max((seeds for _, seeds in read.values()), default=1))
+
+
+def comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON."""
+    rows = []
+    for row in comparison.rows:
+        points = comparison.points(row)
+        rows.append(
+            {
+                "variant": row.variant,
+                "tasks": {name: vars(score) for name, score in row.tasks.items()},
+                "glue_mean": row.mean and vars(row.mean),
+                "kept_of_the_teacher": comparison.kept(row),
+                "points_to_all_losses": points and vars(points),
+                "published_points": PUBLISHED.get(row.variant),
+            }
+            | dict(row.measured)
+        )
+    return {"seeds": comparison.seeds, "rows": rows}
+
+
+def flat_metrics(comparison: Comparison) -> dict[str, float]:
+    """The numbers for MLflow: without_ce_rte, without_ce_rte_deviation, without_ce_glue_mean, without_ce_mlm_loss."""
+    flat: dict[str, float | None] = {}
+    for row in comparison.rows:
+        scores = dict(row.tasks) | ({"glue_mean": row.mean} if row.mean else {})
+        for name, score in scores.items():
+            flat[f"{row.variant}_{name}"] = score.value
+            flat[f"{row.variant}_{name}_deviation"] = score.deviation
+        flat |= {f"{row.variant}_{name}": value for name, value in row.measured.items()}
+    return {name: value for name, value in flat.items() if value is not None}

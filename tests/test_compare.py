@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bert_distillation.compare import CompareConfig, compare
+from bert_distillation.comparison import VARIANTS, compare_reports
+from bert_distillation.errors import InputError
+from bert_distillation.glue import TASKS
+from bert_distillation.summary import Summary, score_of, summary_record
+
+SCORES = {"rte": 0.6, "cola": 0.4}
+DEVIATIONS = {"rte": 0.03, "cola": 0.04}
+
+
+def write_report(folder: Path, lower: float = 0.0, tasks: dict[str, float] = SCORES, loss: float = 4.0) -> Path:
+    """A report of a model whose scores are so much lower."""
+    scores = []
+    for name, value in tasks.items():
+        headline = TASKS[name].headline
+        record = {"metrics": {headline: value - lower}, "deviations": {headline: DEVIATIONS[name]}, "seeds": [0, 1, 2]}
+        scores.append(score_of(TASKS[name], record, None))
+    scores += [score_of(task, None, None) for name, task in TASKS.items() if name not in tasks]
+    evaluation = {"mlm_loss": loss, "mlm_loss_low": loss - 0.1, "mlm_loss_high": loss + 0.1, "num_parameters": 2e6}
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(summary_record(Summary(tuple(scores), evaluation, None))))
+    return folder
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> dict[str, Path]:
+    lower = {"teacher": -0.1, "all_losses": 0.0, "without_ce": 0.05, "without_teacher": 0.2}
+    return {variant: write_report(tmp_path / variant, amount, loss=4 + amount) for variant, amount in lower.items()}
+
+
+def test_means_deviations_differences_and_what_is_kept(reports: dict[str, Path]):
+    found = compare_reports(reports)
+    whole, without = found.row("all_losses"), found.row("without_ce")
+    assert whole.mean.value == pytest.approx(0.5)
+    assert whole.mean.deviation == pytest.approx(0.05 / 2), "of two tasks with 0.03 and 0.04"
+    assert found.points(without).value == pytest.approx(-5.0)
+    assert found.points(without).deviation == pytest.approx(2**0.5 * 2.5)
+    assert found.kept(whole) == pytest.approx(0.5 / 0.6)
+    assert found.seeds == 3
+
+
+def test_the_page_the_json_and_the_metrics_say_the_same(
+    reports: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    logged: dict[str, float] = {}
+    monkeypatch.setattr("bert_distillation.compare.log_metrics", logged.update)
+    compare(CompareConfig(**reports, comparison=tmp_path / "comparison"))
+    page = (tmp_path / "comparison" / "comparison.html").read_text()
+    for text in ("keeps 83.3% of its teacher", "4.000 and 4.200 nats", "without soft targets", "-5.0 +- 3.5", "-2.96"):
+        assert text in page
+    assert "random initialization" not in page, "it was not run"
+    rows = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["rows"]
+    assert [row["variant"] for row in rows] == [variant for variant in VARIANTS if variant in reports]
+    for row in rows:
+        assert logged[f"{row['variant']}_glue_mean"] == row["glue_mean"]["value"]
+        assert logged[f"{row['variant']}_rte_deviation"] == row["tasks"]["rte"]["deviation"]
+        assert logged[f"{row['variant']}_mlm_loss"] == row["mlm_loss"]
+    assert rows[2]["published_points"] == -2.96
+
+
+def test_a_student_alone_different_tasks_and_other_folders_are_refused(reports: dict[str, Path], tmp_path: Path):
+    with pytest.raises(InputError, match="only all_losses is given"):
+        CompareConfig(all_losses=reports["all_losses"], comparison=tmp_path / "comparison")
+    other = write_report(tmp_path / "other", tasks={"rte": 0.5})
+    with pytest.raises(InputError, match="without_mlm ran rte and teacher ran rte, cola; fine-tune all models"):
+        compare_reports({"teacher": reports["teacher"], "without_mlm": other})
+    for content in (None, "", "[]", '{"glue": {"rte": {"student": "x"}}, "student": {}}'):
+        folder = tmp_path / f"bad {content}"[:8]
+        folder.mkdir(exist_ok=True)
+        if content is not None:
+            (folder / "metrics.json").write_text(content)
+        with pytest.raises(
+            InputError, match=r"without_ce: .* is not what `report` writes; give the folder of a report"
+        ):
+            compare_reports({"all_losses": reports["all_losses"], "without_ce": folder})
+
+
+def test_models_without_glue_are_compared_on_held_out_text(tmp_path: Path):
+    folders = {name: write_report(tmp_path / name, tasks={}) for name in ("all_losses", "without_cos")}
+    compare(CompareConfig(**folders, comparison=tmp_path / "comparison"))
+    page = (tmp_path / "comparison" / "comparison.html").read_text()
+    assert "4.000 (3.900 to 4.100)" in page
+    assert "GLUE</h2>" not in page
