@@ -16,6 +16,7 @@ HEAD = (
     '<link rel="icon" href="data:,">'  # else a browser asks the host for /favicon.ico
 )
 ROW_HEIGHT = 40
+LOSS_CAPTION = "Masked-LM loss on held-out text in nats; lower is better."
 GLUE_NOTE = (
     "Points of 100; +- is the standard deviation of a seed, for the mean as if the tasks' seeds were independent. "
     "A difference of less than twice its deviation may be chance."
@@ -61,8 +62,8 @@ def held_out_section(comparison: Comparison) -> str:
     columns = ("Model", "Masked-LM loss", "Right word", "Agreement", "Parameters", "Latency")
     rows = [line(row, held_out_values(row)) for row in comparison.rows]
     has_losses = any("mlm_loss" in row.measured for row in comparison.rows)
-    drawn = f"<figure>{loss_bars(comparison)}</figure>" if has_losses else ""
-    return f"<h2>Held-out text</h2>{drawn}{table(columns, rows, 'pair')}{note(HELD_OUT_NOTE)}"
+    drawn = f"<figure>{loss_bars(comparison)}<figcaption>{LOSS_CAPTION}</figcaption></figure>" if has_losses else ""
+    return f"<h2>Held-out text</h2>{drawn}{table(columns, rows, 'numbers')}{note(HELD_OUT_NOTE)}"
 
 
 def held_out_values(row: Row) -> list[str]:
@@ -117,7 +118,7 @@ def glue_section(comparison: Comparison) -> str:
         values = [points(row.tasks[name]) for name in tasks] + [points(row.mean), share(kept)]
         rows.append(line(row, values))
     seeds = f" {comparison.seeds} seeds a task." if comparison.seeds > 1 else " One seed a task."
-    return f"<h2>GLUE</h2>{table(columns, rows, 'pair')}{note(GLUE_NOTE + seeds)}"
+    return f"<h2>GLUE</h2>{table(columns, rows, 'numbers')}{note(GLUE_NOTE + seeds)}"
 
 
 def ablation_section(comparison: Comparison) -> str:
@@ -131,7 +132,7 @@ def ablation_section(comparison: Comparison) -> str:
         rows.append(line(row, values))
     if not rows:
         return ""
-    return f"<h2>Beside the paper</h2>{table(('Model', 'Here', 'Published'), rows, 'pair')}{note(PUBLISHED_NOTE)}"
+    return f"<h2>Beside the paper</h2>{table(('Model', 'Here', 'Published'), rows, 'numbers')}{note(PUBLISHED_NOTE)}"
 
 
 def line(row: Row, values: list[str]) -> str:

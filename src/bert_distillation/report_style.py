@@ -20,6 +20,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; } h2 { font-size: 1
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9375rem; }
 th, td { padding: .4rem .5rem; text-align: right; border-bottom: 1px solid var(--rule); vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; }
+table.numbers td { white-space: nowrap; }
 table.text td, table.text th { text-align: left; overflow-wrap: anywhere; }
 table.text th:first-child { overflow-wrap: normal; } table.text tbody th { hyphens: auto; }
 table.text td:nth-child(2):not(:last-child) { overflow-wrap: normal; }
