@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,17 +31,17 @@ def teacher(tokenizer, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(sequences: Path, teacher: Path, tmp_path: Path) -> Callable[..., Path]:
+    """`distil` into the test's own folder."""
+    return partial(distil, tmp_path, sequences=sequences, teacher=teacher)
+
+
+def distil(folder: Path, name: str = "student", **settings: object) -> Path:
     """Distil for ten steps, with a checkpoint at every second, and say where the student lies."""
-
-    def distil(name: str = "student", **settings: object) -> Path:
-        shape = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_train_steps": 10}
-        rates = {"learning_rate": 2e-3, "logging_steps": 3, "checkpointing_steps": 2, "keep_checkpoints": 3}
-        folders = {"sequences": sequences, "teacher": teacher, "checkpoints": tmp_path / "checkpoints"}
-        given = folders | shape | rates | {"mixed_precision": "no"} | settings
-        distill(DistillConfig(student=tmp_path / name, **given))
-        return tmp_path / name
-
-    return distil
+    shape = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_train_steps": 10}
+    rates = {"learning_rate": 2e-3, "logging_steps": 3, "checkpointing_steps": 2, "keep_checkpoints": 3}
+    given = {"checkpoints": folder / "checkpoints"} | shape | rates | {"mixed_precision": "no"} | settings
+    distill(DistillConfig(student=folder / name, **given))
+    return folder / name
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -68,13 +70,20 @@ def spoil_manifest(file: Path) -> None:
     (file.parent / MANIFEST).write_text('{"step": 10, "shape": [')
 
 
+@pytest.fixture(scope="module")
+def done(sequences: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its student and its checkpoints."""
+    folder = tmp_path_factory.mktemp("done")
+    distil(folder, sequences=sequences, teacher=teacher)
+    return folder
+
+
 @pytest.mark.parametrize("harm", [damage, cut_short, Path.unlink, spoil_manifest])
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
-    harm: Callable[[Path], None], name: str, run: Callable[..., Path], tmp_path: Path, capsys
+    harm: Callable[[Path], None], name: str, done: Path, run: Callable[..., Path], tmp_path: Path, capsys
 ):
-    whole = run("whole", checkpoints=None)
-    run()
+    shutil.copytree(done / "checkpoints", tmp_path / "checkpoints")
     harm(checkpoints(tmp_path)[-1] / name)
     capsys.readouterr()
     student = run("again")
@@ -82,7 +91,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
     damaged = MANIFEST if harm is spoil_manifest else name
     assert f"{checkpoints(tmp_path)[-1]} is damaged: {damaged} is " in told
     assert "going on after step 8" in told
-    assert same_student(student, whole)
+    assert same_student(student, done / "student")
 
 
 def test_dropout_accumulation_and_the_sums_of_an_unfinished_line_go_on_where_they_were(run, tmp_path: Path):
@@ -124,8 +133,10 @@ def test_the_newest_is_the_one_of_the_highest_step_whatever_the_clock_says(run, 
         ({"per_device_train_batch_size": 2}, "rows_per_step was 8 and is now 4"),
     ],
 )
-def test_checkpoints_of_another_run_are_named_passed_over_and_kept(settings, changed, run, tmp_path: Path, capsys):
-    run()
+def test_checkpoints_of_another_run_are_named_passed_over_and_kept(
+    settings, changed, done: Path, run, tmp_path: Path, capsys
+):
+    shutil.copytree(done / "checkpoints", tmp_path / "checkpoints")
     before = checkpoints(tmp_path)
     capsys.readouterr()
     run("other", **settings)

@@ -1,6 +1,7 @@
 """`preprocess` killed in the middle goes on after its whole shards and ends with the files of a run that was not."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,20 +119,29 @@ def test_a_killed_run_goes_on_after_its_whole_shards_and_ends_with_the_same_file
 def test_killed_again_and_again_it_still_ends_with_the_same_files(
     inputs: Path, whole: dict[str, bytes], tmp_path: Path
 ):
-    for after in (14, 11, 9):
+    for after in (14, 11):
         kill(inputs, tmp_path, after)
     run(inputs, tmp_path)
     assert contents(tmp_path) == whole
 
 
+@pytest.fixture(scope="module")
+def killed(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run leaves that was killed after 33 blocks."""
+    output = tmp_path_factory.mktemp("killed")
+    kill(inputs, output, 33)
+    return output
+
+
 @pytest.mark.parametrize("change", ["text", "setting", "shard", "journal", "test data"])
 def test_what_does_not_fit_what_is_there_begins_anew(
-    change: str, inputs: Path, whole: dict[str, bytes], made: list[Block], tmp_path: Path, capsys
+    change: str, inputs: Path, killed: Path, whole: dict[str, bytes], made: list[Block], tmp_path: Path, capsys
 ):
-    kill(inputs, tmp_path, 33)
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
     if change == "text":
-        file = inputs / "corpus" / "a.jsonl"
-        os.utime(file, (1, 1))
+        shutil.copytree(inputs, tmp_path / "inputs")
+        os.utime(tmp_path / "inputs" / "corpus" / "a.jsonl", (1, 1))
+        inputs = tmp_path / "inputs"
     elif change == "setting":
         with (tmp_path / "sequences" / JOURNAL).open("r+") as stream:
             text = stream.read().replace('"settings": "', '"settings": "another ')
@@ -147,4 +157,5 @@ def test_what_does_not_fit_what_is_there_begins_anew(
     run(inputs, tmp_path)
     assert "going on after" not in capsys.readouterr().out
     assert len(made) == len(list(blocks.make_blocks(documents(200), 0.2)))
+    shutil.rmtree(tmp_path / "inputs", ignore_errors=True)
     assert contents(tmp_path) == whole
