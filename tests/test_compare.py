@@ -2,9 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from results import comparison_of, tables, write_page
 
 from bert_distillation.compare import CompareConfig, compare
-from bert_distillation.comparison import VARIANTS, compare_reports
+from bert_distillation.comparison import VARIANTS, compare_reports, flat_metrics
 from bert_distillation.errors import InputError
 from bert_distillation.glue import TASKS
 from bert_distillation.summary import Summary, score_of, summary_record
@@ -86,3 +87,16 @@ def test_models_without_glue_are_compared_on_held_out_text(tmp_path: Path):
     page = (tmp_path / "comparison" / "comparison.html").read_text()
     assert "4.000 (3.900 to 4.100)" in page
     assert "GLUE</h2>" not in page
+
+
+def test_what_mlflow_holds_gives_the_same_tables_again(reports: dict[str, Path], tmp_path: Path):
+    found = compare_reports(reports)
+    again = comparison_of(flat_metrics(found), found.seeds)
+    assert again == found
+    (tmp_path / "page.md").write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in tables(found)))
+    write_page(tmp_path / "page.md", tables(again))
+    text = (tmp_path / "page.md").read_text()
+    assert "| without soft targets | -5.0 +- 3.5 | -2.96 |" in text
+    assert "old" not in text
+    with pytest.raises(SystemExit, match="has no mark <!-- other -->"):
+        write_page(tmp_path / "page.md", {"other": ""})
