@@ -1,4 +1,4 @@
-"""What an ablation came to, from its MLflow store: the numbers as JSON, and from these the tables and the figure of a page.
+"""What an ablation came to, from its MLflow store: the numbers as JSON, and a page's tables and figure from these.
 
     eval "$(azureml-local env)"; python benchmarks/results.py --job JOB --json FILE
     python benchmarks/results.py --json FILE --page PAGE.md --figure FIGURE.svg
