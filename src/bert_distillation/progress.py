@@ -55,13 +55,13 @@ class TrainingLog:
         numbers = {name: float(value) for name, value in self.sums.items()}
         counts = {name: int(value) for name, value in self.counts.items()}
         totals = {"skipped_steps": self.skipped_steps, "empty_batches": self.empty_batches}
-        return {"sums": numbers, "counts": counts, "tokens": int(self.tokens), "spikes": self.spikes.state()} | totals
+        return {"sums": numbers, "counts": counts, "spikes": self.spikes.state()} | totals
 
     def load(self, states: list[dict[str, Any]], rows: list[dict[str, float]], accelerator: Accelerator) -> None:
         """Go on from the states of all processes. Where they were more or fewer, the first takes all their sums."""
         rank, self.rows = accelerator.process_index, rows
         own = states[min(rank, len(states) - 1)]
-        self.counts, self.tokens, self.skipped_steps = dict(own["counts"]), own["tokens"], own["skipped_steps"]
+        self.counts, self.skipped_steps = dict(own["counts"]), own["skipped_steps"]
         self.spikes.load(own["spikes"])
         if len(states) == accelerator.num_processes:
             self.sums, self.empty_batches = dict(own["sums"]), own["empty_batches"]
