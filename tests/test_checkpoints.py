@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from bert_distillation.checkpoints import MANIFEST
+from bert_distillation.checkpoints import MANIFEST, RunIdentity, find_checkpoint, read_checkpoint
 from bert_distillation.distill import DistillConfig, distill
-from bert_distillation.errors import InputError
-from bert_distillation.progress import read_log
+from bert_distillation.errors import InputError, PreemptedError
+from bert_distillation.preemption import Preemption
+from bert_distillation.progress import TrainingLog, read_log
 from small_models import save, small_bert, small_sequences
 
 TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
@@ -153,6 +154,84 @@ def test_a_teacher_that_was_changed_between_two_starts_begins_anew(run, tokenize
     student = run("other", teacher=other)
     assert "belongs to another run: teacher was " in capsys.readouterr().out
     assert same_student(student, run("whole", teacher=other, checkpoints=None))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [('"step": 10', '"step": 64'), ('"num_processes": "1"', '"num_processes": "2"')]
+)
+def test_a_manifest_with_another_byte_in_it_is_passed_over(
+    before: str, after: str, done: Path, run, tmp_path: Path, capsys
+):
+    shutil.copytree(done / "checkpoints", tmp_path / "checkpoints")
+    manifest = checkpoints(tmp_path)[-1] / MANIFEST
+    manifest.write_text(manifest.read_text().replace(before, after))
+    student = run("again")
+    told = capsys.readouterr().out
+    assert f"{manifest.parent} is damaged: {MANIFEST} is not what training wrote" in told
+    assert "going on after step 8" in told
+    assert same_student(student, done / "student")
+
+
+def test_a_whole_checkpoint_is_not_pruned_for_a_damaged_one_of_a_later_step(done: Path, run, tmp_path: Path):
+    shutil.copytree(done / "checkpoints", tmp_path / "checkpoints")
+    newest, *others = reversed(checkpoints(tmp_path))
+    damage(newest / "model.safetensors")
+    for other in others:
+        shutil.rmtree(other)
+    interrupt_after(2, run, keep_checkpoints=1)
+    assert [path.name[:13] for path in checkpoints(tmp_path)] == ["step-00000002", "step-00000010"]
+    assert same_student(run("again", keep_checkpoints=1), done / "student")
+
+
+def interrupt_after(steps: int, run: Callable[..., Path], **settings: object) -> None:
+    """Run, and be told to stop after so many steps."""
+    asked = iter([False] * (steps - 1) + [True])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Preemption, "agreed", lambda self: next(asked))
+        with pytest.raises(PreemptedError, match=f"told to stop after step {steps} of 10"):
+            run("again", **settings)
+
+
+def test_held_out_text_may_be_given_or_left_out_between_two_starts(done: Path, run, sequences, tmp_path: Path, capsys):
+    interrupt_after(4, run)
+    student = run("again", held_out=sequences)
+    assert "going on after step 4" in capsys.readouterr().out
+    assert same_student(student, done / "student")
+
+
+def test_another_number_of_processes_is_refused_with_what_to_change(done: Path, tmp_path: Path):
+    found = read_checkpoint(checkpoints(done)[-1])
+    now = RunIdentity(found.run.shape | {"rows_per_step": "16"}, found.run.split | {"num_processes": "2"})
+    with pytest.raises(
+        InputError, match=r"by 1 processes with 8 rows .* has 2 with 16\. Change --gradient_accumulation"
+    ):
+        find_checkpoint(done / "checkpoints", now, elastic=True)
+
+
+def test_a_run_whose_folder_was_taken_by_another_writes_nothing_more(run, tmp_path: Path):
+    (tmp_path / "student").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+
+        def add(log: TrainingLog, *arguments: object, **named: object) -> None:
+            (tmp_path / "checkpoints" / "run.lock").write_text('{"token": "of another"}')
+            real_add(log, *arguments, **named)
+
+        real_add = TrainingLog.add
+        patch.setattr(TrainingLog, "add", add)
+        with pytest.raises(InputError, match="checkpoints was taken by another run while this one stood still"):
+            run()
+    assert checkpoints(tmp_path) == []
+    assert (tmp_path / "checkpoints" / "run.lock").read_text() == '{"token": "of another"}'
+
+
+def test_the_log_of_an_earlier_run_stays_until_the_model_is_replaced(run, tmp_path: Path):
+    run(checkpoints=None)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "student").iterdir()}
+    interrupt_after(3, lambda name, **settings: run("student", checkpoints=None, seed=5, **settings))
+    after = {path.name: path.read_bytes() for path in (tmp_path / "student").iterdir()}
+    assert {name: after[name] for name in before} == before
+    run(checkpoints=None, seed=5)
+    assert {path.name for path in (tmp_path / "student").iterdir()} == set(before)
 
 
 def test_settings_that_do_not_shape_the_result_may_change(run, tmp_path: Path, capsys):

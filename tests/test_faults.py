@@ -20,10 +20,13 @@ from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError
 from bert_distillation.evaluate import EvaluateConfig
 from bert_distillation.export import ExportConfig, export
+from bert_distillation.glue import TASKS
 from bert_distillation.options import run_step
 from bert_distillation.progress import read_log
 from bert_distillation.run_lock import RunLock
 from bert_distillation.sequences import read_metadata
+from small_corpus import documents, write_jsonl, write_vocabulary
+from small_glue import write_task
 from small_models import save, small_bert, small_sequences
 
 TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
@@ -114,6 +117,29 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_its_last_checkpoint_whole(
     assert (tmp_path / "student" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("step", ["export", "finetune", "preprocess"])
+def test_a_full_disk_is_one_sentence_in_every_step(step: str, inputs: Path, tmp_path: Path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    write_task(TASKS["sst2"], inputs / "glue", train_rows=20, dev_rows=4)
+    write_jsonl(inputs / "corpus" / "a.jsonl", documents(300))
+    write_vocabulary(inputs / "vocabulary", documents(300))
+    given = {
+        "export": {"student": inputs / "teacher", "mlflow_model": disk / "out"},
+        "finetune": {"task": "sst2", "model": inputs / "teacher", "glue": inputs / "glue", "num_train_epochs": 1}
+        | {"classifier": disk / "out", "metrics": tmp_path / "metrics", "max_seq_length": 32},
+        "preprocess": {"corpus": inputs / "corpus", "tokenizer": inputs / "vocabulary", "max_seq_length": 32}
+        | {"sequences": disk / "out", "held_out": tmp_path / "held_out", "test_data": tmp_path / "test_data"},
+    }[step]
+    command = f"python -m bert_distillation.{step} {' '.join(arguments(**given))}"
+    done = in_a_mount(f"mount -t tmpfs -o size=64k none {disk}\n{command}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    told = done.stderr.splitlines()[-1]
+    assert re.match(rf"error: {disk}.*[Nn]o space left.*(Make room there|start again)", told)
+    assert not list(tmp_path.rglob("run.lock"))  # of the folders beside the full disk
+
+
 def test_a_read_only_output_is_found_before_the_work(inputs: Path, tmp_path: Path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -179,7 +205,7 @@ def test_training_goes_on_without_its_mlflow_store_and_says_so(
     client = mlflow.MlflowClient(store if state == "locked" else "http://127.0.0.1:9")
     for name, value in {"MLFLOW_RUN_ID": run_id, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(mlflow, "MlflowClient", lambda: client)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda *_: client)
     monkeypatch.setattr(mlflow_run, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(mlflow_run, "_logs", {})
     other = sqlite3.connect(file, isolation_level=None)

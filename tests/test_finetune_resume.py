@@ -131,7 +131,7 @@ def test_the_curve_in_mlflow_is_one(inputs: Path, tmp_path: Path, monkeypatch: p
         store = f"sqlite:///{tmp_path}/{name}.db"
         client = new_client(store)
         monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run("0").info.run_id)
-        monkeypatch.setattr(mlflow, "MlflowClient", lambda client=client: client)
+        monkeypatch.setattr(mlflow, "MlflowClient", lambda *_, client=client: client)
         monkeypatch.setattr(mlflow_run, "_logs", {})
         for step in interruptions:
             with pytest.MonkeyPatch.context() as patch:

@@ -29,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     run_id = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: store)
-    monkeypatch.setattr(mlflow, "MlflowClient", lambda: client)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda *_: client)
     monkeypatch.setattr(mlflow_run, "PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(mlflow_run, "SHORTEST_PAUSE", 0.05)
     monkeypatch.setattr(mlflow_run, "_logs", {})
@@ -61,7 +61,7 @@ def test_a_store_that_is_gone_is_said_once_and_the_step_ends(monkeypatch: pytest
     client = mlflow.MlflowClient("http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_RUN_ID", "a")
-    monkeypatch.setattr(mlflow, "MlflowClient", lambda: client)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda *_: client)
     monkeypatch.setattr(mlflow_run, "_logs", {})
     assert logged_steps("loss") == set()
     for step in range(5):
@@ -76,7 +76,7 @@ def test_a_store_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch, 
     answered = threading.Event()
     client = SimpleNamespace(log_batch=lambda *_, **__: answered.wait())
     monkeypatch.setattr(mlflow_run, "PATIENCE_SECONDS", 0.3)
-    log = RunLog(client, "a")
+    log = RunLog(lambda: client, "a")
     start = time.monotonic()
     for _ in range(5):
         log.send(metrics=[])
@@ -111,3 +111,26 @@ def test_a_clock_that_was_set_back_does_not_disturb_the_curve(run: SimpleNamespa
         log_metrics({"loss": float(step)}, step=step)
     assert sorted(history(run)) == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert run.client.get_run(run.id).data.metrics["loss"] == 3.0
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:////proc/none/a.db", "foo://bar", "file:///proc/none", "sqlite:////dev/null/a"]
+)
+def test_a_store_that_cannot_be_opened_stops_nothing(uri: str, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "a")
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: uri)
+    monkeypatch.setattr(mlflow_run, "_logs", {})
+    assert logged_steps("loss") == set()
+    log_metrics({"loss": 1.0}, step=1)
+    log_parameters(SampleConfig())
+    finish_logging(seconds=0.1)
+    told = capsys.readouterr().err
+    assert told.count("MLflow takes nothing at present") == 1
+    assert "did not take the last 2 entries" in told
+
+
+def test_a_run_that_does_not_exist_is_said_once(run: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    for step in range(3):
+        log_metrics({"loss": 1.0}, step=step)
+    assert capsys.readouterr().err.count("MLflow refused what was logged") == 1

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from bert_distillation.errors import InputError
-from bert_distillation.outputs import PARTIAL_FOLDER, moved_into_place, output_folder
-from bert_distillation.tracking import STEP_FILE, check_weights, write_step
+from bert_distillation.outputs import moved_into_place, output_folder
+from bert_distillation.tracking import PARTIAL_FOLDER, STEP_FILE, check_weights, write_step
 
 
 class SampleConfig:
@@ -78,6 +78,15 @@ def test_weights_that_changed_since_their_step_are_refused_and_other_files_may_c
     (tmp_path / "model.safetensors").write_text("weightz")
     with pytest.raises(InputError, match=r"model: .*model.safetensors is damaged: it is not what its step wrote"):
         check_weights(tmp_path, "model")
+
+
+def test_a_folder_whose_step_was_killed_while_it_moved_its_files_up_is_refused(tmp_path: Path):
+    write(tmp_path / PARTIAL_FOLDER, rest="half")
+    write(tmp_path, **{"config.json": "{}"})
+    with pytest.raises(InputError, match=r"model: .* is half-written: its step was ended while it wrote"):
+        check_weights(tmp_path, "model")
+    write(tmp_path, **{STEP_FILE: "{}"})
+    check_weights(tmp_path, "model")  # a new run has begun beside the earlier, whole one
 
 
 def test_a_step_file_that_names_files_outside_its_folder_touches_none(tmp_path: Path):

@@ -83,3 +83,36 @@ def test_a_run_that_lost_its_lock_while_it_was_stopped_leaves_the_others_alone(t
         time.sleep(0.2)
         assert read_lock(tmp_path / LOCK_FILE)["place"] == "another-node"
     assert read_lock(tmp_path / LOCK_FILE)["place"] == "another-node"
+
+
+@pytest.mark.parametrize("process", ["abc", 10**20, -1, 0, None, [1]])
+def test_a_lock_of_this_place_without_a_process_is_that_of_a_dead_run(process: object, tmp_path: Path):
+    (tmp_path / LOCK_FILE).write_text(json.dumps({"place": this_place(), "process": process}))
+    with RunLock(tmp_path, beat_seconds=60, expiry_seconds=600):
+        pass
+
+
+def test_of_two_that_find_a_dead_lock_at_once_one_gets_the_folder(tmp_path: Path):
+    held, most, refused = [0], [0], []
+    gate = threading.Barrier(2)
+
+    def enter() -> None:
+        gate.wait()
+        try:
+            with RunLock(tmp_path, beat_seconds=0.05, expiry_seconds=2.0):
+                held[0] += 1
+                most[0] = max(most[0], held[0])
+                time.sleep(0.6)
+                held[0] -= 1
+        except InputError as error:
+            refused.append(str(error))
+
+    for _ in range(5):
+        leave_a_lock(tmp_path, this_place(), ended_process())
+        runs = [threading.Thread(target=enter) for _ in range(2)]
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.join()
+    assert most[0] == 1
+    assert len(refused) == 5

@@ -85,10 +85,18 @@ def complete_checkpoint(partial: Path, folder: Path, step: int, run: RunIdentity
     files = {file.name: checksum(file) for file in sorted(partial.iterdir())}
     remove_checkpoint(place)
     partial.rename(place)
-    write_json(place / MANIFEST, {"step": step, "shape": run.shape, "split": run.split, "files": files})
-    for old in sorted(place.parent.glob(f"step-*-{run.name}/{MANIFEST}"))[:-keep]:
-        remove_checkpoint(old.parent)
+    content = {"step": step, "shape": run.shape, "split": run.split, "files": files}
+    write_json(place / MANIFEST, content | {"sha256": checksum_of(content)})
+    # A later one can only be a damaged one that was passed over: it must not count as the newest.
+    there = sorted(file.parent for file in folder.glob(f"step-*-{run.name}/{MANIFEST}"))
+    for old in [one for one in there if one.name <= place.name][:-keep]:
+        remove_checkpoint(old)
     return place
+
+
+def checksum_of(content: dict[str, Any]) -> str:
+    """sha256 of a manifest's content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def remove_checkpoint(place: Path) -> None:
@@ -111,6 +119,7 @@ def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool) -> Checkpoint
         except InputError as error:
             print(f"{error} It is passed over.", flush=True)
             continue
+        refuse_other_steps(checkpoint, run)
         if (changed := first_difference(checkpoint.run.shape, run.shape)) is not None:
             print(f"{place} belongs to another run: {changed}. It is passed over.", flush=True)
             continue
@@ -124,14 +133,31 @@ def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool) -> Checkpoint
     return None
 
 
+def refuse_other_steps(checkpoint: Checkpoint, run: RunIdentity) -> None:
+    """Refuse the same run on another number of processes if nobody has seen to it that a step reads as many rows."""
+    before, now = checkpoint.run, run
+    other = {name for name in {*before.shape, *now.shape} if before.shape.get(name) != now.shape.get(name)}
+    processes, rows = (before.split.get("num_processes"), before.shape.get("rows_per_step"))
+    if "rows_per_step" in other <= {"rows_per_step", "last_step"} and processes != now.split.get("num_processes"):
+        raise InputError(
+            f"{checkpoint.folder} was written by {processes} processes with {rows} rows of sequences in a step, and "
+            f"this run has {now.split.get('num_processes')} with {now.shape.get('rows_per_step')}. Change "
+            f"--gradient_accumulation_steps so that a step has {rows} again, and give --elastic_resume true; or give "
+            "an empty --checkpoints folder."
+        )
+
+
 def read_checkpoint(place: Path) -> Checkpoint:
     """A checkpoint whose files are those that its manifest names."""
     try:
         content = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
         run = RunIdentity(shape=dict(content["shape"]), split=dict(content["split"]))
         step, files = int(content["step"]), dict(content["files"])
+        is_whole = content.pop("sha256") == checksum_of(content)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise InputError(f"{place} is damaged: {MANIFEST} is not what training writes.") from None
+    if not is_whole or place.name != checkpoint_folder(place.parent, step, run).name:
+        raise InputError(f"{place} is damaged: {MANIFEST} is not what training wrote.")
     there = {file.name: file for file in place.iterdir() if file.is_file()}
     for name, expected in files.items():
         if name not in there:

@@ -16,10 +16,10 @@ from bert_distillation.masked_lm import MaskedLM, require_masked_lm
 from bert_distillation.mlflow_run import log_parameters
 from bert_distillation.onnx_graph import write_graph
 from bert_distillation.options import check_outputs, option, required, run_step
-from bert_distillation.outputs import PARTIAL_FOLDER, make_folder, output_folder
+from bert_distillation.outputs import make_folder, output_folder
 from bert_distillation.run_lock import LOCK_FILE
 from bert_distillation.torch_runner import TorchRunner
-from bert_distillation.tracking import write_step
+from bert_distillation.tracking import PARTIAL_FOLDER, write_step
 
 EXAMPLE = ["Paris is the [MASK] of France."]
 GATE_FILE = "int8-gate.json"

@@ -35,10 +35,11 @@ from bert_distillation.options import (
     check_seed,
     check_share,
     option,
+    path_fields,
     required,
     run_step,
 )
-from bert_distillation.outputs import make_folder, output_folder
+from bert_distillation.outputs import make_folder, output_folder, writing
 from bert_distillation.precision import PRECISIONS, resolve_precision
 from bert_distillation.quiet import make_quiet
 from bert_distillation.run_lock import RunLock
@@ -146,11 +147,13 @@ def train_once(
     train_set = choose_samples(encoded.pop(TRAIN), config)
     suffix = f"_seed_{config.seed}" if classifier is None else ""
     trainer = make_trainer(config, model, tokenizer, train_set, folder or config.classifier, suffix)
-    train_seconds = train(trainer, config, folder, run)
+    with writing(folder or config.classifier):
+        train_seconds = train(trainer, config, folder, run)
     results = {split: predict(trainer, task, rows) for split, rows in encoded.items()}
     done = SeedRun(config.seed, results, task_metrics(task, results), len(train_set), train_seconds)
     if is_main_process() and classifier is not None:
-        save_model(model, tokenizer, classifier)
+        with writing(config.classifier):
+            save_model(model, tokenizer, classifier)
     if is_main_process() and classifier is None and folder is not None:
         write_seed_run(folder, run, done)
     if torch.distributed.is_initialized():
@@ -164,7 +167,8 @@ def train_once(
 
 def run_identity(config: FinetuneConfig, checksums: dict[str, str]) -> RunIdentity:
     """What must be equal for a checkpoint to be of the same run."""
-    settings = {name: str(value) for name, value in asdict(config).items() if not isinstance(value, Path)}
+    paths = path_fields(config)
+    settings = {name: str(value) for name, value in asdict(config).items() if name not in paths}
     shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING}
     shape |= checksums | {"precision": resolve_precision(config.mixed_precision)}
     return RunIdentity(shape=shape, split={"num_processes": os.environ.get("WORLD_SIZE", "1")})

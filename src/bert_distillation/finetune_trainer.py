@@ -160,11 +160,14 @@ class Interruptions(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **context: Any) -> None:  # noqa: ARG002
         """Rename what the trainer has written into its place and write its manifest."""
-        if self.folder is None or not state.is_world_process_zero:
+        if self.folder is None:
             return
-        written = self.folder / f"checkpoint-{state.global_step}"
-        (written / CLOCK_FILE).write_text(json.dumps({"train_seconds": self.seconds}))
-        complete_checkpoint(written, self.folder, state.global_step, self.run, self.keep)
+        self.trainer.accelerator.wait_for_everyone()  # each process has written its random state
+        if state.is_world_process_zero:
+            written = self.folder / f"checkpoint-{state.global_step}"
+            (written / CLOCK_FILE).write_text(json.dumps({"train_seconds": self.seconds}))
+            complete_checkpoint(written, self.folder, state.global_step, self.run, self.keep)
+        self.trainer.accelerator.wait_for_everyone()
 
 
 def train(trainer: GlueTrainer, config: Any, folder: Path | None, run: RunIdentity) -> float:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ LONGEST_VALUE = 500  # characters of a parameter
 class RunLog:
     """Sends to one run, in order, from a thread of its own."""
 
-    def __init__(self, client: Any, run_id: str):
-        self.client, self.run_id = client, run_id
+    def __init__(self, make_client: Callable[[], Any], run_id: str):
+        """make_client: opens the store, which may fail now and not later."""
+        self.make_client, self.run_id = make_client, run_id
+        self.made: Any = None
+        self.refused: set[str] = set()
         self.waiting: deque[Callable[[], None]] = deque()
         self.changed = threading.Condition()
         self.trouble = ""
@@ -35,10 +39,16 @@ class RunLog:
     def send(self, **batch: Any) -> None:
         """Hand on metrics or parameters; returns when the run has them, or when the store does not take them now."""
         with self.changed:
-            self.waiting.append(lambda: self.client.log_batch(self.run_id, **batch))
+            self.waiting.append(lambda: self.client().log_batch(self.run_id, **batch))
             self.changed.notify_all()
         if not self.trouble and not self.wait(PATIENCE_SECONDS):
             self._say_trouble("it does not answer")
+
+    def client(self) -> Any:
+        """The store's client, made when it is first needed and the store lets itself be opened."""
+        if self.made is None:
+            self.made = self.make_client()
+        return self.made
 
     def wait(self, seconds: float, whatever: bool = False) -> bool:
         """Whether the run has everything, after at most so long; `whatever`: also while there is trouble."""
@@ -50,7 +60,7 @@ class RunLog:
     def steps(self, metric: str) -> set[int]:
         """The steps at which the run has this metric."""
         try:
-            return {point.step for point in self.client.get_metric_history(self.run_id, metric)}
+            return {point.step for point in self.client().get_metric_history(self.run_id, metric)}
         except Exception as error:  # of the store, the network or the database, each in its own class
             self._say_trouble(first_line(error))
             return set()
@@ -64,13 +74,15 @@ class RunLog:
             try:
                 send()
             except Exception as error:
-                if getattr(error, "error_code", "") not in REFUSALS:
+                if self.made is None or getattr(error, "error_code", "") not in REFUSALS:
                     self._say_trouble(first_line(error))
                     with self.changed:
                         self.changed.wait(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
                     continue
-                print(f"MLflow refused what was logged: {first_line(error)}", file=sys.stderr, flush=True)
+                if first_line(error) not in self.refused:
+                    self.refused.add(first_line(error))
+                    print(f"MLflow refused what was logged: {first_line(error)}", file=sys.stderr, flush=True)
             pause = SHORTEST_PAUSE
             with self.changed:
                 self.waiting.popleft()
@@ -163,5 +175,5 @@ def _log() -> RunLog | None:
 
     key = (mlflow.get_tracking_uri(), run_id)
     if key not in _logs:
-        _logs[key] = RunLog(mlflow.MlflowClient(), run_id)
+        _logs[key] = RunLog(partial(mlflow.MlflowClient, key[0]), run_id)
     return _logs[key]

@@ -7,6 +7,7 @@ import logging
 import math
 import signal
 import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +17,7 @@ from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from bert_distillation.errors import NO_SPACE, PREEMPTED, InputError, PreemptedError, describe
-from bert_distillation.mlflow_run import finish_logging
+from bert_distillation.mlflow_run import finish_logging, is_main_process
 
 # Settings that memory grows with, the best to lower first.
 MEMORY = {
@@ -67,6 +68,11 @@ def check_seed(config: Any) -> None:
     """Refuse a seed that a random generator does not take."""
     if not 0 <= config.seed < 2**32:
         raise InputError(f"seed must be between 0 and {2**32 - 1}, got {config.seed}.")
+
+
+def path_fields(config: Any) -> set[str]:
+    """The fields that hold a path, given or not."""
+    return {field.name for field in dataclasses.fields(config) if Path in (field.type, *typing.get_args(field.type))}
 
 
 def check_outputs(config: Any, *outputs: str) -> None:
@@ -132,6 +138,7 @@ def parse_config(config_class: type, arguments: list[str] | None = None) -> Any:
 def run_step(config_class: type, step: Callable[[Any], None], arguments: list[str] | None = None) -> None:
     """Parse the command line and run the step; what the user can mend is shown as one sentence, status 1."""
     config = parse_config(config_class, arguments)
+    before = signal.signal(signal.SIGTERM, told_to_stop)
     # The libraries' bars for loading and saving weights say nothing that a step's log does not.
     disable_progress_bar()
     set_verbosity_error()
@@ -141,6 +148,8 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
     except InputError as error:
         stop(str(error), status=1)
     except PreemptedError as error:
+        if not is_main_process():
+            raise SystemExit(PREEMPTED) from None
         stop(str(error), status=PREEMPTED)
     except KeyboardInterrupt:
         stop("interrupted.", status=128 + signal.SIGINT)
@@ -156,6 +165,12 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
         raise
     finally:
         finish_logging()
+        signal.signal(signal.SIGTERM, before)
+
+
+def told_to_stop(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    """For SIGTERM while nothing is being trained: there is no step to finish first."""
+    raise PreemptedError("told to stop; the same command starts again, from the newest checkpoint if there is one.")
 
 
 def is_out_of_memory(error: Exception) -> bool:

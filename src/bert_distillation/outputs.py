@@ -4,18 +4,24 @@ On Azure an output folder is a mount that exists before the step does. So what a
 it, and is moved into place when all of it is there.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bert_distillation.errors import InputError
+from safetensors import SafetensorError
+
+from bert_distillation.errors import NO_SPACE, InputError, PreemptedError
 from bert_distillation.mlflow_run import is_main_process
 from bert_distillation.run_lock import RunLock
-from bert_distillation.tracking import STEP_FILE, files_of_step
+from bert_distillation.tracking import PARTIAL_FOLDER, STEP_FILE, files_of_step
 
-PARTIAL_FOLDER = ".partial"
+NO_ROOM = os.strerror(errno.ENOSPC)
+# What torch's own format, which the trainer of `finetune` writes, says of a full disk; and those that wrap the system.
+WRITTEN_IN_PART = ("inline_container", "PytorchStreamWriter", NO_ROOM)
+WAY_OUT = "Make room there, or give another folder, and start again."
 
 
 @contextmanager
@@ -36,7 +42,8 @@ def moved_into_place(folder: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
+        with writing(folder):
+            yield partial
         before = files_of_step(folder)
         (folder / STEP_FILE).unlink(missing_ok=True)
         for name in before:
@@ -49,6 +56,27 @@ def moved_into_place(folder: Path) -> Iterator[Path]:
             path.replace(place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the system refuses while an output is written, as one sentence with its folder."""
+    try:
+        yield
+    except (InputError, PreemptedError):
+        raise
+    except SafetensorError as error:  # the only one that the library has: also for a full disk
+        reason = str(error).removeprefix("Error while serializing: ")
+        raise InputError(f"{folder}: its weights could not be written ({reason}). {WAY_OUT}") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename is None and error.errno in NO_SPACE:
+                error.filename = str(folder)
+            raise
+        told = f"{error} {error.__cause__}"
+        if not any(words in told for words in WRITTEN_IN_PART):
+            raise
+        raise InputError(f"{folder}: not written to the end, most likely: {NO_ROOM}. {WAY_OUT}") from None
 
 
 def make_folder(name: str, folder: Path) -> None:

@@ -32,6 +32,7 @@ from bert_distillation.options import (
     required,
     run_step,
 )
+from bert_distillation.outputs import writing
 from bert_distillation.preprocess_output import Counts, PreprocessOutput
 from bert_distillation.sequences import open_sequences
 
@@ -86,9 +87,11 @@ def preprocess(config: PreprocessConfig) -> None:
     with PreprocessOutput(config, tokenizer, identity, checksum) as output, Progress() as progress:
         blocks = output.missing(make_blocks(documents, config.held_out_fraction))
         for made in make_in_order(recipe, blocks, config.num_workers or available_cores()):
-            output.add(made)
+            with writing(config.sequences):
+                output.add(made)
             progress.add(made)
-        output.complete()
+        with writing(config.sequences):
+            output.complete()
     print(f"a sequence: {tokenizer.decode(open_sequences(config.sequences)[0]['input_ids'])}", flush=True)
     progress.report()
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, TextIO
 
 from transformers import PreTrainedTokenizerFast
@@ -89,9 +90,14 @@ class PreprocessOutput:
         self._go_on()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-        self.locks.close()
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.close()
+        except OSError:
+            if kind is None:
+                raise
+        finally:
+            self.locks.close()
 
     def missing(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """The blocks that no whole shard holds."""

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
 
 from bert_distillation.errors import InputError, describe
 
@@ -26,8 +25,6 @@ def of_the_first(accelerator: Accelerator, work: Callable[[], T]) -> T:
             reason = str(error)
         except OSError as error:
             reason = describe(error)
-        except SafetensorError as error:  # the only error that the library has: also for a full disk
-            reason = f"The weights could not be written: {error}. Make room, or give another folder, and start again."
     answer = [result, reason]
     if accelerator.num_processes > 1:
         broadcast_object_list(answer)

@@ -27,7 +27,8 @@ class TrainingLog:
     """Collects sums on the device and fetches them only when a line is written."""
 
     def __init__(self, folder: Path, weights: dict[str, float]):
-        self.file, self.weights = folder / LOG_FILE, weights
+        self.folder, self.weights = folder, weights
+        self.file = folder / f"{LOG_FILE}.partial"  # until the model is there
         self.rows: list[dict[str, float]] = []
         self.sums: dict[str, Tensor | float] = {}
         self.counts: dict[str, Tensor | float] = {}

@@ -19,6 +19,8 @@ from bert_distillation.tracking import write_json
 
 LOCK_FILE = "run.lock"
 BEAT_SECONDS = 5.0
+SETTLING_SECONDS = 0.2
+LARGEST_PROCESS = 2**31
 EXPIRY_SECONDS = 150.0  # blobfuse shows another node's writes after 120 seconds
 
 
@@ -32,9 +34,12 @@ class RunLock:
         self.released = threading.Event()
 
     def __enter__(self) -> "RunLock":
-        while not self._create():
-            self._refuse_a_living_run()
-            self.file.unlink(missing_ok=True)
+        is_taken_over = False
+        while not self._take(is_taken_over):
+            is_taken_over = True
+            found = self._refuse_a_living_run()
+            if self._read() == found:  # else another newcomer was quicker
+                self.file.unlink(missing_ok=True)
         self.thread = threading.Thread(target=self._beat, daemon=True)
         self.thread.start()
         return self
@@ -45,13 +50,31 @@ class RunLock:
         if read_lock(self.file).get("token") == self.token:
             self.file.unlink(missing_ok=True)
 
-    def _create(self) -> bool:
+    def require(self) -> None:
+        """Refuse to write any more if another run has taken the folder, as it may while this one was stopped."""
+        if read_lock(self.file).get("token") != self.token:
+            raise InputError(
+                f"{self.file.parent} was taken by another run while this one stood still, or removed. This one ends."
+            )
+
+    def _take(self, is_taken_over: bool) -> bool:
         try:
             with self.file.open("x", encoding="utf-8") as stream:
                 json.dump(self._content(), stream)
         except FileExistsError:
             return False
-        return True
+        if is_taken_over:  # perhaps by two at once: then the file is of the later one
+            time.sleep(SETTLING_SECONDS)
+        return read_lock(self.file).get("token") == self.token
+
+    def _read(self) -> bytes | None:
+        """What is in the file; None where there is none."""
+        try:
+            return self.file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return b""
 
     def _content(self) -> dict[str, Any]:
         return {"place": this_place(), "process": os.getpid(), "token": self.token, "beats": self.beats}
@@ -66,22 +89,24 @@ class RunLock:
             except OSError:  # a full disk: the next beat may find room
                 continue
 
-    def _refuse_a_living_run(self) -> None:
-        found = read_lock(self.file)
-        if found.get("place") == this_place() and not process_lives(found.get("process", 0)):
-            return
+    def _refuse_a_living_run(self) -> bytes | None:
+        """What is in the lock of a run that is dead."""
+        found, lock = self._read(), read_lock(self.file)
+        if found is None or (lock.get("place") == this_place() and not process_lives(lock.get("process"))):
+            return found
         print(f"{self.file} is there: looking whether the run that left it still goes on", flush=True)
         deadline = time.monotonic() + self.expiry_seconds
         while time.monotonic() < deadline:
             time.sleep(min(self.beat_seconds / 5, self.expiry_seconds / 10))
-            now = read_lock(self.file)
-            if not now:
-                return
-            if now != found:
+            now = self._read()
+            if now is None:
+                return None
+            if now != found and (lock := read_lock(self.file)):
                 raise InputError(
-                    f"{self.file.parent} is being written by another run (process {now.get('process')} on "
-                    f"{str(now.get('place')).split()[0]}). Wait for its end, or give another folder."
+                    f"{self.file.parent} is being written by another run (process {lock.get('process')} on "
+                    f"{str(lock.get('place')).split()[0]}). Wait for its end, or give another folder."
                 )
+        return found
 
 
 def read_lock(file: Path) -> dict[str, Any]:
@@ -101,12 +126,14 @@ def this_place() -> str:
         return socket.gethostname()
 
 
-def process_lives(number: int) -> bool:
+def process_lives(number: object) -> bool:
     """Whether there is a process of this number here."""
+    if not isinstance(number, int) or not 0 < number < LARGEST_PROCESS:
+        return False
     try:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return number > 0
+    return True

@@ -14,6 +14,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.mlflow_run import plain
 
 STEP_FILE = "step.json"
+PARTIAL_FOLDER = ".partial"  # in an output folder, while its step writes
 WEIGHTS = {".safetensors", ".onnx"}
 
 
@@ -60,6 +61,8 @@ def files_of_step(folder: Path) -> dict[str, str]:
 
 def check_weights(folder: Path, of: str) -> None:
     """Refuse a model folder whose weights are not those that its step wrote; one of another maker says nothing."""
+    if (folder / PARTIAL_FOLDER).is_dir() and not (folder / STEP_FILE).is_file():
+        raise InputError(f"{of}: {folder} is half-written: its step was ended while it wrote. Run that step again.")
     for name, expected in files_of_step(folder).items():
         file = folder / name
         if file.suffix in WEIGHTS and checksum(file) != expected:

@@ -23,11 +23,14 @@ from bert_distillation.losses import Objective, token_counts
 from bert_distillation.masked_lm import MaskedLM, freeze_key_biases
 from bert_distillation.masking import masking_probabilities, special_ids
 from bert_distillation.mlflow_run import log_metrics, log_parameters
+from bert_distillation.options import path_fields
+from bert_distillation.outputs import writing
 from bert_distillation.packing import Packing
 from bert_distillation.precision import resolve_precision
 from bert_distillation.preemption import Preemption, ignore_signals
 from bert_distillation.processes import of_the_first
 from bert_distillation.progress import TrainingLog
+from bert_distillation.run_lock import RunLock
 from bert_distillation.sequences import open_sequences, read_metadata, sequence_lengths
 from bert_distillation.training_config import NOT_SHAPING, SPLIT, TrainingConfig
 from bert_distillation.training_folders import check_before_training, checksums_of_inputs, lock_folders, write_model
@@ -54,18 +57,21 @@ def run_training(
     """
     folder: Path = getattr(config, output)
     folders = {output: folder, "checkpoints": config.checkpoints}
+    held: list[RunLock] = []
+    log = TrainingLog(folder, weights)
     with ExitStack() as locks:
         check_before_training(config, objective.model, tokenizer, folders)
-        of_the_first(accelerator, lambda: lock_folders(locks, folders))
+        of_the_first(accelerator, lambda: lock_folders(locks, folders, held))
         checksums = of_the_first(accelerator, lambda: checksums_of_inputs(config, inputs))
         model = objective.model.to(accelerator.device)
         freeze_key_biases(model)
         log_parameters(config)
         report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
-        train(objective, weights, tokenizer, config, accelerator, TrainingLog(folder, weights), checksums)
+        with writing(folder):
+            train(objective, weights, tokenizer, config, accelerator, log, checksums, held)
         report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
         hub.check_finite(model, "training")
-        of_the_first(accelerator, lambda: write_model(step, config, model, tokenizer, folder, checksums))
+        of_the_first(accelerator, lambda: write_model(step, config, model, tokenizer, log, checksums, held))
         accelerator.end_training()
 
 
@@ -94,6 +100,7 @@ def train(
     accelerator: Accelerator,
     log: TrainingLog,
     checksums: dict[str, str],
+    held: list[RunLock],
 ) -> None:
     """Train `objective.model` on rows of packed sequences; `weights` says how much each of its losses counts."""
     corpus, row_length = open_sequences(config.sequences), read_metadata(config.sequences).max_seq_length
@@ -110,7 +117,7 @@ def train(
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(trainable, config)
     schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup_ratio * last_step), last_step)
-    state = TrainingState(objective, optimizer, schedule, log, accelerator)
+    state = TrainingState(objective, optimizer, schedule, log, accelerator, held)
     objective, optimizer = accelerator.prepare(objective, optimizer)
     run = run_identity(config, plan, last_step, accelerator.mixed_precision, checksums)
     step = state.resume(config.checkpoints, run, config.elastic_resume)
@@ -178,7 +185,8 @@ def run_identity(
     config: TrainingConfig, plan: StepPlan, last_step: int, precision: str, checksums: dict[str, str]
 ) -> RunIdentity:
     """What must be equal for a checkpoint to be of the same run: all that shapes the result, and the order of data."""
-    settings = {name: str(value) for name, value in dataclasses.asdict(config).items() if not isinstance(value, Path)}
+    paths = path_fields(config)
+    settings = {name: str(value) for name, value in dataclasses.asdict(config).items() if name not in paths}
     shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING | SPLIT}
     shape |= {name: value for name, value in checksums.items() if name != "held_out"}
     shape |= {"last_step": str(last_step), "rows_per_step": str(plan.rows_per_step), "precision": precision}

@@ -10,16 +10,17 @@ from bert_distillation.checkpoints import save_model
 from bert_distillation.errors import InputError
 from bert_distillation.masked_lm import MaskedLM
 from bert_distillation.outputs import make_folder, moved_into_place
+from bert_distillation.progress import LOG_FILE, TrainingLog
 from bert_distillation.run_lock import RunLock
 from bert_distillation.sequences import check_shards, open_tokenizer, read_metadata
-from bert_distillation.tracking import checksum, write_step
+from bert_distillation.tracking import checksum, write_jsonl, write_step
 from bert_distillation.training_config import TrainingConfig
 
 
-def lock_folders(locks: ExitStack, folders: dict[str, Path | None]) -> None:
+def lock_folders(locks: ExitStack, folders: dict[str, Path | None], held: list[RunLock]) -> None:
     """Hold the output folders until the run ends."""
     for folder in filter(None, folders.values()):
-        locks.enter_context(RunLock(folder))
+        held.append(locks.enter_context(RunLock(folder)))
 
 
 def checksums_of_inputs(config: TrainingConfig, inputs: dict[str, Path | None]) -> dict[str, str]:
@@ -35,13 +36,18 @@ def write_model(
     config: TrainingConfig,
     model: MaskedLM,
     tokenizer: PreTrainedTokenizerFast,
-    folder: Path,
+    log: TrainingLog,
     checksums: dict[str, str],
+    held: list[RunLock],
 ) -> None:
-    """The model's folder, whole or not at all, and what describes it and the checkpoints."""
-    with moved_into_place(folder) as partial:
+    """The model's folder, whole or not at all, with its log, and what describes it and the checkpoints."""
+    for lock in held:
+        lock.require()
+    with moved_into_place(log.folder) as partial:
         save_model(model, tokenizer, partial)
+        write_jsonl(partial / LOG_FILE, log.rows)
         write_step(partial, step, config, checksums)
+    log.file.unlink(missing_ok=True)
     if config.checkpoints is not None:
         write_step(config.checkpoints, step, config, checksums, of_files=False)
 

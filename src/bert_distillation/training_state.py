@@ -1,6 +1,7 @@
 """What a training run is at a step, besides its data, whose order needs no state: to safetensors and JSON and back."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from bert_distillation.checkpoints import (
     find_checkpoint,
     remove_half_written,
 )
+from bert_distillation.outputs import writing
 from bert_distillation.processes import of_the_first
 from bert_distillation.progress import LOG_FILE, TrainingLog, read_log
+from bert_distillation.run_lock import RunLock
 from bert_distillation.tracking import write_json, write_jsonl
 
 MODEL_FILE, OPTIMIZER_FILE, RANDOM_FILE = "model.safetensors", "optimizer.safetensors", "random.safetensors"
@@ -38,6 +41,7 @@ class TrainingState:
     schedule: LRScheduler
     log: TrainingLog
     accelerator: Accelerator
+    held: Sequence[RunLock] = ()  # the output folders, in the first process
 
     def save(self, folder: Path, step: int, run: RunIdentity, keep: int) -> Path:
         """Write the checkpoint of a step; all processes take part, the first one writes. Returns its place."""
@@ -45,6 +49,12 @@ class TrainingState:
         processes = gather_object([{"random": random_states(self.accelerator.device), "log": self.log.state()}])
 
         def write() -> Path:
+            for lock in self.held:
+                lock.require()
+            with writing(folder):
+                return write_files()
+
+        def write_files() -> Path:
             partial = begin_checkpoint(folder, step, run)
             weights = {name: parameter.data.contiguous() for name, parameter in self.objective.named_parameters()}
             save_file(weights, partial / MODEL_FILE)
