@@ -192,6 +192,20 @@ def interrupt_after(steps: int, run: Callable[..., Path], **settings: object) ->
             run("again", **settings)
 
 
+def test_inputs_that_were_made_again_at_another_place_are_the_same_run(
+    done: Path, sequences: Path, teacher: Path, run, tmp_path: Path, capsys
+):
+    shutil.copytree(sequences, tmp_path / "sequences")
+    shutil.copytree(teacher, tmp_path / "teacher")
+    interrupt_after(4, run)
+    for name in ("sequences", "teacher"):
+        (tmp_path / name / "step.json").write_text(json.dumps({"configuration": {"output": str(tmp_path)}}))
+    (tmp_path / "teacher" / "training_log.jsonl").write_text('{"step": 1, "tokens_per_second": 7.5}')
+    student = run("again", sequences=tmp_path / "sequences", teacher=tmp_path / "teacher")
+    assert "going on after step 4" in capsys.readouterr().out
+    assert same_student(student, done / "student")
+
+
 def test_held_out_text_may_be_given_or_left_out_between_two_starts(done: Path, run, sequences, tmp_path: Path, capsys):
     interrupt_after(4, run)
     student = run("again", held_out=sequences)

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from bert_distillation.errors import InputError
 from bert_distillation.mlflow_run import log_metrics, logged_steps
-from bert_distillation.tracking import write_jsonl
+from bert_distillation.tracking import LOG_FILE, write_jsonl
 from bert_distillation.watch import SpikeCounter
 
-LOG_FILE = "training_log.jsonl"
 TOLD_EVERY = 10  # seconds
 LONG_WAIT = 0.1  # share of the time from which a line says that training waits for data
 

@@ -14,16 +14,18 @@ from bert_distillation.errors import InputError
 from bert_distillation.mlflow_run import plain
 
 STEP_FILE = "step.json"
+LOG_FILE = "training_log.jsonl"
+ABOUT = {STEP_FILE, LOG_FILE}  # what tells how and where a folder was made: equal folders differ in it
 PARTIAL_FOLDER = ".partial"  # in an output folder, while its step writes
 WEIGHTS = {".safetensors", ".onnx"}
 
 
 def checksum(path: Path) -> str:
-    """sha256 over a file, or over the names and contents of a folder's files, in order of name."""
+    """sha256 over a file, or over the names and contents of a folder's files, in order, without those `ABOUT` it."""
     digest = hashlib.sha256()
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for file in files:
-        if file.is_file():
+        if file.is_file() and (file == path or file.name not in ABOUT):
             digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
