@@ -50,7 +50,7 @@ def make(folder: Path) -> Inputs:
     jsonl = "".join(json.dumps(row) + "\n" for row in rows)
     write(folder / "corpus_txt" / "a.txt", "\n\n".join(documents))
     write(folder / "corpus_jsonl" / "a.jsonl", jsonl)
-    write(folder / "corpus_gz" / "a.jsonl.gz", gzip.compress(jsonl.encode()))
+    write(folder / "corpus_gz" / "a.jsonl.gz", gzip.compress(jsonl.encode(), mtime=0))
     (folder / "corpus_parquet").mkdir()
     pyarrow.parquet.write_table(pa.table({"text": documents}), folder / "corpus_parquet" / "a.parquet")
     cloze = [{"input_string": "The [MASK] is old.", "title": "house"}, {"input_string": "[MASK]!", "title": "yes"}]
