@@ -126,9 +126,11 @@ def load_by_predictor(config: ExportConfig, folder: Path) -> None:
 def export(config: ExportConfig) -> None:
     """Check the student and write the MLflow model."""
     log_parameters(config)
-    # Absolute: MLflow would take a relative path for a name on the hub and, without a connection, ask for a minute.
-    where = (config.student.resolve() if config.student is not None else None, config.student_name)
+    where = (config.student, config.student_name)
     model = require_masked_lm(hub.load_model(AutoModelForMaskedLM, *where, of="student"), "student")
+    if config.student is not None:
+        # MLflow takes a relative path for a name on the hub and, without a connection, asks for it for a minute.
+        model.name_or_path = str(config.student.resolve())
     tokenizer = hub.load_tokenizer(*where, of="student")
     predictor = FillMask(TorchRunner(model), WordPieces.of(tokenizer))  # refuses a tokenizer that is not the model's
     check_free(config.mlflow_model)
