@@ -5,7 +5,7 @@ import pytest
 
 from bert_distillation.errors import InputError
 from bert_distillation.outputs import moved_into_place, output_folder
-from bert_distillation.tracking import PARTIAL_FOLDER, STEP_FILE, check_weights, write_step
+from bert_distillation.tracking import PARTIAL, STEP_FILE, check_weights, write_step
 
 
 class SampleConfig:
@@ -31,7 +31,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_are_there_all_at_once_and_nothing_beside_them(tmp_path: Path):
     with output_folder("result", tmp_path / "out") as output:
         write(output, a="1", b__c="2")
-        assert names(tmp_path / "out") == {f"{PARTIAL_FOLDER}/a", f"{PARTIAL_FOLDER}/b/c", "run.lock"}
+        assert names(tmp_path / "out") == {f"{PARTIAL}/a", f"{PARTIAL}/b/c", "run.lock"}
     assert names(tmp_path / "out") == {"a", "b/c"}
 
 
@@ -62,7 +62,7 @@ def test_what_the_step_wrote_before_and_no_longer_writes_goes_and_files_of_other
 
 
 def test_what_a_killed_run_left_half_written_does_not_get_into_the_next(tmp_path: Path):
-    write(tmp_path / PARTIAL_FOLDER, rest="half")
+    write(tmp_path / PARTIAL, rest="half")
     with moved_into_place(tmp_path) as output:
         write(output, a="1")
     assert names(tmp_path) == {"a"}
@@ -81,7 +81,7 @@ def test_weights_that_changed_since_their_step_are_refused_and_other_files_may_c
 
 
 def test_a_folder_whose_step_was_killed_while_it_moved_its_files_up_is_refused(tmp_path: Path):
-    write(tmp_path / PARTIAL_FOLDER, rest="half")
+    write(tmp_path / PARTIAL, rest="half")
     write(tmp_path, **{"config.json": "{}"})
     with pytest.raises(InputError, match=r"model: .* is half-written: its step was ended while it wrote"):
         check_weights(tmp_path, "model")

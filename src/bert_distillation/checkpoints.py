@@ -23,10 +23,9 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
-from bert_distillation.tracking import checksum, write_json
+from bert_distillation.tracking import PARTIAL, checksum, write_json
 
 MANIFEST = "checkpoint.json"
-PARTIAL = ".partial"
 LONGEST_NAME = 100  # characters, in a message
 
 
@@ -105,10 +104,10 @@ def remove_checkpoint(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool) -> Checkpoint | None:
+def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool | None) -> Checkpoint | None:
     """The newest whole checkpoint of the run; broken ones, and those of other runs, are named and passed over.
 
-    elastic: also take one that was written by another number of processes, or in other batches.
+    elastic: also take one that was written by another number of processes, or in other batches; None: not offered.
     """
     for place in sorted(folder.glob("step-*"), reverse=True):
         if place.name.endswith(PARTIAL) or not (place / MANIFEST).is_file():
@@ -125,9 +124,10 @@ def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool) -> Checkpoint
             continue
         changed = first_difference(checkpoint.run.split, run.split)
         if changed is not None and not elastic:
+            way = "the old number of processes" if elastic is None else "--elastic_resume true to go on"
             raise InputError(
                 f"{place} was written by a run that was cut otherwise: {changed}. From there the result would be as "
-                "good, but not the same: give --elastic_resume true to go on, or an empty --checkpoints folder."
+                f"good, but not the same: give {way}, or an empty --checkpoints folder."
             )
         return checkpoint
     return None

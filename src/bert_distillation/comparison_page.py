@@ -1,8 +1,8 @@
 """The comparison of `compare` as one HTML page that needs nothing beside it."""
 
-from collections.abc import Mapping
 from html import escape
 
+from bert_distillation.bootstrap import with_bounds
 from bert_distillation.comparison import PUBLISHED, VARIANTS, WHOLE, Comparison, Row, Scored
 from bert_distillation.figures import BAR_HEIGHT, BAR_SCALE, figure
 from bert_distillation.glue import TASKS
@@ -70,21 +70,17 @@ def held_out_values(row: Row) -> list[str]:
     """The cells of a row."""
     found = row.measured
     return [
-        with_interval(found, "mlm_loss", "{:.3f}", 1),
-        with_interval(found, "mlm_accuracy", "{:.1f}", 100),
-        with_interval(found, "teacher_agreement", "{:.1f}", 100),
+        measured(row, "mlm_loss", ".3f"),
+        measured(row, "mlm_accuracy", ".1f", 100),
+        measured(row, "teacher_agreement", ".1f", 100),
         f"{found['num_parameters'] / 1e6:.1f}M" if "num_parameters" in found else NOT_RUN,
         f"{found['latency_milliseconds']:.1f} ms" if "latency_milliseconds" in found else NOT_RUN,
     ]
 
 
-def with_interval(found: Mapping[str, float], name: str, form: str, scale: float) -> str:
-    """'3.456 (3.401 to 3.512)', or that it was not measured."""
-    values = [found.get(f"{name}{end}") for end in ("", "_low", "_high")]
-    if values[0] is None:
-        return NOT_RUN
-    value, low, high = (form.format(scale * number) if number is not None else "" for number in values)
-    return f"{value} ({low} to {high})" if low and high else value
+def measured(row: Row, name: str, form: str, factor: float = 1.0) -> str:
+    """A metric with its interval, or that it was not measured."""
+    return with_bounds(dict(row.measured), name, form, factor) if name in row.measured else NOT_RUN
 
 
 def loss_bars(comparison: Comparison) -> str:

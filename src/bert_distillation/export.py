@@ -19,7 +19,7 @@ from bert_distillation.options import check_outputs, option, required, run_step
 from bert_distillation.outputs import make_folder, output_folder
 from bert_distillation.run_lock import LOCK_FILE
 from bert_distillation.torch_runner import TorchRunner
-from bert_distillation.tracking import PARTIAL_FOLDER, write_step
+from bert_distillation.tracking import PARTIAL, write_step
 
 EXAMPLE = ["Paris is the [MASK] of France."]
 GATE_FILE = "int8-gate.json"
@@ -56,7 +56,7 @@ class ExportConfig:
 def check_free(folder: Path) -> None:
     """Only an empty folder or an earlier export is written over."""
     make_folder("mlflow_model", folder)
-    names = {path.name for path in folder.iterdir()} - {LOCK_FILE, PARTIAL_FOLDER}
+    names = {path.name for path in folder.iterdir()} - {LOCK_FILE, PARTIAL}
     if names and "MLmodel" not in names:
         raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
 

@@ -4,7 +4,7 @@ import gc
 import inspect
 import os
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ from bert_distillation.options import (
     check_seed,
     check_share,
     option,
-    path_fields,
     required,
     run_step,
+    settings_of,
 )
 from bert_distillation.outputs import make_folder, output_folder, writing
 from bert_distillation.precision import PRECISIONS, resolve_precision
@@ -167,8 +167,7 @@ def train_once(
 
 def run_identity(config: FinetuneConfig, checksums: dict[str, str]) -> RunIdentity:
     """What must be equal for a checkpoint to be of the same run."""
-    paths = path_fields(config)
-    settings = {name: str(value) for name, value in asdict(config).items() if name not in paths}
+    settings = settings_of(config)
     shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING}
     shape |= checksums | {"precision": resolve_precision(config.mixed_precision)}
     return RunIdentity(shape=shape, split={"num_processes": os.environ.get("WORLD_SIZE", "1")})

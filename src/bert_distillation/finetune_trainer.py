@@ -192,4 +192,4 @@ def newest_checkpoint(folder: Path, run: RunIdentity) -> Checkpoint | None:
     if is_main_process():
         for half_written in folder.glob("checkpoint-*"):
             shutil.rmtree(half_written, ignore_errors=True)
-    return find_checkpoint(folder, run, elastic=False)
+    return find_checkpoint(folder, run, elastic=None)

@@ -75,6 +75,12 @@ def path_fields(config: Any) -> set[str]:
     return {field.name for field in dataclasses.fields(config) if Path in (field.type, *typing.get_args(field.type))}
 
 
+def settings_of(config: Any) -> dict[str, str]:
+    """All that is not a path, as text: what the same run has again."""
+    paths = path_fields(config)
+    return {name: str(value) for name, value in dataclasses.asdict(config).items() if name not in paths}
+
+
 def check_outputs(config: Any, *outputs: str) -> None:
     """Refuse an output that lies in or around an input or another output: one would overwrite the other.
 

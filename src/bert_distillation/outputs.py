@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from bert_distillation.errors import NO_SPACE, InputError, PreemptedError
 from bert_distillation.mlflow_run import is_main_process
 from bert_distillation.run_lock import RunLock
-from bert_distillation.tracking import PARTIAL_FOLDER, STEP_FILE, files_of_step
+from bert_distillation.tracking import PARTIAL, STEP_FILE, files_of_step
 
 NO_ROOM = os.strerror(errno.ENOSPC)
 # What torch's own format, which the trainer of `finetune` writes, says of a full disk; and those that wrap the system.
@@ -28,7 +28,7 @@ WAY_OUT = "Make room there, or give another folder, and start again."
 def output_folder(name: str, folder: Path) -> Iterator[Path]:
     """Make and lock the folder of output `name`; gives a folder whose content is moved there if all goes well."""
     if not is_main_process():  # it writes nothing
-        yield folder / PARTIAL_FOLDER
+        yield folder / PARTIAL
         return
     make_folder(name, folder)
     with RunLock(folder), moved_into_place(folder) as partial:
@@ -38,7 +38,7 @@ def output_folder(name: str, folder: Path) -> Iterator[Path]:
 @contextmanager
 def moved_into_place(folder: Path) -> Iterator[Path]:
     """A folder inside `folder` whose content is moved up at the end, `step.json` last; after an error it is gone."""
-    partial = folder / PARTIAL_FOLDER
+    partial = folder / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

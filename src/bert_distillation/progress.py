@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bert_distillation.errors import InputError
 from bert_distillation.mlflow_run import log_metrics, logged_steps
-from bert_distillation.tracking import LOG_FILE, write_jsonl
+from bert_distillation.tracking import LOG_FILE, PARTIAL, write_jsonl
 from bert_distillation.watch import SpikeCounter
 
 TOLD_EVERY = 10  # seconds
@@ -27,7 +27,7 @@ class TrainingLog:
 
     def __init__(self, folder: Path, weights: dict[str, float]):
         self.folder, self.weights = folder, weights
-        self.file = folder / f"{LOG_FILE}.partial"  # until the model is there
+        self.file = folder / f"{LOG_FILE}{PARTIAL}"  # until the model is there
         self.rows: list[dict[str, float]] = []
         self.sums: dict[str, Tensor | float] = {}
         self.counts: dict[str, Tensor | float] = {}

@@ -9,7 +9,6 @@ metadata.json         counts and the list of shards; written last, so a folder w
 """
 
 import dataclasses
-import hashlib
 import json
 import re
 import shutil
@@ -27,12 +26,11 @@ from transformers import PreTrainedTokenizerFast
 from bert_distillation.errors import InputError
 from bert_distillation.hub import fingerprint, load_tokenizer
 from bert_distillation.options import existing_folder
-from bert_distillation.tracking import STEP_FILE, write_json
+from bert_distillation.tracking import PARTIAL, STEP_FILE, checksum, write_json
 
 METADATA_FILE = "metadata.json"
 TOKENIZER_FOLDER = "tokenizer"
 SHARD_NAME = re.compile(r"data-\d{5}\.arrow")
-PARTIAL = ".partial"
 BATCHES_PER_SHARD = 32  # some 50 MB: few files for a large corpus, and none too large to copy
 
 
@@ -49,7 +47,7 @@ class Shard:
     def is_whole(self, folder: Path) -> bool:
         """Whether the file is the one that was written. Reads all of it."""
         file = folder / self.name
-        return file.is_file() and file.stat().st_size == self.bytes and sha256(file) == self.sha256
+        return file.is_file() and file.stat().st_size == self.bytes and checksum(file) == self.sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,7 @@ class SequenceWriter:
                 sequences=self.sequences,
                 tokens=self.tokens,
                 bytes=file.stat().st_size,
-                sha256=sha256(file),
+                sha256=checksum(file),
             )
         )
         self.stream = self.file = None
@@ -161,12 +159,6 @@ def check_shards(folder: Path) -> None:
     for shard in read_metadata(folder).shards:
         if not shard.is_whole(folder):
             raise InputError(f"{folder / shard.name} is damaged: it is not what was written; run `preprocess` again.")
-
-
-def sha256(file: Path) -> str:
-    """Of a file's content, as hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_sequences(folder: Path) -> datasets.Dataset:

@@ -16,19 +16,19 @@ from bert_distillation.mlflow_run import plain
 STEP_FILE = "step.json"
 LOG_FILE = "training_log.jsonl"
 ABOUT = {STEP_FILE, LOG_FILE}  # what tells how and where a folder was made: equal folders differ in it
-PARTIAL_FOLDER = ".partial"  # in an output folder, while its step writes
+PARTIAL = ".partial"  # ends the name of what is not whole yet; in an output folder, the folder in which its step writes
 WEIGHTS = {".safetensors", ".onnx"}
 
 
 def checksum(path: Path) -> str:
     """sha256 over a file, or over the names and contents of a folder's files, in order, without those `ABOUT` it."""
+    if not path.is_dir():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     digest = hashlib.sha256()
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    for file in files:
-        if file.is_file() and (file == path or file.name not in ABOUT):
-            digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file.name not in ABOUT:
+            digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0{checksum(file)}\0".encode())
     return digest.hexdigest()
 
 
@@ -63,7 +63,7 @@ def files_of_step(folder: Path) -> dict[str, str]:
 
 def check_weights(folder: Path, of: str) -> None:
     """Refuse a model folder whose weights are not those that its step wrote; one of another maker says nothing."""
-    if (folder / PARTIAL_FOLDER).is_dir() and not (folder / STEP_FILE).is_file():
+    if (folder / PARTIAL).is_dir() and not (folder / STEP_FILE).is_file():
         raise InputError(f"{of}: {folder} is half-written: its step was ended while it wrote. Run that step again.")
     for name, expected in files_of_step(folder).items():
         file = folder / name
@@ -76,7 +76,7 @@ def check_weights(folder: Path, of: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON beside the file and rename it into place, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
 

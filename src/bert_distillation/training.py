@@ -1,6 +1,5 @@
 """The training loop of `pretrain` and `distill`: an objective, with or without a teacher, over masked sequences."""
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +22,7 @@ from bert_distillation.losses import Objective, token_counts
 from bert_distillation.masked_lm import MaskedLM, freeze_key_biases
 from bert_distillation.masking import masking_probabilities, special_ids
 from bert_distillation.mlflow_run import log_metrics, log_parameters
-from bert_distillation.options import path_fields
+from bert_distillation.options import settings_of
 from bert_distillation.outputs import writing
 from bert_distillation.packing import Packing
 from bert_distillation.precision import resolve_precision
@@ -104,21 +103,22 @@ def train(
 ) -> None:
     """Train `objective.model` on rows of packed sequences; `weights` says how much each of its losses counts."""
     corpus, row_length = open_sequences(config.sequences), read_metadata(config.sequences).max_seq_length
+    packing = Packing(sequence_lengths(corpus), row_length, config.seed)
+    if accelerator.is_main_process:
+        print(f"{packing.num_rows} rows of {row_length} tokens, {packing.fill:.1%} full", flush=True)
     plan = StepPlan(
-        packing=Packing(sequence_lengths(corpus), row_length, config.seed),
+        packing=packing,
         per_device_batch_size=config.per_device_train_batch_size,
         batches_per_step=config.gradient_accumulation_steps,
         num_processes=accelerator.num_processes,
     )
-    if accelerator.is_main_process:
-        packing = plan.packing
-        print(f"{packing.num_rows} rows of {row_length} tokens, {packing.fill:.1%} full", flush=True)
     last_step = config.max_train_steps or config.num_train_epochs * plan.steps_per_epoch
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(trainable, config)
     schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup_ratio * last_step), last_step)
-    state = TrainingState(objective, optimizer, schedule, log, accelerator, held)
+    model = objective
     objective, optimizer = accelerator.prepare(objective, optimizer)
+    state = TrainingState(model, optimizer, schedule, log, accelerator, held)
     run = run_identity(config, plan, last_step, accelerator.mixed_precision, checksums)
     step = state.resume(config.checkpoints, run, config.elastic_resume)
     log.start(step, last_step)
@@ -131,16 +131,11 @@ def train(
     with Preemption(accelerator) as preemption:
         for batches in log.waiting_for(batches_by_step(dataset, order, config.dataloader_workers)):
             counts = step_counts(batches, restrict_ce_to_mask, accelerator)
-            losses = backward(objective, batches, counts, weights, accelerator)
-            accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
-            log.add(losses, counts, learning_rate=schedule.get_last_lr()[0])
             log.empty_batches += sum(len(batch["input_ids"]) == 0 for batch in batches)
-            optimizer.step()
-            if accelerator.optimizer_step_was_skipped:
-                log.skipped_steps += 1
-            else:
-                schedule.step()
-            optimizer.zero_grad(set_to_none=True)
+            losses = backward(objective, batches, counts, weights, accelerator)
+            log.add(losses, counts, learning_rate=schedule.get_last_lr()[0])
+            accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
+            state.step()
             step += 1
             ends = preemption.agreed() or step == last_step
             if step % config.logging_steps == 0 or step == last_step:
@@ -185,8 +180,7 @@ def run_identity(
     config: TrainingConfig, plan: StepPlan, last_step: int, precision: str, checksums: dict[str, str]
 ) -> RunIdentity:
     """What must be equal for a checkpoint to be of the same run: all that shapes the result, and the order of data."""
-    paths = path_fields(config)
-    settings = {name: str(value) for name, value in dataclasses.asdict(config).items() if name not in paths}
+    settings = settings_of(config)
     shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING | SPLIT}
     shape |= {name: value for name, value in checksums.items() if name != "held_out"}
     shape |= {"last_step": str(last_step), "rows_per_step": str(plan.rows_per_step), "precision": precision}

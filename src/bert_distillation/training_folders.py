@@ -12,7 +12,7 @@ from bert_distillation.masked_lm import MaskedLM
 from bert_distillation.outputs import make_folder, moved_into_place
 from bert_distillation.progress import LOG_FILE, TrainingLog
 from bert_distillation.run_lock import RunLock
-from bert_distillation.sequences import check_shards, open_tokenizer, read_metadata
+from bert_distillation.sequences import METADATA_FILE, check_shards, open_tokenizer, read_metadata
 from bert_distillation.tracking import checksum, write_jsonl, write_step
 from bert_distillation.training_config import TrainingConfig
 
@@ -27,8 +27,10 @@ def checksums_of_inputs(config: TrainingConfig, inputs: dict[str, Path | None]) 
     """What the run is made from: the sequences, looked at whether they are whole, and the models."""
     for sequences in filter(None, (config.sequences, config.held_out)):
         check_shards(sequences)
-    inputs = {"sequences": config.sequences, "held_out": config.held_out} | inputs
-    return {name: checksum(path) for name, path in inputs.items() if path is not None}
+    # Their metadata hold the checksums of the shards, which have just been read.
+    texts = {"sequences": config.sequences, "held_out": config.held_out}
+    described = {name: path / METADATA_FILE for name, path in texts.items() if path is not None}
+    return {name: checksum(path) for name, path in (described | inputs).items() if path is not None}
 
 
 def write_model(

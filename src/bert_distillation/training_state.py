@@ -43,6 +43,15 @@ class TrainingState:
     accelerator: Accelerator
     held: Sequence[RunLock] = ()  # the output folders, in the first process
 
+    def step(self) -> None:
+        """Let the optimizer take its step, and the schedule if it was taken: fp16 skips one that overflowed."""
+        self.optimizer.step()
+        if self.accelerator.optimizer_step_was_skipped:
+            self.log.skipped_steps += 1
+        else:
+            self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
     def save(self, folder: Path, step: int, run: RunIdentity, keep: int) -> Path:
         """Write the checkpoint of a step; all processes take part, the first one writes. Returns its place."""
         # The processes' own parts go to the first: the nodes of a run may see each other's files late.
@@ -52,29 +61,30 @@ class TrainingState:
             for lock in self.held:
                 lock.require()
             with writing(folder):
-                return write_files()
-
-        def write_files() -> Path:
-            partial = begin_checkpoint(folder, step, run)
-            weights = {name: parameter.data.contiguous() for name, parameter in self.objective.named_parameters()}
-            save_file(weights, partial / MODEL_FILE)
-            moments, settings = split_optimizer_state(self.optimizer.state_dict())
-            save_file(moments, partial / OPTIMIZER_FILE)
-            names = processes[0]["random"]
-            random = {name: torch.stack([process["random"][name] for process in processes]) for name in names}
-            save_file(random, partial / RANDOM_FILE)
-            scaler = self.accelerator.scaler
-            state = {
-                "schedule": self.schedule.state_dict(),
-                "scaler": scaler.state_dict() if scaler is not None else {},
-                "optimizer": settings,
-                "log": [process["log"] for process in processes],
-            }
-            write_json(partial / STATE_FILE, state)
-            write_jsonl(partial / LOG_FILE, self.log.rows)
-            return complete_checkpoint(partial, folder, step, run, keep)
+                partial = begin_checkpoint(folder, step, run)
+                self._write(partial, processes)
+                return complete_checkpoint(partial, folder, step, run, keep)
 
         return of_the_first(self.accelerator, write)
+
+    def _write(self, folder: Path, processes: list[dict[str, Any]]) -> None:
+        """All files of a checkpoint but its manifest. processes: the random states and the log's sums of each."""
+        weights = {name: parameter.data.contiguous() for name, parameter in self.objective.named_parameters()}
+        save_file(weights, folder / MODEL_FILE)
+        moments, settings = split_optimizer_state(self.optimizer.state_dict())
+        save_file(moments, folder / OPTIMIZER_FILE)
+        names = processes[0]["random"]
+        random = {name: torch.stack([process["random"][name] for process in processes]) for name in names}
+        save_file(random, folder / RANDOM_FILE)
+        scaler = self.accelerator.scaler
+        state = {
+            "schedule": self.schedule.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "optimizer": settings,
+            "log": [process["log"] for process in processes],
+        }
+        write_json(folder / STATE_FILE, state)
+        write_jsonl(folder / LOG_FILE, self.log.rows)
 
     def resume(self, folder: Path | None, run: RunIdentity, elastic: bool) -> int:
         """Take on the newest whole checkpoint of the run and return its step; 0 where there is none."""
