@@ -14,6 +14,8 @@ WORDS = """
     small large cat dog bird fish runs sleeps eats sings swims he she they we you man woman child book tree house
     . , ! ? ##s ##ing ##ed ##er
 """
+# Pairs of sentences, 36 sequences of 20 tokens.
+TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 PIECES = [
     "[PAD]",

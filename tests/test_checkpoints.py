@@ -15,9 +15,7 @@ from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.preemption import Preemption
 from bert_distillation.progress import TrainingLog, read_log
-from small_models import save, small_bert, small_sequences
-
-TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
+from small_models import TEXTS, save, small_bert, small_sequences
 
 
 @pytest.fixture(scope="module")

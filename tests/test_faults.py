@@ -27,9 +27,8 @@ from bert_distillation.run_lock import RunLock
 from bert_distillation.sequences import read_metadata
 from small_corpus import documents, write_jsonl, write_vocabulary
 from small_glue import write_task
-from small_models import save, small_bert, small_sequences
+from small_models import TEXTS, save, small_bert, small_sequences
 
-TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
 SMALL_DISK = """
 set -e
 mount -t tmpfs -o size={size} none {disk}

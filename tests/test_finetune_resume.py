@@ -9,8 +9,10 @@ import pytest
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from bert_distillation import finetune_trainer, mlflow_run
-from bert_distillation.errors import PreemptedError
+from bert_distillation.checkpoints import RunIdentity, read_checkpoint
+from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.finetune import FinetuneConfig, finetune
+from bert_distillation.finetune_trainer import newest_checkpoint
 from bert_distillation.glue import TASKS
 from small_glue import write_task
 from small_models import save, small_bert
@@ -144,3 +146,11 @@ def test_the_curve_in_mlflow_is_one(inputs: Path, tmp_path: Path, monkeypatch: p
         curves.append([(point.step, point.value) for point in history])
     assert len(curves[0]) == 32
     assert curves[0] == curves[1]
+
+
+def test_another_number_of_processes_is_refused_without_a_flag_that_finetune_has_not(inputs: Path, tmp_path: Path):
+    run(inputs, tmp_path)
+    folder = tmp_path / "checkpoints" / "seed-0"
+    written = read_checkpoint(next(folder.glob("step-*"))).run
+    with pytest.raises(InputError, match=r"num_processes was 1 and is now 2.*give the old number of processes, or"):
+        newest_checkpoint(folder, RunIdentity(written.shape, {"num_processes": "2"}))

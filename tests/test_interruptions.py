@@ -10,9 +10,8 @@ import pytest
 from interruptions import ONE_OF_TWO, WRITING, Run, differences, kill_once
 
 from bert_distillation.errors import PREEMPTED
-from small_models import save, small_bert, small_sequences
+from small_models import TEXTS, save, small_bert, small_sequences
 
-TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
 STEPS = 48
 SETTINGS = ["--max_train_steps", STEPS, "--logging_steps", 3, "--checkpointing_steps", 7, "--mixed_precision", "no"]
 SETTINGS += ["--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 2, "--learning_rate", 1e-3]

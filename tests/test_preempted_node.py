@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from running_workspace import run_in, running_workspace
-from small_models import save, small_bert, small_sequences
+from small_models import TEXTS, save, small_bert, small_sequences
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXTS = [(f"the {a} sees the river .", f"the {b} is in the old house .") for a in "abcdef" for b in "uvwxyz"]
 SCRIPT = """
 import json, os, sys, time
 from pathlib import Path
