@@ -88,6 +88,13 @@ def test_what_azures_own_script_cannot_read_our_script_reads(addresses, words):
         assert "must be a list of texts here" in message
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_form_of_older_sample_notebooks_is_answered(kind, addresses, words):
+    assert ask(addresses[kind], {"inputs": {"input_string": TEXTS}}) == (200, words)
+    for inputs in ({"input_string": [1]}, {"text": TEXTS}, {}):
+        assert ask(addresses[kind], {"inputs": inputs})[0] == 400
+
+
 def test_many_threads_each_get_the_answer_to_their_own_question(addresses, words):
     def one(number: int) -> bool:
         index = number % len(TEXTS)

@@ -1,6 +1,7 @@
 """Scoring script of MLflow models that are deployed without code; takes what Azure's own script for them takes.
 
-Of a model with a transformers flavor and a signature of texts, Azure's takes non-empty lists of texts alone.
+Of a model with a transformers flavor and a signature of texts, Azure's takes non-empty lists of texts alone. Ours also
+answers the form of Azure's sample notebooks of 2023, and warns in the log.
 """
 
 import json
@@ -12,6 +13,11 @@ import pandas as pd
 from azureml_inference_server_http.api.aml_response import AMLResponse
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel, load_model
+
+OLDER_FORM = (
+    'Warning: "inputs" with "input_string" is answered here, but Azure takes it of models with the flavor '
+    'hftransformersv2 alone, and answers 400 for this one; send {"input_data": ["..."]}.'
+)
 
 model: PyFuncModel
 
@@ -28,9 +34,13 @@ def run(body: str) -> Any:
         request = json.loads(body)
     except (ValueError, RecursionError):
         return _refusal("The request is not JSON.")
-    if not isinstance(request, dict) or "input_data" not in request:
-        return _refusal("The request has no input_data.")
-    data = request["input_data"]
+    match request:
+        case {"input_data": data}:
+            pass
+        case {"inputs": {"input_string": data}} if "transformers" in model.metadata.flavors:
+            print(OLDER_FORM, flush=True)
+        case _:
+            return _refusal("The request has no input_data.")
     if _takes_lists_alone() and not (isinstance(data, list) and data and all(isinstance(text, str) for text in data)):
         return _refusal(
             "input_data must be a list of texts here, and not empty: Azure's own script takes nothing else."
