@@ -12,7 +12,7 @@ from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
 from bert_distillation import attention
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
-from bert_distillation.masked_lm import packed_hidden_states
+from bert_distillation.masked_lm import packed_hidden_states, shared_weights
 from bert_distillation.student import student_from_teacher
 from small_batches import packed_batch, padded
 from small_models import small_bert
@@ -92,6 +92,18 @@ def test_pretraining_has_the_loss_and_the_gradient_of_the_whole_model():
     torch.testing.assert_close(sums["mlm"] / len(batch["labels"]), expected.detach(), atol=1e-5, rtol=1e-5)
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_words_and_vocabulary_layer_have_one_gradient_in_the_matrix_of_the_latter():
+    model, ids, made = small_bert(), torch.tensor([5, 9, 5]), []
+    words, weight = shared_weights(model)
+    weight.register_hook(lambda gradient: made.append(gradient.data_ptr()))
+    looked_up = torch.nn.functional.embedding(ids, words, sparse=True)
+    ((weight * weight).sum() + looked_up.sum()).backward()
+    parameter = model.get_input_embeddings().weight
+    expected = 2 * parameter.detach() + torch.bincount(ids, minlength=len(parameter))[:, None]
+    torch.testing.assert_close(parameter.grad, expected)
+    assert made == [parameter.grad.data_ptr()]
 
 
 def test_the_teacher_is_neither_trained_nor_saved():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BertForMaskedLM
 
-from bert_distillation.masked_lm import MaskedLM, packed_hidden_states, vocabulary_projection
+from bert_distillation.masked_lm import MaskedLM, packed_hidden_states, shared_weights, vocabulary_projection
 from bert_distillation.vocabulary import vocabulary_losses
 
 Losses = tuple[Tensor, dict[str, Tensor]]  # the scaled sum with gradients, and the sum of each loss without
@@ -31,8 +31,9 @@ class MaskedLanguageModeling(nn.Module):
         batch: as `MaskedSequences` makes it. scales: what the sum of each loss is multiplied with.
         """
         labels = batch["labels"]
-        hidden_states = packed_hidden_states(self.model, batch)[: len(labels)]
-        projection = vocabulary_projection(self.model, hidden_states)
+        words, weight = shared_weights(self.model)
+        hidden_states = packed_hidden_states(self.model, batch, words)[: len(labels)]
+        projection = vocabulary_projection(self.model, hidden_states, weight)
         return vocabulary_losses(projection, labels, {"mlm": scales["mlm"]}, None, 1.0)
 
 
@@ -64,12 +65,13 @@ class Distillation(nn.Module):
         """
         (teacher,) = self._teacher
         labels = batch["labels"]
-        hidden_states = packed_hidden_states(self.model, batch)
+        words, weight = shared_weights(self.model)
+        hidden_states = packed_hidden_states(self.model, batch, words)
         with torch.no_grad(), torch.autocast(labels.device.type, enabled=False):
             teacher_hidden_states = packed_hidden_states(teacher, batch)
             with_soft_targets = len(labels) if self.restrict_ce_to_mask else len(hidden_states)
             soft = vocabulary_projection(teacher, teacher_hidden_states[:with_soft_targets])
-        projection = vocabulary_projection(self.model, hidden_states[:with_soft_targets])
+        projection = vocabulary_projection(self.model, hidden_states[:with_soft_targets], weight)
         of_words = {name: scales[name] for name in ("ce", "mlm")}
         total, sums = vocabulary_losses(projection, labels, of_words, soft, self.temperature)
         cos = hidden_state_loss(self.projection(hidden_states), teacher_hidden_states)

@@ -5,8 +5,10 @@ Sizes: B sequences, T tokens each, N tokens that go through the vocabulary layer
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM, PreTrainedModel
 
@@ -38,20 +40,22 @@ def freeze_key_biases(model: MaskedLM) -> None:
 
 
 def last_hidden_states(
-    model: MaskedLM, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, **inputs: Tensor
+    model: MaskedLM, attention_mask: Tensor, token_type_ids: Tensor, **inputs: Tensor | None
 ) -> Tensor:
     """(B, T, D) hidden states of the last layer; token types go to BERT alone, DistilBERT has none.
 
-    input_ids, attention_mask, token_type_ids: (B, T), int64.
+    attention_mask, token_type_ids and input_ids: (B, T), int64; or inputs_embeds: (B, T, D) in place of input_ids.
     """
-    inputs |= {"input_ids": input_ids, "attention_mask": attention_mask}
     if isinstance(model, DistilBertForMaskedLM):
-        return model.distilbert(**inputs).last_hidden_state
-    return model.bert(**inputs, token_type_ids=token_type_ids).last_hidden_state
+        return model.distilbert(attention_mask=attention_mask, **inputs).last_hidden_state
+    return model.bert(attention_mask=attention_mask, token_type_ids=token_type_ids, **inputs).last_hidden_state
 
 
-def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor]) -> Tensor:
-    """(N, D) hidden states of the last layer for a batch of `MaskedSequences`: each sequence's as if it were alone."""
+def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor], words: Tensor | None = None) -> Tensor:
+    """(N, D) hidden states of the last layer for a batch of `MaskedSequences`: each sequence's as if it were alone.
+
+    words: (V, D) in place of the model's word embeddings, from `shared_weights`.
+    """
     use_packed_attention(model)
     num_tokens = len(batch["input_ids"])
     if num_tokens == 0:  # all parameters take part in a step, also in a process that has nothing to read in it
@@ -60,12 +64,14 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor]) -> Tensor:
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else model.dtype
     mask = sequence_mask(sequences, model.config.num_attention_heads, dtype)
     places, inputs = batch["places"], {name: batch[name] for name in FLAT if name != "places"}
-    with _embeddings_for_cpus(model):
-        if num_tokens >= FULL * sequences.numel():  # to move the tokens in each layer would cost more than the padding
-            grids = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
-            rows = last_hidden_states(model, attention_mask=mask, **grids)
-            return gather(rows.flatten(0, 1), places)
-        flat = {name: tokens[None] for name, tokens in inputs.items()}
+    if num_tokens >= FULL * sequences.numel():  # to move the tokens in each layer would cost more than the padding
+        grids = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
+        with _precise_as_products(model):
+            rows = last_hidden_states(model, attention_mask=mask, **_with_words(model, grids, words))
+        return gather(rows.flatten(0, 1), places)
+    flat = {name: tokens[None] for name, tokens in inputs.items()}
+    with _precise_as_products(model):
+        flat = _with_words(model, flat, words)
         hidden_states = last_hidden_states(model, attention_mask=mask, places=places, **flat)
     return hidden_states[0, :num_tokens]
 
@@ -94,39 +100,73 @@ def _in_rows(tokens: Tensor, places: Tensor, sequence_ids: Tensor) -> Tensor:
     return grid.view_as(sequence_ids)
 
 
-@contextmanager
-def _embeddings_for_cpus(model: MaskedLM) -> Iterator[None]:
-    """What a CPU, whose memory is slow, gains from the embeddings; nothing changes on GPUs.
+def _with_words(model: MaskedLM, inputs: dict[str, Tensor], words: Tensor | None) -> dict[str, Tensor]:
+    """The inputs with their words looked up, if not in the model's own embeddings."""
+    if words is None:
+        return inputs
+    found = F.embedding(inputs["input_ids"], words, model.config.pad_token_id, sparse=True)
+    return {name: part for name, part in inputs.items() if name != "input_ids"} | {"inputs_embeds": found}
 
-    Their gradient is that of a few words: added as such to that of the vocabulary layer, whose weights they share, it
-    needs no matrix of its own. And under autocast, all that the layers add up and normalise is as precise as what they
-    multiply: left in single precision, as autocast does, the embeddings would double what is kept for the backward
-    pass. On GPUs its layer norms are in single precision whatever they are given.
+
+@contextmanager
+def _precise_as_products(model: MaskedLM) -> Iterator[None]:
+    """Under autocast on a CPU, all that the layers add up and normalise is as precise as what they multiply.
+
+    Left in single precision, as autocast does, the embeddings would double what is kept for the backward pass, and a
+    CPU's memory is slow. On GPUs nothing changes: layer norms are in single precision whatever they are given.
     """
+    if not torch.is_autocast_enabled("cpu"):
+        yield
+        return
     body = model.distilbert if isinstance(model, DistilBertForMaskedLM) else model.bert
-    words = body.embeddings.word_embeddings
-    hooks = []
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
-        hooks.append(body.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype)))
-    was_sparse = words.sparse
-    words.sparse = words.weight.is_cpu and model.get_output_embeddings().weight is words.weight
+    dtype = torch.get_autocast_dtype("cpu")
+    hook = body.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype))
     try:
         yield
     finally:
-        words.sparse = was_sparse  # DDP would take the gradient as a whole for sparse
-        for hook in hooks:
-            hook.remove()
+        hook.remove()
 
 
-def vocabulary_projection(model: MaskedLM, hidden_states: Tensor) -> Projection:
-    """The last layer, from (N, D) hidden states to the vocabulary, without doing its matrix product."""
+def shared_weights(model: MaskedLM) -> tuple[Tensor | None, Tensor | None]:
+    """The word embeddings and the vocabulary layer's weights, (V, D) both, where a CPU gains from these; else None.
+
+    They are one parameter. Its gradient from the words is that of a few rows: added as such to that of the vocabulary
+    layer, it needs no matrix of its own, which a CPU, whose memory is slow, would fill and add up.
+    """
+    weight = model.get_input_embeddings().weight
+    if weight.is_cpu and weight.requires_grad and model.get_output_embeddings().weight is weight:
+        return _Shared.apply(weight)
+    return None, None
+
+
+class _Shared(torch.autograd.Function):
+    """One matrix twice; autograd itself would add gradients of both kinds up in a new matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        return weight.view_as(weight), weight.view_as(weight)
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor | None) -> Tensor | None:
+        of_words, of_vocabulary = gradients
+        if of_words is None or of_vocabulary is None:
+            return of_words if of_vocabulary is None else of_vocabulary
+        return of_vocabulary.add_(of_words)  # made by the vocabulary layer, and nobody else's
+
+
+def vocabulary_projection(model: MaskedLM, hidden_states: Tensor, weight: Tensor | None = None) -> Projection:
+    """The last layer, from (N, D) hidden states to the vocabulary, without doing its matrix product.
+
+    weight: (V, D) in place of the model's own, from `shared_weights`.
+    """
     if isinstance(model, DistilBertForMaskedLM):
         transformed = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden_states)))
-        return Projection(transformed, model.vocab_projector.weight, model.vocab_projector.bias)
-    transformed = model.cls.predictions.transform(hidden_states)
-    decoder = model.cls.predictions.decoder
-    return Projection(transformed, decoder.weight, decoder.bias)
+        layer = model.vocab_projector
+    else:
+        transformed = model.cls.predictions.transform(hidden_states)
+        layer = model.cls.predictions.decoder
+    return Projection(transformed, layer.weight if weight is None else weight, layer.bias)
 
 
 def vocabulary_logits(model: MaskedLM, hidden_states: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def _one_batch(subject: Subject, batch_size: int, length: int) -> Callable[[], A
 
     @torch.inference_mode()
     def work() -> None:
-        vocabulary_logits(model, last_hidden_states(model, input_ids, ones, zeros)[:, 0]).sum().item()
+        vocabulary_logits(model, last_hidden_states(model, ones, zeros, input_ids=input_ids)[:, 0]).sum().item()
 
     return work
 
