@@ -45,7 +45,6 @@ def read_store(job: str) -> dict[str, Any]:
         rates = client.get_metric_history(run.info.run_id, "tokens_per_second")
         training[variant] = {
             "settings": {key: run.data.params[key] for key in SETTINGS if key in run.data.params},
-            "seconds": (run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
             "tokens_per_second": sorted(rate.value for rate in rates)[len(rates) // 2],
             "held_out_mlm_loss": run.data.metrics.get("held_out_mlm_loss"),
             "curve": [[point.step, point.value] for point in history][:: max(1, len(history) // POINTS)],

@@ -35,6 +35,9 @@ OTHERS = {
     "docs/endpoint.md": "the endpoint in operation: replace, mirror, scale, a GPU, limits, what it withstands",
     "docs/evaluation.md": "every number of the evaluation and how it is measured; Azure's sample, grammar and bias",
     "docs/reliability.md": "what happens when something fails, and how each fault is tried",
+    "docs/results.md": "whether it distils: students with and without each loss and a teacher, on real text and GLUE",
+    "docs/results.json": "its numbers, from the MLflow store of the run",
+    "docs/results.svg": "its figure of the training curves",
     "docs/scaling.md": "which GPUs to pay for: wall times, memory and communication, by arithmetic",
     "docs/local-workspace.md": "what the local workspace speaks, and how it runs, reuses and checks jobs",
 }
