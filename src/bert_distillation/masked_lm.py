@@ -64,16 +64,16 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor], words: Tenso
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else model.dtype
     mask = sequence_mask(sequences, model.config.num_attention_heads, dtype)
     places, inputs = batch["places"], {name: batch[name] for name in FLAT if name != "places"}
-    if num_tokens >= FULL * sequences.numel():  # to move the tokens in each layer would cost more than the padding
-        grids = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
-        with _precise_as_products(model):
-            rows = last_hidden_states(model, attention_mask=mask, **_with_words(model, grids, words))
-        return gather(rows.flatten(0, 1), places)
-    flat = {name: tokens[None] for name, tokens in inputs.items()}
+    is_full = (
+        num_tokens >= FULL * sequences.numel()
+    )  # to move the tokens in each layer would cost more than the padding
+    if is_full:
+        inputs = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
+    else:
+        inputs = {name: tokens[None] for name, tokens in inputs.items()} | {"places": places}
     with _precise_as_products(model):
-        flat = _with_words(model, flat, words)
-        hidden_states = last_hidden_states(model, attention_mask=mask, places=places, **flat)
-    return hidden_states[0, :num_tokens]
+        hidden_states = last_hidden_states(model, attention_mask=mask, **_with_words(model, inputs, words))
+    return gather(hidden_states.flatten(0, 1), places) if is_full else hidden_states[0, :num_tokens]
 
 
 def text_hidden_states(model: MaskedLM, input_ids: Tensor, lengths: Tensor) -> Tensor:

@@ -103,15 +103,7 @@ def train(
 ) -> None:
     """Train `objective.model` on rows of packed sequences; `weights` says how much each of its losses counts."""
     corpus, row_length = open_sequences(config.sequences), read_metadata(config.sequences).max_seq_length
-    packing = Packing(sequence_lengths(corpus), row_length, config.seed)
-    if accelerator.is_main_process:
-        print(f"{packing.num_rows} rows of {row_length} tokens, {packing.fill:.1%} full", flush=True)
-    plan = StepPlan(
-        packing=packing,
-        per_device_batch_size=config.per_device_train_batch_size,
-        batches_per_step=config.gradient_accumulation_steps,
-        num_processes=accelerator.num_processes,
-    )
+    plan = plan_steps(corpus, row_length, config, accelerator)
     last_step = config.max_train_steps or config.num_train_epochs * plan.steps_per_epoch
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(trainable, config)
@@ -145,6 +137,19 @@ def train(
                 log.last_checkpoint = state.save(config.checkpoints, step, run, config.keep_checkpoints)
             if ends and step < last_step:
                 raise PreemptedError(preempted(step, last_step, log.last_checkpoint))
+
+
+def plan_steps(corpus: datasets.Dataset, row_length: int, config: TrainingConfig, accelerator: Accelerator) -> StepPlan:
+    """Which packed rows each optimizer step reads; says how full they are."""
+    packing = Packing(sequence_lengths(corpus), row_length, config.seed)
+    if accelerator.is_main_process:
+        print(f"{packing.num_rows} rows of {row_length} tokens, {packing.fill:.1%} full", flush=True)
+    return StepPlan(
+        packing=packing,
+        per_device_batch_size=config.per_device_train_batch_size,
+        batches_per_step=config.gradient_accumulation_steps,
+        num_processes=accelerator.num_processes,
+    )
 
 
 def preempted(step: int, last_step: int, checkpoint: Path | None) -> str:
