@@ -64,9 +64,7 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor], words: Tenso
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else model.dtype
     mask = sequence_mask(sequences, model.config.num_attention_heads, dtype)
     places, inputs = batch["places"], {name: batch[name] for name in FLAT if name != "places"}
-    is_full = (
-        num_tokens >= FULL * sequences.numel()
-    )  # to move the tokens in each layer would cost more than the padding
+    is_full = num_tokens >= FULL * sequences.numel()  # then to move tokens in each layer costs more than the padding
     if is_full:
         inputs = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
     else:
