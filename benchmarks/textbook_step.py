@@ -51,7 +51,7 @@ def textbook_losses(
     return {
         "ce": nn.KLDivLoss(reduction="batchmean")(log_probs, soft) * TEMPERATURE**2,
         "mlm": nn.CrossEntropyLoss()(found.logits.flatten(0, 1), batch["labels"].flatten()),
-        "cos": nn.CosineEmbeddingLoss()(*states, torch.ones(len(states[0]))),
+        "cos": nn.CosineEmbeddingLoss()(*states, states[0].new_ones(len(states[0]))),
     }
 
 

@@ -1,5 +1,6 @@
 """The objectives against the textbook step: padded batches, whole outputs, torch's own loss modules."""
 
+import inspect
 import math
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textbook_step import WEIGHTS, textbook_losses
 from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
-from bert_distillation import attention
+from bert_distillation import attention, losses
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
 from bert_distillation.masked_lm import packed_hidden_states, shared_weights
 from bert_distillation.student import student_from_teacher
@@ -63,6 +66,86 @@ def test_attention_by_matrix_products_is_torchs_own(scale):
     mask = (sequences[:, None, :] == sequences[:, :, None])[:, None]
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     torch.testing.assert_close(attention.by_products(query, key, value, mask, 0.0, scale), expected)
+
+
+def attention_of_each(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale):
+    """What the kernel for sequences of any length does on a GPU, a sequence at a time."""
+    assert cu_seq_q.dtype == torch.int32
+    assert cu_seq_q is cu_seq_k
+    assert max_q == max_k
+    lengths = cu_seq_q.diff()
+    assert cu_seq_q[0] == 0
+    assert cu_seq_q[-1] == len(query)
+    assert lengths.min() > 0
+    assert lengths.max() <= max_q
+    parts = zip(*(states.split(lengths.tolist()) for states in (query, key, value)), strict=True)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    mixed = [attend(*(part.transpose(0, 1) for part in one), scale=scale).transpose(0, 1) for one in parts]
+    return torch.cat(mixed)
+
+
+@pytest.mark.parametrize("rows", [((12, 3), (9, 5), (7,)), ((4, 4, 4, 4), (16,))])
+def test_a_kernel_for_sequences_of_any_length_gives_the_losses_and_the_gradient_of_a_mask(rows, monkeypatch):
+    inspect.signature(varlen_attn).bind(*range(7), scale=None)
+    batch, (student, teacher) = packed_batch(rows=rows), models()
+    objective = Distillation(student, teacher, 2.0, False)
+    found = []
+    for has_kernel in (False, True):
+        calls = []
+        monkeypatch.setattr(attention, "has_varlen_kernel", lambda *_, has_kernel=has_kernel: has_kernel)
+        monkeypatch.setattr(
+            attention, "varlen_attn", lambda *args, calls=calls, **o: calls.append(1) or attention_of_each(*args, **o)
+        )
+        student.zero_grad()
+        total, _ = objective(batch, scales(batch))
+        total.backward()
+        assert len(calls) == (6 if has_kernel else 0)  # a call a layer
+        found.append([total, *(parameter.grad for parameter in student.parameters())])
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "dropout", "has"),
+    [
+        ((8, 0), torch.bfloat16, 0.0, True),
+        ((9, 0), torch.float16, 0.0, True),
+        ((7, 0), torch.float16, 0.0, False),  # a V100
+        ((9, 0), torch.float32, 0.0, False),
+        ((9, 0), torch.bfloat16, 0.1, False),  # it has no dropout
+    ],
+)
+def test_the_kernel_for_sequences_serves_half_precision_without_dropout(capability, dtype, dropout, has, monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
+    assert attention.has_varlen_kernel(torch.device("cuda"), dtype, dropout) is has
+    assert not attention.has_varlen_kernel(torch.device("cpu"), dtype, dropout)
+
+
+class NoSynchronization(TorchDispatchMode):
+    """Refuses what a GPU must be waited for: values and shapes that depend on values."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique", "bincount")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.__name__.split(".")[0]
+        by_mask = name in ("index", "index_put", "index_put_") and any(
+            isinstance(index, Tensor) and index.dtype == torch.bool for index in args[1]
+        )
+        if by_mask or name.startswith(self.WAITS):
+            raise AssertionError(f"{func} waits for the device")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("rows", [((12, 3), (9, 5), (7,)), ((4, 4, 4, 4), (16,))])
+@pytest.mark.parametrize("restrict", [False, True])
+def test_the_step_never_waits_for_the_device(rows, restrict, monkeypatch):
+    monkeypatch.setattr(losses, "shared_weights", lambda _: (None, None))  # what a CPU alone has
+    batch, (student, teacher) = packed_batch(rows=rows), models(0.1)
+    objective, weights = Distillation(student, teacher, 2.0, restrict), scales(batch, restrict)
+    with NoSynchronization():
+        total, _ = objective(batch, weights)
+        total.backward()
+        with pytest.raises(AssertionError, match="waits for the device"):
+            float(total.detach())
 
 
 @pytest.mark.parametrize("restrict", [False, True])

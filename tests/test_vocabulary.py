@@ -83,8 +83,12 @@ def test_the_loss_of_a_true_word_is_minus_its_log_probability(sizes):
 @pytest.mark.parametrize("chunk_bytes", [1, 1000, 2**30])
 @pytest.mark.parametrize("masked", [0, 1, 4, 11])
 @pytest.mark.parametrize("with_teacher", [True, False])
-def test_loss_and_gradient_are_torchs_own_however_the_tokens_are_cut(chunk_bytes, masked, with_teacher, monkeypatch):
+@pytest.mark.parametrize("words_of_a_vector", [1, 8])
+def test_loss_and_gradient_are_torchs_own_however_the_tokens_are_cut(
+    chunk_bytes, masked, with_teacher, words_of_a_vector, monkeypatch
+):
     monkeypatch.setitem(vocabulary.CHUNK_BYTES, "cpu", chunk_bytes)
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", words_of_a_vector)
     student, teacher = layers(11, 23)
     labels = torch.randint(23, (masked,), generator=torch.Generator().manual_seed(1))
     scales = {"mlm": torch.tensor(0.3, dtype=torch.float64)}
@@ -102,6 +106,14 @@ def test_loss_and_gradient_are_torchs_own_however_the_tokens_are_cut(chunk_bytes
         theirs = torch.autograd.grad(3 * expected, leaves)
         for one, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_layer_is_aligned_with_words_that_do_not_count(monkeypatch):
+    layer, _ = layers(2, 23)
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", 8)
+    assert layer.aligned().products().shape == (2, 24)
+    assert not layer.aligned().weight[23:].any()
+    assert layer.aligned().aligned().weight.shape == (24, 6)
 
 
 def test_the_gradient_is_that_of_finite_differences():

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -33,23 +34,28 @@ def packed_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     places: Tensor | None = None,
+    cu_seqlens: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention between the tokens of each sequence; without `places` that of batches which are rows already.
 
     query, key, value: (1, H, N, d) of the real tokens, or (B, H, T, d). places: (N,) where each token stands in the
     flattened rows. attention_mask: (B, 1, T, T), bool, which tokens of a row see each other; or what `sequence_mask`
-    made of it. Returns (1, N, H, d), or (B, T, H, d).
+    made of it. cu_seqlens: see `by_sequences`. Returns (1, N, H, d), or (B, T, H, d).
     """
     length = query.shape[2] if places is None or attention_mask is None else attention_mask.shape[3]
     is_slow = has_slow_kernel(query.device, query.dtype, length)
-    if attention_mask is None or (places is None and not is_slow):
+    is_varlen = cu_seqlens is not None and has_varlen_kernel(query.device, query.dtype, dropout)
+    if attention_mask is None or (places is None and not is_slow and not is_varlen):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
     rows = len(attention_mask)
     if places is not None:
         query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
-    attend = by_products if is_slow else F.scaled_dot_product_attention
-    mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
+    if is_varlen and cu_seqlens is not None:
+        mixed = by_sequences(query, key, value, cu_seqlens, scaling)
+    else:
+        attend = by_products if is_slow else F.scaled_dot_product_attention
+        mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
     if places is None:
         return mixed, None
     heads, width = mixed.shape[2:]
@@ -64,6 +70,28 @@ def gather(rows: Tensor, places: Tensor) -> Tensor:
 def has_slow_kernel(device: torch.device, dtype: torch.dtype, length: int) -> bool:
     """Whether torch's kernel is slower than plain matrix products: on a CPU in bf16, where these are oneDNN's."""
     return device.type == "cpu" and dtype == torch.bfloat16 and length <= SHORT_ROW
+
+
+def has_varlen_kernel(device: torch.device, dtype: torch.dtype, dropout: float) -> bool:
+    """Whether torch's kernel for sequences of any length serves: from Ampere on, in half precision, without dropout.
+
+    It computes no scores between sequences, where a mask hides scores that were computed.
+    """
+    is_half = dtype in (torch.bfloat16, torch.float16)
+    return device.type == "cuda" and is_half and dropout == 0 and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def by_sequences(query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, scale: float | None) -> Tensor:
+    """Attention of each sequence alone, (B, H, T, d) -> (B, T, H, d).
+
+    cu_seqlens: (S + 1,), int32, where each sequence and each stretch of padding begins in the flattened rows, and where
+    the last one ends.
+    """
+    rows, _, length, _ = query.shape
+    query, key, value = (states.transpose(1, 2).flatten(0, 1) for states in (query, key, value))
+    mixed: Any = varlen_attn(query, key, value, cu_seqlens, cu_seqlens, length, length, scale=scale)
+    result: Tensor = mixed.unflatten(0, (rows, length))
+    return result
 
 
 def sequence_mask(sequence_ids: Tensor, heads: int, dtype: torch.dtype) -> Tensor:

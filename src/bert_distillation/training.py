@@ -227,8 +227,11 @@ def step_counts(
     """Tokens under each loss in the whole step: all batches, all processes. Never 0, so that it can divide."""
     counts = [token_counts(batch, restrict_ce_to_mask) for batch in batches]
     names = list(counts[0])
-    totals = torch.tensor([sum(count[name] for count in counts) for name in names], device=accelerator.device)
-    totals = accelerator.reduce(totals, reduction="sum").clamp(min=1)
+    # From pinned memory, or the copy would wait for all that the device has still to do.
+    totals = torch.tensor(
+        [sum(count[name] for count in counts) for name in names], pin_memory=accelerator.device.type == "cuda"
+    )
+    totals = accelerator.reduce(totals.to(accelerator.device, non_blocking=True), reduction="sum").clamp(min=1)
     return dict(zip(names, totals, strict=True))
 
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bert_distillation import row_kernels
 
 CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one tensor of logits
 WORDS_AT_A_TIME = 8192  # of the gradient of the weights in half precision, before it is added up in single precision
+WORDS_OF_A_VECTOR = {"cuda": 8}  # tensor cores are fast where rows of logits are a multiple of it (NVIDIA's guide)
 PART_BYTES = {"cpu": 2**23, "cuda": 2**29}  # of the logits that the row kernels get at a time: a CPU's cache
 
 
@@ -25,7 +27,7 @@ class Projection:
     """What goes into a vocabulary layer, and its parameters."""
 
     hidden_states: Tensor  # (N, D)
-    weight: Tensor  # (V, D)
+    weight: Tensor  # (V, D), or of more words if `aligned`
     bias: Tensor  # (V,)
 
     def logits(self) -> Tensor:
@@ -38,6 +40,12 @@ class Projection:
             # The same product by oneDNN: for a result so wide, MKL, which `mm` uses, takes up to twice as long.
             return torch.ops.mkldnn._linear_pointwise(self.hidden_states, self.weight, None, "none", [], "")
         return torch.mm(self.hidden_states, self.weight.t())
+
+    def aligned(self) -> "Projection":
+        """The same with words of which all weights are 0, as many as this device's products are fast with."""
+        missing = -len(self.weight) % WORDS_OF_A_VECTOR.get(self.weight.device.type, 1)
+        weight = F.pad(self.weight, (0, 0, 0, missing)) if missing else self.weight
+        return Projection(self.hidden_states, weight, self.bias)
 
     def cut(self, rows: slice) -> "Projection":
         """The same layer for some of the tokens."""
@@ -80,10 +88,11 @@ class _VocabularyLosses(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(hidden_states.device.type, enabled=False):
-            student = Projection(hidden_states.to(dtype), weight.to(dtype), bias.to(dtype))
+            student = Projection(hidden_states.to(dtype), weight.to(dtype), bias.to(dtype)).aligned()
             base = torch.stack(list(scales.values())).max().clamp(min=torch.finfo(torch.float32).tiny)
             shares = {name: scale / base for name, scale in scales.items()}
-            sums, gradients = _losses_and_gradients(student, weight.dtype, labels, shares, teacher, temperature)
+            soft = teacher and teacher.aligned()
+            sums, gradients = _losses_and_gradients(student, weight.dtype, labels, shares, soft, temperature)
         total = sum(shares[name] * sums[name] for name in shares) * base
         ctx.base, ctx.dtype, ctx.gradients = base, hidden_states.dtype, gradients
         ce = sums.get("ce", torch.zeros_like(sums["mlm"]))
@@ -111,7 +120,7 @@ def _losses_and_gradients(
     temperature: float,
 ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Sums of the losses, and the gradients of their weighted sum by hidden states, weight and bias."""
-    precise = torch.promote_types(accumulate, torch.float32)
+    precise, words = torch.promote_types(accumulate, torch.float32), len(student.bias)
     sums = {name: torch.zeros((), dtype=precise, device=labels.device) for name in shares}
     of_hidden = torch.zeros_like(student.hidden_states)
     of_weight = torch.empty_like(student.weight, dtype=accumulate)  # the first chunk fills it
@@ -126,9 +135,9 @@ def _losses_and_gradients(
             sums[name] += loss
         torch.mm(gradient, student.weight, out=of_hidden[rows])
         _add_product(of_weight, gradient, student.hidden_states[rows], is_first=rows.start == 0)
-        of_bias += gradient.new_ones(1, len(gradient)).mm(gradient)[0]  # a product is faster than `sum`
+        of_bias += gradient.new_ones(1, len(gradient)).mm(gradient)[0, :words]  # a product is faster than `sum`
         del gradient  # before the next chunk makes its own
-    return sums, (of_hidden, of_weight, of_bias)
+    return sums, (of_hidden, of_weight[:words], of_bias)
 
 
 def _gradient_by_logits(
@@ -138,9 +147,13 @@ def _gradient_by_logits(
     teacher: Projection | None,
     temperature: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """(n, V) gradient of the weighted losses of n tokens, of which the first have labels; and each loss's sum."""
-    logits = student.products()
-    teacher_logits = teacher.products() if teacher else None
+    """Gradient of the weighted losses of n tokens, of which the first have labels; and each loss's sum.
+
+    The gradient has the columns of the aligned weights; those without a word are 0.
+    """
+    products = student.products()
+    logits = products[:, : len(student.bias)]
+    teacher_logits = teacher.products()[:, : len(teacher.bias)] if teacher else None
     sums = {name: torch.zeros((), dtype=shares[name].dtype, device=logits.device) for name in shares}
     for part in _slices(len(logits), PART_BYTES, student.weight):
         gradients = []
@@ -157,7 +170,7 @@ def _gradient_by_logits(
         logits[part] = gradients.pop()
         for gradient in gradients:
             logits[part][: len(gradient)] += gradient
-    return logits, sums
+    return products, sums
 
 
 def _slices(tokens: int, size: dict[str, int], weight: Tensor) -> Iterator[slice]:

@@ -1,0 +1,241 @@
+"""How fast a distillation step is on a GPU, beside the textbook step on the same card in the same precision.
+
+    python benchmarks/gpu_step.py --sequences DIR [--rows 32] [--rounds 10] [--dropout 0.1] [--json FILE]
+
+DIR is a folder of `preprocess` (--max_seq_length 512 for the real size). BERT-base and a student of six layers, in bf16
+or, on cards before Ampere, fp16. A step is forward and backward pass of micro-batches; the optimizer, the same for all,
+is left out. First, all losses on the same sequences are compared; the program ends where they differ. Variants:
+
+    textbook  padded batches of sequences of like length, all logits of teacher and student, torch's loss modules
+    masked    packed rows as this package trains on them, with attention under a mask alone
+    package   the same with attention by sequences where dropout is 0 and the card has a kernel for it
+
+Rounds are interleaved; ratios are medians over rounds of real (not padding) tokens a second. The peak is that of a
+large matrix product in the same precision, measured in each round. Memory is what torch allocates at most above what is
+there before the step.
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from textbook_step import WEIGHTS, padded, textbook_losses
+from torch import Tensor
+from transformers import BertConfig, BertForMaskedLM
+
+from bert_distillation import attention
+from bert_distillation.batches import MaskedSequences
+from bert_distillation.flops import distillation_flops
+from bert_distillation.frozen import freeze_teacher
+from bert_distillation.losses import Distillation, token_counts
+from bert_distillation.packing import Packing
+from bert_distillation.precision import DTYPES, resolve_precision
+from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
+from bert_distillation.student import student_from_teacher
+
+VARIANTS = ("textbook", "masked", "package")
+WARM_UP = 2
+SAME = 0.02  # relative difference of losses that half precision explains
+
+Batch = dict[str, Tensor]
+
+
+class Bench:
+    """Models on a device, and batches of all variants with about as many real tokens."""
+
+    def __init__(self, options: argparse.Namespace):
+        self.device = torch.device(options.device)
+        self.precision = resolve_precision(options.mixed_precision)
+        folder: Path = options.sequences
+        self.tokenizer, self.corpus = open_tokenizer(folder), open_sequences(folder)
+        self.row_length, self.count = read_metadata(folder).max_seq_length, options.rows
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=len(self.tokenizer),
+            hidden_size=options.hidden_size,
+            num_hidden_layers=options.num_layers,
+            num_attention_heads=options.hidden_size // 64,
+            intermediate_size=4 * options.hidden_size,
+            initializer_range=0.06,  # so that teacher and student differ by more than rounding
+        )
+        teacher = BertForMaskedLM(config).eval()
+        self.student = student_from_teacher(teacher, options.num_layers // 2, dropout=options.dropout)
+        self.student.to(self.device)
+        self.plain_teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device, DTYPES[self.precision])
+        self.teacher = freeze_teacher(teacher, self.device, DTYPES[self.precision])
+        self.flops = distillation_flops(config, self.student.config, self.row_length).total
+        lengths = sequence_lengths(self.corpus)
+        self.packing = Packing(lengths, self.row_length, seed=0)
+        self.dataset = MaskedSequences(self.corpus, self.tokenizer, 0.15, 0, self.row_length)
+        self.by_length = torch.as_tensor(lengths).argsort(stable=True)
+        self.draw = torch.Generator().manual_seed(0)
+        self.padded_count = max(
+            round(options.rows * self.row_length / float(torch.as_tensor(lengths).float().mean())), 1
+        )
+
+    def rows(self, number: int) -> list[tuple[int, tuple[int, ...]]]:
+        """The packed rows of one micro-batch."""
+        first = number * self.count
+        return [(0, self.packing.row(0, row % self.packing.num_rows)) for row in range(first, first + self.count)]
+
+    def batch(self, variant: str, number: int) -> Batch:
+        """One micro-batch, on the device."""
+        if variant == "textbook":
+            last = max(len(self.by_length) - self.padded_count, 1)
+            start = int(torch.randint(last, (1,), generator=self.draw))
+            chosen = self.by_length[start : start + self.padded_count].tolist()
+            return self.to_device(padded(self.dataset, [(0, (index,)) for index in chosen]))
+        return self.to_device(self.dataset.__getitems__(self.rows(number)))
+
+    def to_device(self, batch: Batch) -> Batch:
+        """The batch where the models are."""
+        return {name: part.to(self.device) for name, part in batch.items()}
+
+    def losses(self, variant: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the losses, which has gradients, and the three published means."""
+        enabled = self.precision != "no"
+        with torch.autocast(self.device.type, DTYPES[self.precision] if enabled else None, enabled=enabled):
+            if variant == "textbook":
+                means = textbook_losses(self.student, self.plain_teacher, batch)
+                return sum(WEIGHTS[name] * loss for name, loss in means.items()), means
+            counts = token_counts(batch)
+            scales = {name: torch.tensor(w / counts[name], device=self.device) for name, w in WEIGHTS.items()}
+            without = patch.object(attention, "has_varlen_kernel", lambda *_: False)
+            if variant == "masked":
+                with without:
+                    total, sums = Distillation(self.student, self.teacher, 2.0, False)(batch, scales)
+            else:
+                total, sums = Distillation(self.student, self.teacher, 2.0, False)(batch, scales)
+        return total, {name: value / counts[name] for name, value in sums.items()}
+
+    def require_same_losses(self) -> None:
+        """End the program if the variants' losses differ on the same sequences, without dropout."""
+        self.student.eval()
+        packed = self.rows(0)
+        alone = [(epoch, (index,)) for epoch, indices in packed for index in indices]
+        batches = {"textbook": padded(self.dataset, alone)}
+        batches |= dict.fromkeys(VARIANTS[1:], self.dataset.__getitems__(packed))
+        with torch.no_grad():
+            found = {name: self.losses(name, self.to_device(batch))[1] for name, batch in batches.items()}
+        for name in WEIGHTS:
+            values = {variant: float(means[name]) for variant, means in found.items()}
+            print(f"loss {name}: " + ", ".join(f"{variant} {value:.4f}" for variant, value in values.items()))
+            if not all(abs(value / values["textbook"] - 1) < SAME for value in values.values()):
+                sys.exit(f"error: the variants differ in the loss {name} by more than {SAME:.0%}.")
+        self.student.train()
+
+    def run(self, variant: str, first: int, micro_batches: int) -> tuple[float, float]:
+        """Real tokens a second over some micro-batches, and the bytes that they took at most above what was there."""
+        batches = [self.batch(variant, first + place) for place in range(micro_batches)]
+        real = "attention_mask" if variant == "textbook" else "position_ids"
+        tokens = sum(int(batch[real].sum()) if variant == "textbook" else len(batch[real]) for batch in batches)
+        self.student.zero_grad(set_to_none=True)
+
+        def steps() -> None:
+            for batch in batches:
+                self.losses(variant, batch)[0].backward()
+
+        seconds, taken = timed(steps, self.device)
+        return tokens / seconds, taken
+
+
+def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:
+    """Seconds until the device has done the work, and the bytes that torch allocated at most above what was there."""
+    if device.type != "cuda":
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start, 0.0
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before, start = torch.cuda.memory_allocated(), time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start, float(torch.cuda.max_memory_allocated() - before)
+
+
+def matrix_peak(device: torch.device, precision: str) -> float:
+    """FLOP a second of a large matrix product."""
+    size = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device, dtype=DTYPES[precision]) for _ in range(2))
+    return max(2 * size**3 / timed(lambda: a @ b, device)[0] for _ in range(5))
+
+
+def measure(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row a variant: medians over rounds."""
+    rates: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    shares: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    memory = dict.fromkeys(VARIANTS, 0.0)
+    for number in track(range(WARM_UP + options.rounds), "rounds", console=Console(stderr=True)):
+        peak = matrix_peak(bench.device, bench.precision)
+        for variant in VARIANTS:
+            rate, taken = bench.run(variant, number * options.micro_batches, options.micro_batches)
+            if number >= WARM_UP:
+                rates[variant].append(rate)
+                shares[variant].append(rate * bench.flops / peak)
+                memory[variant] = max(memory[variant], taken)
+    return [
+        {
+            "variant": variant,
+            "tokens_per_second": statistics.median(rates[variant]),
+            "ratio": statistics.median(a / b for a, b in zip(rates[variant], rates["textbook"], strict=True)),
+            "flops_per_second": statistics.median(rates[variant]) * bench.flops,
+            "peak_share": statistics.median(shares[variant]),
+            "memory_bytes": memory[variant],
+            "ratio_memory": memory[variant] / memory["textbook"] if memory["textbook"] else None,
+        }
+        for variant in VARIANTS
+    ]
+
+
+def show(rows: list[dict[str, Any]], title: str) -> None:
+    """The table."""
+    table = Table(title=title)
+    for heading in ("variant", "tokens/s", "to textbook", "TFLOP/s", "of peak", "memory", "of textbook"):
+        table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
+    for row in rows:
+        ratio = f"{row['ratio_memory']:.2f}" if row["ratio_memory"] else ""
+        numbers = [f"{row['tokens_per_second']:,.0f}", f"{row['ratio']:.2f}", f"{row['flops_per_second'] / 1e12:.1f}"]
+        memory = f"{row['memory_bytes'] / 1e9:.1f} GB" if row["memory_bytes"] else ""
+        table.add_row(row["variant"], *numbers, f"{row['peak_share']:.0%}", memory, ratio)
+    Console(width=110).print(table)
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sequences", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=32, help="packed rows of a micro-batch (default: %(default)s)")
+    parser.add_argument("--micro_batches", type=int, default=4, help="of each variant a round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--dropout", type=float, default=0.1, help="of the student (default: %(default)s)")
+    parser.add_argument("--mixed_precision", choices=("auto", "no", "fp16", "bf16"), default="auto")
+    parser.add_argument("--hidden_size", type=int, default=768)
+    parser.add_argument("--num_layers", type=int, default=12, help="of the teacher; the student has half")
+    parser.add_argument("--device", default="cuda", help="cpu tries the program out (default: %(default)s)")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU here; --device cpu tries the program out")
+    bench = Bench(options)
+    bench.require_same_losses()
+    name = torch.cuda.get_device_name() if options.device == "cuda" else options.device
+    size = f"{options.rows} x {bench.row_length} tokens"
+    rows = measure(bench, options)
+    show(rows, f"{name}, {bench.precision}, {size}, dropout {options.dropout}, medians of {options.rounds} rounds")
+    if options.json:
+        options.json.write_text(json.dumps({"device": name, "precision": bench.precision, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

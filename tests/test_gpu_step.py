@@ -1,0 +1,46 @@
+"""The benchmark for GPUs, tried out on a CPU with a small model."""
+
+import json
+import sys
+
+import gpu_step
+import pytest
+
+from small_models import TEXTS, small_sequences, small_tokenizer
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    tokenizer = small_tokenizer(tmp_path / "tokenizer")
+    sequences = small_sequences(tmp_path / "sequences", tokenizer, TEXTS)
+    options = {"sequences": sequences, "json": tmp_path / "rows.json", "device": "cpu", "mixed_precision": "no"}
+    options |= {"hidden_size": 64, "num_layers": 2, "rows": 2, "rounds": 2, "micro_batches": 1}
+    command = ["gpu_step.py", *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+    monkeypatch.setattr(sys, "argv", command)
+    return command
+
+
+def test_all_variants_have_the_same_losses_and_a_row_each(arguments, tmp_path, capsys):
+    gpu_step.main()
+    written = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["variant"] for row in written["rows"]] == ["textbook", "masked", "package"]
+    assert written["rows"][0]["ratio"] == 1
+    assert all(row["tokens_per_second"] > 0 and 0 < row["peak_share"] < 1 for row in written["rows"])
+    for line in capsys.readouterr().out.splitlines()[:3]:
+        losses = {part.split()[-1] for part in line.split(",")}
+        assert len(losses) == 1, line
+
+
+def test_a_variant_with_other_losses_ends_the_program(arguments, monkeypatch):
+    of_textbook = gpu_step.textbook_losses
+    monkeypatch.setattr(gpu_step, "textbook_losses", lambda *args: {n: 1.1 * x for n, x in of_textbook(*args).items()})
+    with pytest.raises(SystemExit, match="the variants differ in the loss ce by more than 2%"):
+        gpu_step.main()
+
+
+def test_without_a_gpu_it_says_so(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [word for word in arguments if word not in ("--device", "cpu")])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        gpu_step.main()
+    assert "torch finds no GPU here" in capsys.readouterr().err
