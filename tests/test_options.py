@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +68,15 @@ def test_what_the_user_can_mend_is_a_sentence_and_a_bug_keeps_its_traceback(caps
     assert (end.value.code, capsys.readouterr().err) == (1, "error: corpus: there is no folder x.\n")
     with pytest.raises(ZeroDivisionError):
         run_step(SampleConfig, bug, ["--sequences", "x"])
+
+
+@pytest.mark.parametrize(("start", "is_step"), [("-m", True), ("-c", False)])
+def test_ctrl_c_while_a_step_imports_its_libraries_shows_no_stack_trace(start, is_step):
+    script = f"import sys; sys.argv = ['{start}']; import bert_distillation; raise KeyboardInterrupt"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+    assert (ended.stderr == "error: interrupted.\n") is is_step
+    assert ("Traceback" in ended.stderr) is not is_step
 
 
 def test_not_a_number_is_below_every_minimum():
