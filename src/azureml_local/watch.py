@@ -69,6 +69,7 @@ class Watcher:
     def __init__(self, home: Home, addresses: Addresses) -> None:
         self._home = home
         self._url = addresses.url
+        self._ended: dict[str, list[dict[str, Any]]] = {}  # the jobs in one in which nothing will change any more
         token, _ = Identity(read_secret(home.secret)).issue_token("azureml-local")
         self._http = httpx.Client(
             base_url=f"{addresses.url}/history/v1.0{WORKSPACE_ID}/runs/",
@@ -88,12 +89,15 @@ class Watcher:
         below = [self._state(child) for child in self._below(name)]
         return JobState(self._state(run), below or [self._state(run)], outputs)
 
-    def _below(self, name: str) -> Iterator[dict[str, Any]]:
+    def _below(self, name: str, has_ended: bool = False) -> Iterator[dict[str, Any]]:
         """The jobs in a job, each followed by those in it."""
-        for child in self._get(f"{name}/children")["value"]:
+        children = self._ended.get(name) or self._get(f"{name}/children")["value"]
+        if has_ended and all(child["status"] in FINAL for child in children):
+            self._ended[name] = children
+        for child in children:
             yield child
             if child["runType"] != STEP:
-                yield from self._below(child["runId"])
+                yield from self._below(child["runId"], child["status"] in FINAL)
 
     def is_busy(self) -> bool:
         """Whether a job that was submitted has not ended."""
