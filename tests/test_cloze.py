@@ -116,7 +116,7 @@ def test_a_few_of_many_rows_are_left_out_and_counted(
 
 def test_text_that_is_not_utf8_and_a_cut_gzip_file_end_the_reading(tmp_path: Path):
     (tmp_path / "rows.jsonl").write_bytes(b'{"input_string": "[MASK]", "title": "x"}\n{"input_string": "caf\xe9"}')
-    with pytest.raises(InputError, match=r"rows\.jsonl:2: not UTF-8 text \(byte 22 of the line\)"):
+    with pytest.raises(InputError, match=r"rows\.jsonl:2 is not UTF-8 text \(byte 0x.. at position 22 of the line\)"):
         read_cloze(tmp_path / "rows.jsonl", "[MASK]")
     whole = gzip.compress(b'{"input_string": "[MASK]", "title": "x"}\n' * 1000)
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-20])
@@ -125,7 +125,7 @@ def test_text_that_is_not_utf8_and_a_cut_gzip_file_end_the_reading(tmp_path: Pat
 
 
 def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bert_distillation.table_files.LONGEST_LINE", 1000)
+    monkeypatch.setattr("bert_distillation.text_lines.LONGEST_LINE", 1000)
     (tmp_path / "rows.jsonl").write_bytes(b'{"input_string": "' + b"x" * 5000)
     with pytest.raises(InputError, match=r"rows\.jsonl:1: the line is longer than 1,000 bytes"):
         read_cloze(tmp_path, "[MASK]")

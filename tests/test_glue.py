@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from bert_distillation import table_files
 from bert_distillation.errors import InputError
 from bert_distillation.glue import CARD_TASKS, TASKS, Task
 from bert_distillation.glue_data import load_task, read_split, read_task
@@ -209,7 +208,9 @@ def test_a_few_broken_rows_of_a_large_file_are_left_out_and_told(tmp_path: Path,
 
 def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path: Path):
     message = broken(TASKS["sst2"], tmp_path / "train.tsv", b"sentence\tlabel\nfine\t1\ncaf\xe9\t0\n")
-    assert message == f"{tmp_path / 'train.tsv'}:3: not UTF-8 text (byte 4 of the line)."
+    assert message == (
+        f"{tmp_path / 'train.tsv'}:3 is not UTF-8 text (byte 0xe9 at position 4 of the line); save the file as UTF-8."
+    )
 
 
 def test_missing_and_empty_files_are_named(tmp_path: Path):
@@ -237,9 +238,9 @@ def test_a_hub_data_set_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.M
 
 
 def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(table_files, "LONGEST_LINE", 1000)
+    monkeypatch.setattr("bert_distillation.text_lines.LONGEST_LINE", 1000)
     file = write_split(TASKS["sst2"], tmp_path / "train.tsv", rows=2)
     with file.open("a") as stream:
         stream.write("x" * 5000)
-    with pytest.raises(InputError, match=r"train\.tsv:4: the line is longer than 1,000 bytes; give a row a line"):
+    with pytest.raises(InputError, match=r"train\.tsv:4: the line is longer than 1,000 bytes; make several lines"):
         read_split(TASKS["sst2"], file)

@@ -21,6 +21,9 @@ class CompareConfig:
     without_ce: Path | None = option(None, "The report of the student without soft targets.")
     without_mlm: Path | None = option(None, "The report of the student without the masked-LM loss.")
     without_cos: Path | None = option(None, "The report of the student without the cosine loss.")
+    masked_lm_alone: Path | None = option(
+        None, "The report of the student that began with the teacher's layers and had no loss but masked LM."
+    )
     random_initialization: Path | None = option(None, "The report of the student that began with random weights.")
     without_teacher: Path | None = option(None, "The report of the same architecture, pretrained without a teacher.")
     comparison: Path = required("Folder for comparison.html and comparison.json.")

@@ -23,6 +23,7 @@ VARIANTS = {
     "without_ce": "without soft targets",
     "without_mlm": "without masked LM",
     "without_cos": "without cosine",
+    "masked_lm_alone": "masked LM alone",
     "random_initialization": "random initialization",
     "without_teacher": "without a teacher",
 }

@@ -1,9 +1,7 @@
 """The corpus as a stream of documents: files of a folder, or data sets of the hub; never more than a part in memory."""
 
-import gzip
 import itertools
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from datasets.exceptions import DatasetsError
 from bert_distillation.errors import InputError
 from bert_distillation.hub import split_revision
 from bert_distillation.options import existing_folder
+from bert_distillation.text_lines import read_lines
 
 FILE_KINDS = "*.txt (a blank line between documents), *.jsonl or *.parquet (with `text`), or *.txt.gz and *.jsonl.gz"
 TEXT = "text"
@@ -59,7 +58,8 @@ def read_text(path: Path) -> Iterator[str]:
     """Documents of a text file: runs of lines between blank lines."""
     lines: list[str] = []
     size = 0
-    for _, line in _lines(path):
+    for _, ended in read_lines(path, LONGEST_LINE):
+        line = ended.rstrip("\r\n")
         if lines and (not line.strip() or size > LONGEST_DOCUMENT):
             yield "\n".join(lines)
             lines, size = [], 0
@@ -72,7 +72,7 @@ def read_text(path: Path) -> Iterator[str]:
 
 def read_jsonl(path: Path) -> Iterator[str]:
     """Documents of a file with one JSON object a line, its text under `text`."""
-    for number, line in _lines(path):
+    for number, line in read_lines(path, LONGEST_LINE):
         if not line.strip():
             continue
         try:
@@ -141,24 +141,6 @@ def _reader(path: Path) -> Any:
     if name.endswith(".jsonl"):
         return read_jsonl
     return read_parquet if path.name.lower().endswith(".parquet") else None
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a UTF-8 file, packed or not, without their ends."""
-    try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), start=1):
-                if len(line) == LONGEST_LINE:
-                    raise InputError(f"{path}:{number}: the line is longer than {LONGEST_LINE:,} bytes; cut it.")
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise InputError(
-            f"{path}:{number} is not UTF-8 text (byte 0x{byte:02x} at position {error.start + 1} of the line); "
-            "save the file as UTF-8."
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {_first_line(error)}.") from error
 
 
 def _text_of(row: dict[str, Any], place: str) -> str:

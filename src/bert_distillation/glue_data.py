@@ -10,7 +10,7 @@ from bert_distillation.glue import Task
 from bert_distillation.hub import split_revision
 from bert_distillation.malformed import MalformedRow, MalformedRows
 from bert_distillation.options import existing_folder
-from bert_distillation.table_files import read_lines
+from bert_distillation.text_lines import read_lines
 
 TRAIN = "train"
 

@@ -1,10 +1,8 @@
 """Rows with named columns from csv, tsv, json and jsonl files: each row with its file and line."""
 
 import csv
-import gzip
 import json
 import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,10 @@ from typing import Any
 
 from bert_distillation.errors import InputError
 from bert_distillation.malformed import MalformedRow, MalformedRows
+from bert_distillation.text_lines import LONGEST_LINE, read_lines
 from bert_distillation.tracking import STEP_FILE
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
-LONGEST_LINE = 10_000_000  # bytes; a longer one is no row of text, and reading on would fill the memory
 LONGEST_DOCUMENT = 1_000_000_000  # bytes of a line of .json, which may hold all rows
 
 
@@ -75,28 +73,6 @@ def read_table(file: Path, malformed: MalformedRows) -> Iterator[TableRow]:
         yield from _json_lines(file, read_lines(file), malformed)
     else:
         yield from _separated(file, read_lines(file), "\t" if kind == ".tsv" else ",", malformed)
-
-
-def read_lines(file: Path, longest: int = 0) -> Iterator[tuple[int, str]]:
-    """Numbers, from 1, and texts of the lines, their ends included; `.gz` is unpacked, a byte-order mark taken off."""
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            yield from _lines(file, stream, longest or LONGEST_LINE)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{file} is not a whole gzip file ({error}); make it anew.") from None
-
-
-def _lines(file: Path, stream: Any, longest: int) -> Iterator[tuple[int, str]]:
-    number = 0
-    while line := stream.readline(longest):
-        number += 1
-        if len(line) == longest:
-            raise InputError(f"{file}:{number}: the line is longer than {longest:,} bytes; give a row a line.")
-        raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        try:
-            yield number, raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{file}:{number}: not UTF-8 text (byte {error.start + 1} of the line).") from None
 
 
 def _json_lines(file: Path, lines: Iterator[tuple[int, str]], malformed: MalformedRows) -> Iterator[TableRow]:
