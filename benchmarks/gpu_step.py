@@ -9,6 +9,7 @@ is left out. First, all losses on the same sequences are compared; the program e
     textbook  padded batches of sequences of like length, all logits of teacher and student, torch's loss modules
     masked    packed rows as this package trains on them, with attention under a mask alone
     package   the same with attention by sequences where dropout is 0 and the card has a kernel for it
+    compiled  the same with layers that torch has compiled, `torch_compile`; on a CPU it is left out
 
 Rounds are interleaved; ratios are medians over rounds of real (not padding) tokens a second. The peak is that of a
 large matrix product in the same precision, measured in each round. Memory is what torch allocates at most above what is
@@ -22,6 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -36,6 +38,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from bert_distillation import attention
 from bert_distillation.batches import MaskedSequences
+from bert_distillation.compiling import compile_layers
 from bert_distillation.flops import distillation_flops
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation, token_counts
@@ -44,7 +47,7 @@ from bert_distillation.precision import DTYPES, resolve_precision
 from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
 from bert_distillation.student import student_from_teacher
 
-VARIANTS = ("textbook", "masked", "package")
+VARIANTS = ("textbook", "masked", "package", "compiled")
 WARM_UP = 2
 SAME = 0.02  # relative difference of losses that half precision explains
 
@@ -73,7 +76,10 @@ class Bench:
         self.student = student_from_teacher(teacher, options.num_layers // 2, dropout=options.dropout)
         self.student.to(self.device)
         self.plain_teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device, DTYPES[self.precision])
-        self.teacher = freeze_teacher(teacher, self.device, DTYPES[self.precision])
+        frozen = [freeze_teacher(copy.deepcopy(teacher), self.device, DTYPES[self.precision]) for _ in range(2)]
+        self.teacher, self.compiled = frozen[0], (copy.deepcopy(self.student), frozen[1])
+        for model in self.compiled:
+            compile_layers(model, self.device)
         self.flops = distillation_flops(config, self.student.config, self.row_length).total
         lengths = sequence_lengths(self.corpus)
         self.packing = Packing(lengths, self.row_length, seed=0)
@@ -109,19 +115,18 @@ class Bench:
             if variant == "textbook":
                 means = textbook_losses(self.student, self.plain_teacher, batch)
                 return sum(WEIGHTS[name] * loss for name, loss in means.items()), means
-            counts = token_counts(batch)
+            student, teacher = self.compiled if variant == "compiled" else (self.student, self.teacher)
+            objective, counts = Distillation(student, teacher, 2.0, False), token_counts(batch)
             scales = {name: torch.tensor(w / counts[name], device=self.device) for name, w in WEIGHTS.items()}
-            without = patch.object(attention, "has_varlen_kernel", lambda *_: False)
-            if variant == "masked":
-                with without:
-                    total, sums = Distillation(self.student, self.teacher, 2.0, False)(batch, scales)
-            else:
-                total, sums = Distillation(self.student, self.teacher, 2.0, False)(batch, scales)
+            by_mask = patch.object(attention, "has_varlen_kernel", lambda *_: False)
+            with by_mask if variant == "masked" else nullcontext():
+                total, sums = objective(batch, scales)
         return total, {name: value / counts[name] for name, value in sums.items()}
 
     def require_same_losses(self) -> None:
         """End the program if the variants' losses differ on the same sequences, without dropout."""
-        self.student.eval()
+        for student in (self.student, self.compiled[0]):
+            student.eval()
         packed = self.rows(0)
         alone = [(epoch, (index,)) for epoch, indices in packed for index in indices]
         batches = {"textbook": padded(self.dataset, alone)}
@@ -133,14 +138,16 @@ class Bench:
             print(f"loss {name}: " + ", ".join(f"{variant} {value:.4f}" for variant, value in values.items()))
             if not all(abs(value / values["textbook"] - 1) < SAME for value in values.values()):
                 sys.exit(f"error: the variants differ in the loss {name} by more than {SAME:.0%}.")
-        self.student.train()
+        for student in (self.student, self.compiled[0]):
+            student.train()
 
     def run(self, variant: str, first: int, micro_batches: int) -> tuple[float, float]:
         """Real tokens a second over some micro-batches, and the bytes that they took at most above what was there."""
         batches = [self.batch(variant, first + place) for place in range(micro_batches)]
         real = "attention_mask" if variant == "textbook" else "position_ids"
         tokens = sum(int(batch[real].sum()) if variant == "textbook" else len(batch[real]) for batch in batches)
-        self.student.zero_grad(set_to_none=True)
+        for student in (self.student, self.compiled[0]):
+            student.zero_grad(set_to_none=True)
 
         def steps() -> None:
             for batch in batches:

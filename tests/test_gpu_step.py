@@ -23,7 +23,7 @@ def arguments(tmp_path, monkeypatch):
 def test_all_variants_have_the_same_losses_and_a_row_each(arguments, tmp_path, capsys):
     gpu_step.main()
     written = json.loads((tmp_path / "rows.json").read_text())
-    assert [row["variant"] for row in written["rows"]] == ["textbook", "masked", "package"]
+    assert [row["variant"] for row in written["rows"]] == ["textbook", "masked", "package", "compiled"]
     assert written["rows"][0]["ratio"] == 1
     assert all(row["tokens_per_second"] > 0 and 0 < row["peak_share"] < 1 for row in written["rows"])
     for line in capsys.readouterr().out.splitlines()[:3]:

@@ -1,5 +1,6 @@
 """The objectives against the textbook step: padded batches, whole outputs, torch's own loss modules."""
 
+import functools
 import inspect
 import math
 
@@ -14,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
 from bert_distillation import attention, losses
+from bert_distillation.compiling import compile_layers
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
-from bert_distillation.masked_lm import packed_hidden_states, shared_weights
+from bert_distillation.masked_lm import freeze_key_biases, packed_hidden_states, shared_weights
 from bert_distillation.student import student_from_teacher
 from small_batches import packed_batch, padded
 from small_models import small_bert
@@ -118,6 +120,41 @@ def test_the_kernel_for_sequences_serves_half_precision_without_dropout(capabili
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
     assert attention.has_varlen_kernel(torch.device("cuda"), dtype, dropout) is has
     assert not attention.has_varlen_kernel(torch.device("cpu"), dtype, dropout)
+
+
+@pytest.mark.filterwarnings("default")  # torch warns of what it does itself
+def test_compiled_layers_give_the_losses_and_the_gradient(monkeypatch):
+    torch.compiler.reset()
+    for setting in ("suppress_errors", "recompile_limit"):
+        monkeypatch.setattr(torch._dynamo.config, setting, getattr(torch._dynamo.config, setting))
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    student, teacher = models()
+    freeze_key_biases(student)
+    objective = Distillation(student, teacher, 2.0, False)
+    batches = [packed_batch(rows=rows) for rows in (((12, 3), (9, 5), (7,)), ((4, 4, 4, 4), (16,)), ((10, 3), (9,)))]
+
+    def step(batch: dict[str, Tensor]) -> list[Tensor | None]:
+        student.zero_grad()
+        total, _ = objective(batch, scales(batch))
+        total.backward()
+        return [total, *(parameter.grad for parameter in student.parameters() if parameter.requires_grad)]
+
+    expected = [step(batch) for batch in batches]
+    for model in (student, teacher):
+        compile_layers(model, torch.device("cpu"))
+    assert not compiled_layers(student) + compiled_layers(teacher)
+    for model in (student, teacher):
+        compile_layers(model, torch.device("cuda"))
+    assert (compiled_layers(student), compiled_layers(teacher)) == (2, 4)
+    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
+    for batch, values in zip(batches, expected, strict=True):
+        torch.testing.assert_close(step(batch), values, atol=1e-5, rtol=1e-5)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0
+    assert sorted(student.state_dict()) == sorted(models()[0].state_dict())
+
+
+def compiled_layers(model: BertForMaskedLM | DistilBertForMaskedLM) -> int:
+    return sum(module._compiled_call_impl is not None for module in model.modules())
 
 
 class NoSynchronization(TorchDispatchMode):

@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import AutoModelForMaskedLM, BertForMaskedLM, DistilBertForMaskedLM, PreTrainedTokenizerFast, set_seed
 
 from bert_distillation import hub
+from bert_distillation.compiling import compile_layers
 from bert_distillation.errors import InputError
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation
@@ -124,6 +125,8 @@ def distill(config: DistillConfig) -> None:
     projection = width_projection(student.config, teacher.config)
     # Frozen, it needs no single precision: half of it is as good to learn from and faster.
     frozen = freeze_teacher(teacher, accelerator.device, DTYPES[accelerator.mixed_precision])
+    if config.torch_compile:
+        compile_layers(frozen, accelerator.device)
     run_training(
         step="distill",
         config=config,

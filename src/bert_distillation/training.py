@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmu
 from bert_distillation import hub
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
 from bert_distillation.checkpoints import RunIdentity
+from bert_distillation.compiling import compile_layers
 from bert_distillation.errors import PreemptedError
 from bert_distillation.held_out import held_out_loss
 from bert_distillation.losses import Objective, token_counts
@@ -64,6 +65,8 @@ def run_training(
         checksums = of_the_first(accelerator, lambda: checksums_of_inputs(config, inputs))
         model = objective.model.to(accelerator.device)
         freeze_key_biases(model)
+        if config.torch_compile:
+            compile_layers(model, accelerator.device)
         log_parameters(config)
         report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
         with writing(folder):

@@ -30,6 +30,9 @@ class TrainingConfig:
     mlm_smoothing: float = option(0.0, "Masks rare words more often, by count ** -mlm_smoothing; 0 masks all alike.")
     whole_word_masking: bool = option(False, "Mask all pieces of a word together.")
     mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 if the hardware has it, else fp16 or no.")
+    torch_compile: bool = option(
+        False, "Compile the models' layers, which takes a minute at the start and is left out on a CPU."
+    )
     logging_steps: int = option(50, "Optimizer steps between two log lines.")
     checkpointing_steps: int = option(1000, "Optimizer steps between two checkpoints.")
     keep_checkpoints: int = option(2, "How many checkpoints are kept.")
@@ -67,5 +70,5 @@ class TrainingConfig:
 
 # Settings that a resumed run may change: they do not shape the result, or (the last three) do so by the run's identity.
 NOT_SHAPING = {"logging_steps", "checkpointing_steps", "keep_checkpoints", "elastic_resume", "dataloader_workers"}
-NOT_SHAPING |= {"num_train_epochs", "max_train_steps", "mixed_precision"}
+NOT_SHAPING |= {"torch_compile", "num_train_epochs", "max_train_steps", "mixed_precision"}
 SPLIT = {"per_device_train_batch_size", "gradient_accumulation_steps"}
