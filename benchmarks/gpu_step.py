@@ -4,7 +4,7 @@
 
 DIR is a folder of `preprocess` (--max_seq_length 512 for the real size). BERT-base and a student of six layers, in bf16
 or, on cards before Ampere, fp16. A step is forward and backward pass of micro-batches; the optimizer, the same for all,
-is left out. First, all losses on the same sequences are compared; the program ends where they differ. Variants:
+is left out. First, losses and gradients on the same sequences are compared; the program ends if they differ. Variants:
 
     textbook  padded batches of sequences of like length, all logits of teacher and student, torch's loss modules
     masked    packed rows as this package trains on them, with attention under a mask alone
@@ -42,6 +42,7 @@ from bert_distillation.compiling import compile_layers
 from bert_distillation.flops import distillation_flops
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation, token_counts
+from bert_distillation.masked_lm import freeze_key_biases
 from bert_distillation.packing import Packing
 from bert_distillation.precision import DTYPES, resolve_precision
 from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
@@ -49,7 +50,7 @@ from bert_distillation.student import student_from_teacher
 
 VARIANTS = ("textbook", "masked", "package", "compiled")
 WARM_UP = 2
-SAME = 0.02  # relative difference of losses that half precision explains
+SAME = (0.02, 0.05)  # relative differences, of losses and of the gradient, that half precision explains
 
 Batch = dict[str, Tensor]
 
@@ -75,6 +76,7 @@ class Bench:
         teacher = BertForMaskedLM(config).eval()
         self.student = student_from_teacher(teacher, options.num_layers // 2, dropout=options.dropout)
         self.student.to(self.device)
+        freeze_key_biases(self.student)
         self.plain_teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device, DTYPES[self.precision])
         frozen = [freeze_teacher(copy.deepcopy(teacher), self.device, DTYPES[self.precision]) for _ in range(2)]
         self.teacher, self.compiled = frozen[0], (copy.deepcopy(self.student), frozen[1])
@@ -123,23 +125,33 @@ class Bench:
                 total, sums = objective(batch, scales)
         return total, {name: value / counts[name] for name, value in sums.items()}
 
-    def require_same_losses(self) -> None:
-        """End the program if the variants' losses differ on the same sequences, without dropout."""
-        for student in (self.student, self.compiled[0]):
-            student.eval()
+    def require_same_step(self) -> None:
+        """End the program if losses or gradients of the variants differ on the same sequences, without dropout."""
         packed = self.rows(0)
         alone = [(epoch, (index,)) for epoch, indices in packed for index in indices]
         batches = {"textbook": padded(self.dataset, alone)}
         batches |= dict.fromkeys(VARIANTS[1:], self.dataset.__getitems__(packed))
-        with torch.no_grad():
-            found = {name: self.losses(name, self.to_device(batch))[1] for name, batch in batches.items()}
-        for name in WEIGHTS:
-            values = {variant: float(means[name]) for variant, means in found.items()}
-            print(f"loss {name}: " + ", ".join(f"{variant} {value:.4f}" for variant, value in values.items()))
-            if not all(abs(value / values["textbook"] - 1) < SAME for value in values.values()):
-                sys.exit(f"error: the variants differ in the loss {name} by more than {SAME:.0%}.")
-        for student in (self.student, self.compiled[0]):
-            student.train()
+        found = {name: self.values_and_gradient(name, batch) for name, batch in batches.items()}
+        losses, gradient = found["textbook"]
+        for name, (values, own) in found.items():
+            differences = {loss: abs(values[loss] / losses[loss] - 1) for loss in WEIGHTS}
+            differences["gradient"] = float((own - gradient).norm() / gradient.norm())
+            print(f"{name}: " + ", ".join(f"{loss} {value:.4f}" for loss, value in values.items()), end="; ")
+            print("off by " + ", ".join(f"{difference:.1e}" for difference in differences.values()))
+            for part, difference in differences.items():
+                if not difference < SAME[part == "gradient"]:
+                    sys.exit(f"error: {name} and textbook differ in {part} by {difference:.1%}.")
+
+    def values_and_gradient(self, variant: str, batch: Batch) -> tuple[dict[str, float], Tensor]:
+        """The three losses, and the student's gradient as one vector."""
+        student = self.compiled[0] if variant == "compiled" else self.student
+        student.eval().zero_grad(set_to_none=True)
+        total, means = self.losses(variant, self.to_device(batch))
+        total.backward()
+        trained = (parameter.grad for parameter in student.parameters() if parameter.grad is not None)
+        gradient = torch.cat([part.flatten().float() for part in trained])
+        student.train().zero_grad(set_to_none=True)
+        return {name: float(value.detach()) for name, value in means.items()}, gradient
 
     def run(self, variant: str, first: int, micro_batches: int) -> tuple[float, float]:
         """Real tokens a second over some micro-batches, and the bytes that they took at most above what was there."""
@@ -235,7 +247,7 @@ def main() -> None:
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here; --device cpu tries the program out")
     bench = Bench(options)
-    bench.require_same_losses()
+    bench.require_same_step()
     name = torch.cuda.get_device_name() if options.device == "cuda" else options.device
     size = f"{options.rows} x {bench.row_length} tokens"
     rows = measure(bench, options)
