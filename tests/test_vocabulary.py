@@ -166,19 +166,27 @@ def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(monke
     torch.testing.assert_close(torch.autograd.grad(total, student.weight), gradients, rtol=1e-5, atol=1e-6)
 
 
-def test_without_a_compiler_the_kernels_run_as_they_are(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch._dynamo.exc.BackendCompilerFailed(compile, RuntimeError("no C++ compiler"), None), "no C++ compiler"),
+        (torch._inductor.exc.TritonMissing(None), "Cannot find a working triton installation"),
+    ],
+)
+def test_without_a_compiler_the_kernels_run_as_they_are(error, reason, monkeypatch, capsys):
     tried = []
 
     def no_compiler(*_: object, **__: object):
         def fail(*_: object) -> None:
             tried.append(1)
-            raise torch._dynamo.exc.BackendCompilerFailed(compile, RuntimeError("no C++ compiler"), None)
+            raise error
 
         return fail
 
     monkeypatch.setattr(torch, "compile", no_compiler)
     monkeypatch.setattr(row_kernels, "WIDE", 10)
     row_kernels._compiled.cache_clear()
+    row_kernels._warn_once.cache_clear()
     try:
         student, teacher = layers(6, 40, dtype=torch.float32)
         scales = {"mlm": torch.tensor(0.4), "ce": torch.tensor(1.3)}
@@ -186,7 +194,9 @@ def test_without_a_compiler_the_kernels_run_as_they_are(monkeypatch, capsys):
         torch.testing.assert_close(total, plain(student, torch.tensor([3]), scales, teacher, 2.0))
         vocabulary_losses(student, torch.tensor([3]), scales, teacher, 2.0)
         assert len(tried) == 4, "once for each kernel"
-        assert "without compiled kernels, which takes longer: " in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "without compiled kernels, which takes longer: " in said
+        assert reason in said
     finally:
         row_kernels._compiled.cache_clear()
 

@@ -61,8 +61,8 @@ def _compiled(function: Kernel) -> Kernel:
         nonlocal chosen
         try:
             return chosen(*arguments)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            _warn_once(str(error).strip().splitlines()[0])
+        except torch._dynamo.exc.TorchDynamoException as error:  # no compiler, no Triton, a GPU too old for it
+            _warn_once(str(getattr(error, "inner_exception", error)).strip().splitlines()[0])
             chosen = function  # to look for a compiler takes long, and there will be none the next time
             return function(*arguments)
 
