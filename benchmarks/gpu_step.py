@@ -9,7 +9,7 @@ is left out. First, losses and gradients on the same sequences are compared; the
     textbook  padded batches of sequences of like length, all logits of teacher and student, torch's loss modules
     masked    packed rows as this package trains on them, with attention under a mask alone
     package   the same with attention by sequences where dropout is 0 and the card has a kernel for it
-    compiled  the same with layers that torch has compiled, `torch_compile`; on a CPU it is left out
+    compiled  the same with layers that torch has compiled, `torch_compile`; on a CPU no other than `package`
 
 Rounds are interleaved; ratios are medians over rounds of real (not padding) tokens a second. The peak is that of a
 large matrix product in the same precision, measured in each round. Memory is what torch allocates at most above what is
@@ -87,10 +87,10 @@ class Bench:
         self.packing = Packing(lengths, self.row_length, seed=0)
         self.dataset = MaskedSequences(self.corpus, self.tokenizer, 0.15, 0, self.row_length)
         self.by_length = torch.as_tensor(lengths).argsort(stable=True)
+        self.sorted_lengths = torch.as_tensor(lengths).long()[self.by_length]
         self.draw = torch.Generator().manual_seed(0)
-        self.padded_count = max(
-            round(options.rows * self.row_length / float(torch.as_tensor(lengths).float().mean())), 1
-        )
+        # As the scaler of a training in fp16: without, most of a gradient would be too small for it.
+        self.loss_scale = 2.0**16 if self.precision == "fp16" else 1.0
 
     def rows(self, number: int) -> list[tuple[int, tuple[int, ...]]]:
         """The packed rows of one micro-batch."""
@@ -100,30 +100,37 @@ class Bench:
     def batch(self, variant: str, number: int) -> Batch:
         """One micro-batch, on the device."""
         if variant == "textbook":
-            last = max(len(self.by_length) - self.padded_count, 1)
-            start = int(torch.randint(last, (1,), generator=self.draw))
-            chosen = self.by_length[start : start + self.padded_count].tolist()
-            return self.to_device(padded(self.dataset, [(0, (index,)) for index in chosen]))
+            return self.to_device(padded(self.dataset, [(0, (index,)) for index in self.like_length()]))
         return self.to_device(self.dataset.__getitems__(self.rows(number)))
+
+    def like_length(self) -> list[int]:
+        """Sequences of like length that, padded, are as many tokens as the packed rows."""
+        start = int(torch.randint(len(self.by_length), (1,), generator=self.draw))
+        longest = self.sorted_lengths[start:]
+        count = int((longest * torch.arange(1, len(longest) + 1) <= self.count * self.row_length).sum())
+        return self.by_length[start : start + count].tolist()
+
+    def scales(self, batch: Batch) -> dict[str, Tensor]:
+        """What the sum of each loss is multiplied with."""
+        counts = token_counts(batch)
+        return {name: torch.tensor(weight / counts[name], device=self.device) for name, weight in WEIGHTS.items()}
 
     def to_device(self, batch: Batch) -> Batch:
         """The batch where the models are."""
         return {name: part.to(self.device) for name, part in batch.items()}
 
-    def losses(self, variant: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of the losses, which has gradients, and the three published means."""
+    def losses(self, variant: str, batch: Batch, scales: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the losses, which has gradients, and the three losses: textbook's means, else sums."""
         enabled = self.precision != "no"
         with torch.autocast(self.device.type, DTYPES[self.precision] if enabled else None, enabled=enabled):
             if variant == "textbook":
                 means = textbook_losses(self.student, self.plain_teacher, batch)
                 return sum(WEIGHTS[name] * loss for name, loss in means.items()), means
             student, teacher = self.compiled if variant == "compiled" else (self.student, self.teacher)
-            objective, counts = Distillation(student, teacher, 2.0, False), token_counts(batch)
-            scales = {name: torch.tensor(w / counts[name], device=self.device) for name, w in WEIGHTS.items()}
+            objective = Distillation(student, teacher, 2.0, False)
             by_mask = patch.object(attention, "has_varlen_kernel", lambda *_: False)
             with by_mask if variant == "masked" else nullcontext():
-                total, sums = objective(batch, scales)
-        return total, {name: value / counts[name] for name, value in sums.items()}
+                return objective(batch, scales)
 
     def require_same_step(self) -> None:
         """End the program if losses or gradients of the variants differ on the same sequences, without dropout."""
@@ -146,12 +153,14 @@ class Bench:
         """The three losses, and the student's gradient as one vector."""
         student = self.compiled[0] if variant == "compiled" else self.student
         student.eval().zero_grad(set_to_none=True)
-        total, means = self.losses(variant, self.to_device(batch))
-        total.backward()
+        scales = {} if variant == "textbook" else self.scales(batch)
+        total, losses = self.losses(variant, self.to_device(batch), scales)
+        (total * self.loss_scale).backward()
         trained = (parameter.grad for parameter in student.parameters() if parameter.grad is not None)
-        gradient = torch.cat([part.flatten().float() for part in trained])
+        gradient = torch.cat([part.flatten().float() for part in trained]) / self.loss_scale
+        means = {name: losses[name] * (scales[name] / WEIGHTS[name] if scales else 1) for name in WEIGHTS}
         student.train().zero_grad(set_to_none=True)
-        return {name: float(value.detach()) for name, value in means.items()}, gradient
+        return {name: float(mean.detach()) for name, mean in means.items()}, gradient
 
     def run(self, variant: str, first: int, micro_batches: int) -> tuple[float, float]:
         """Real tokens a second over some micro-batches, and the bytes that they took at most above what was there."""
@@ -161,9 +170,11 @@ class Bench:
         for student in (self.student, self.compiled[0]):
             student.zero_grad(set_to_none=True)
 
+        scales = [{} if variant == "textbook" else self.scales(batch) for batch in batches]
+
         def steps() -> None:
-            for batch in batches:
-                self.losses(variant, batch)[0].backward()
+            for batch, own in zip(batches, scales, strict=True):
+                (self.losses(variant, batch, own)[0] * self.loss_scale).backward()
 
         seconds, taken = timed(steps, self.device)
         return tokens / seconds, taken

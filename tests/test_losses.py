@@ -1,7 +1,6 @@
 """The objectives against the textbook step: padded batches, whole outputs, torch's own loss modules."""
 
 import functools
-import inspect
 import math
 
 import pytest
@@ -10,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textbook_step import WEIGHTS, textbook_losses
 from torch import Tensor
-from torch.nn.attention.varlen import varlen_attn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
-from bert_distillation import attention, losses
+import varlen_on_cpu
+from bert_distillation import attention, losses, vocabulary
 from bert_distillation.compiling import compile_layers
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
 from bert_distillation.masked_lm import freeze_key_biases, packed_hidden_states, shared_weights
@@ -70,91 +69,78 @@ def test_attention_by_matrix_products_is_torchs_own(scale):
     torch.testing.assert_close(attention.by_products(query, key, value, mask, 0.0, scale), expected)
 
 
-def attention_of_each(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale):
-    """What the kernel for sequences of any length does on a GPU, a sequence at a time."""
-    assert cu_seq_q.dtype == torch.int32
-    assert cu_seq_q is cu_seq_k
-    assert max_q == max_k
-    lengths = cu_seq_q.diff()
-    assert cu_seq_q[0] == 0
-    assert cu_seq_q[-1] == len(query)
-    assert lengths.min() > 0
-    assert lengths.max() <= max_q
-    parts = zip(*(states.split(lengths.tolist()) for states in (query, key, value)), strict=True)
-    attend = torch.nn.functional.scaled_dot_product_attention
-    mixed = [attend(*(part.transpose(0, 1) for part in one), scale=scale).transpose(0, 1) for one in parts]
-    return torch.cat(mixed)
-
-
 @pytest.mark.parametrize("rows", [((12, 3), (9, 5), (7,)), ((4, 4, 4, 4), (16,))])
 def test_a_kernel_for_sequences_of_any_length_gives_the_losses_and_the_gradient_of_a_mask(rows, monkeypatch):
-    inspect.signature(varlen_attn).bind(*range(7), scale=None)
     batch, (student, teacher) = packed_batch(rows=rows), models()
-    objective = Distillation(student, teacher, 2.0, False)
-    found = []
-    for has_kernel in (False, True):
-        calls = []
-        monkeypatch.setattr(attention, "has_varlen_kernel", lambda *_, has_kernel=has_kernel: has_kernel)
-        monkeypatch.setattr(
-            attention, "varlen_attn", lambda *args, calls=calls, **o: calls.append(1) or attention_of_each(*args, **o)
-        )
-        student.zero_grad()
-        total, _ = objective(batch, scales(batch))
-        total.backward()
-        assert len(calls) == (6 if has_kernel else 0)  # a call a layer
-        found.append([total, *(parameter.grad for parameter in student.parameters())])
-    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)
+    expected = values_and_gradient(student, teacher, batch)
+    assert not varlen_on_cpu.calls
+    monkeypatch.setattr(attention, "has_varlen_kernel", lambda *_: True)
+    found = values_and_gradient(student, teacher, batch)
+    assert varlen_on_cpu.calls == ["forward"] * 6 + ["backward"] * 2  # a call a layer
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("capability", "dtype", "dropout", "has"),
+    ("capability", "dtype", "width", "dropout", "has"),
     [
-        ((8, 0), torch.bfloat16, 0.0, True),
-        ((9, 0), torch.float16, 0.0, True),
-        ((7, 0), torch.float16, 0.0, False),  # a V100
-        ((9, 0), torch.float32, 0.0, False),
-        ((9, 0), torch.bfloat16, 0.1, False),  # it has no dropout
+        ((8, 0), torch.bfloat16, 64, 0.0, True),
+        ((9, 0), torch.float16, 64, 0.0, True),
+        ((7, 0), torch.float16, 64, 0.0, False),  # a V100
+        ((9, 0), torch.float32, 64, 0.0, False),
+        ((9, 0), torch.bfloat16, 64, 0.1, False),  # it has no dropout
+        ((9, 0), torch.bfloat16, 26, 0.0, False),  # TinyBERT's 312 units in 12 heads
+        ((9, 0), torch.bfloat16, 384, 0.0, False),
     ],
 )
-def test_the_kernel_for_sequences_serves_half_precision_without_dropout(capability, dtype, dropout, has, monkeypatch):
+def test_the_kernel_for_sequences_serves_half_precision_without_dropout(
+    capability, dtype, width, dropout, has, monkeypatch
+):
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
-    assert attention.has_varlen_kernel(torch.device("cuda"), dtype, dropout) is has
-    assert not attention.has_varlen_kernel(torch.device("cpu"), dtype, dropout)
+    assert attention.has_varlen_kernel(torch.device("cuda"), dtype, width, dropout) is has
+    assert not attention.has_varlen_kernel(torch.device("cpu"), dtype, width, dropout)
 
 
-@pytest.mark.filterwarnings("default")  # torch warns of what it does itself
-def test_compiled_layers_give_the_losses_and_the_gradient(monkeypatch):
-    torch.compiler.reset()
-    for setting in ("suppress_errors", "recompile_limit"):
-        monkeypatch.setattr(torch._dynamo.config, setting, getattr(torch._dynamo.config, setting))
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    student, teacher = models()
-    freeze_key_biases(student)
-    objective = Distillation(student, teacher, 2.0, False)
-    batches = [packed_batch(rows=rows) for rows in (((12, 3), (9, 5), (7,)), ((4, 4, 4, 4), (16,)), ((10, 3), (9,)))]
+@pytest.fixture(autouse=True)
+def no_calls():
+    varlen_on_cpu.calls.clear()
 
-    def step(batch: dict[str, Tensor]) -> list[Tensor | None]:
-        student.zero_grad()
-        total, _ = objective(batch, scales(batch))
-        total.backward()
-        return [total, *(parameter.grad for parameter in student.parameters() if parameter.requires_grad)]
 
-    expected = [step(batch) for batch in batches]
-    for model in (student, teacher):
-        compile_layers(model, torch.device("cpu"))
-    assert not compiled_layers(student) + compiled_layers(teacher)
-    for model in (student, teacher):
-        compile_layers(model, torch.device("cuda"))
-    assert (compiled_layers(student), compiled_layers(teacher)) == (2, 4)
-    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
-    for batch, values in zip(batches, expected, strict=True):
-        torch.testing.assert_close(step(batch), values, atol=1e-5, rtol=1e-5)
-    assert torch._dynamo.utils.counters["frames"]["ok"] > 0
-    assert sorted(student.state_dict()) == sorted(models()[0].state_dict())
+def values_and_gradient(student: DistilBertForMaskedLM, teacher: BertForMaskedLM, batch: dict[str, Tensor]) -> list:
+    student.zero_grad()
+    total, _ = Distillation(student, teacher, 2.0, False)(batch, scales(batch))
+    total.backward()
+    return [total.detach(), *(parameter.grad for parameter in student.parameters() if parameter.requires_grad)]
 
 
 def compiled_layers(model: BertForMaskedLM | DistilBertForMaskedLM) -> int:
     return sum(module._compiled_call_impl is not None for module in model.modules())
+
+
+@pytest.mark.filterwarnings("default")  # torch warns of what it does itself
+@pytest.mark.parametrize("has_kernel", [False, True])
+def test_compiled_layers_give_the_losses_and_the_gradient(has_kernel, monkeypatch):
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(attention, "has_varlen_kernel", lambda *_: has_kernel)
+    student, teacher = pair = models()
+    freeze_key_biases(student)
+    batches = [packed_batch(rows=rows) for rows in (((12, 3), (9, 5), (7,)), ((4, 4, 4, 4), (16,)), ((10, 3), (9,)))]
+    expected = [values_and_gradient(*pair, batch) for batch in batches]
+    for model in pair:
+        compile_layers(model, torch.device("cpu"))
+    assert not compiled_layers(student) + compiled_layers(teacher)
+    with torch._dynamo.config.patch(suppress_errors=False, recompile_limit=8):  # and back again
+        for model in pair:
+            compile_layers(model, torch.device("cuda"))
+        assert (compiled_layers(student), compiled_layers(teacher)) == (2, 4)
+        torch._dynamo.config.suppress_errors = False
+        for batch, values in zip(batches, expected, strict=True):
+            torch.testing.assert_close(values_and_gradient(*pair, batch), values, atol=1e-5, rtol=1e-5)
+    counters = torch._dynamo.utils.counters
+    assert counters["frames"]["ok"] == 4, "of both models, of full rows and others; all layers share them"
+    assert not counters["graph_break"]
+    assert sorted(student.state_dict()) == sorted(models()[0].state_dict())
 
 
 class NoSynchronization(TorchDispatchMode):
@@ -224,6 +210,23 @@ def test_words_and_vocabulary_layer_have_one_gradient_in_the_matrix_of_the_latte
     expected = 2 * parameter.detach() + torch.bincount(ids, minlength=len(parameter))[:, None]
     torch.testing.assert_close(parameter.grad, expected)
     assert made == [parameter.grad.data_ptr()]
+
+
+def test_without_that_layer_the_gradient_of_the_words_is_added_in_place_as_well(monkeypatch):
+    """On a GPU, where autograd adds it: what is added to must be nobody's view."""
+    monkeypatch.setattr(losses, "shared_weights", lambda _: (None, None))
+    made, (student, teacher) = [], models()
+    find = vocabulary._losses_and_gradients
+
+    def noted(*arguments):
+        sums, gradients = find(*arguments)
+        made.append(gradients[1].data_ptr())
+        return sums, gradients
+
+    monkeypatch.setattr(vocabulary, "_losses_and_gradients", noted)
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", 8)
+    values_and_gradient(student, teacher, packed_batch())
+    assert made == [student.get_input_embeddings().weight.grad.data_ptr()]
 
 
 def test_the_teacher_is_neither_trained_nor_saved():

@@ -26,7 +26,7 @@ def test_the_page_and_the_figure_are_what_the_script_makes_of_the_numbers(conten
 
 def test_every_student_saw_as_much(content):
     students = [run["settings"] for variant, run in content["training"].items() if variant != "teacher"]
-    assert len(students) == 6
+    assert len(students) == 7
     assert all(settings == students[0] for settings in students)
 
 

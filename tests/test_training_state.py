@@ -4,12 +4,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
 from torch.optim import AdamW
 from transformers import get_linear_schedule_with_warmup
 
 from bert_distillation.checkpoints import RunIdentity
+from bert_distillation.pretrain import PretrainConfig
 from bert_distillation.progress import TrainingLog
+from bert_distillation.training import make_optimizer
 from bert_distillation.training_state import TrainingState
 
 RUN = RunIdentity({"seed": "0"}, {"num_processes": "1"})
@@ -68,6 +72,24 @@ def test_weights_moments_schedule_scaler_random_states_and_sums_come_back_bit_by
     assert [step(second, number) for number in range(6, 12)] == losses
     assert numbers(second) == after
     assert first.accelerator.scaler.get_scale() != 2.0**10, "it has seen overflows"
+
+
+def test_a_step_that_overflowed_in_fp16_is_counted_and_the_schedule_waits(tmp_path: Path):
+    accelerator = Accelerator(cpu=True)
+    network = nn.Linear(4, 1)
+    config = PretrainConfig(sequences=tmp_path / "sequences", model=tmp_path / "model", learning_rate=0.1)
+    optimizer = make_optimizer(list(network.parameters()), config, has_scaler=True)
+    schedule = get_linear_schedule_with_warmup(optimizer, 2, 20)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    prepared = AcceleratedOptimizer(optimizer, device_placement=False, scaler=scaler)
+    accelerator._optimizers.append(prepared)
+    run = TrainingState(network, prepared, schedule, TrainingLog(tmp_path, {"mlm": 1.0}), accelerator)
+    before = network.weight.tolist()
+    for factor in (float("inf"), 1.0):
+        scaler.scale(network(torch.ones(2, 4)).sum() * factor).backward()
+        assert (network.weight.tolist(), schedule.last_epoch) == (before, 0)
+        run.step()
+    assert (run.log.skipped_steps, schedule.last_epoch, scaler.get_scale()) == (1, 1, 1.0)
 
 
 def test_a_process_that_was_not_there_before_keeps_its_own_random_state_and_no_sum_is_lost(tmp_path: Path):

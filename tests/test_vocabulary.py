@@ -155,8 +155,10 @@ def test_half_precision_does_not_underflow_at_a_step_of_32_thousand_rows():
     assert ((of_hidden == 0) & (expected.abs() > 1e-3)).sum() == 0
 
 
-def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(monkeypatch):
-    student, teacher = layers(6, 40, dtype=torch.float32)
+@pytest.mark.parametrize("words_of_a_vector", [1, 8])
+def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(words_of_a_vector, monkeypatch):
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", words_of_a_vector)
+    student, teacher = layers(6, 41, dtype=torch.float32)
     labels, scales = torch.tensor([], dtype=torch.int64), {"mlm": torch.tensor(0.4), "ce": torch.tensor(1.3)}
     expected, _ = vocabulary_losses(student, labels, scales, teacher, 2.0)
     gradients = torch.autograd.grad(expected, student.weight)
@@ -170,6 +172,7 @@ def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(monke
     ("error", "reason"),
     [
         (torch._dynamo.exc.BackendCompilerFailed(compile, RuntimeError("no C++ compiler"), None), "no C++ compiler"),
+        (torch._dynamo.exc.BackendCompilerFailed(compile, AssertionError(), None), "AssertionError()"),
         (torch._inductor.exc.TritonMissing(None), "Cannot find a working triton installation"),
     ],
 )

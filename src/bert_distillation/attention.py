@@ -16,6 +16,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 PACKED = "packed"
+WIDEST_HEAD = 256  # that flash attention takes
 SHORT_ROW = 256  # tokens; the scores of longer rows would take more memory than they save time
 
 
@@ -45,7 +46,7 @@ def packed_attention(
     """
     length = query.shape[2] if places is None or attention_mask is None else attention_mask.shape[3]
     is_slow = has_slow_kernel(query.device, query.dtype, length)
-    is_varlen = cu_seqlens is not None and has_varlen_kernel(query.device, query.dtype, dropout)
+    is_varlen = cu_seqlens is not None and has_varlen_kernel(query.device, query.dtype, query.shape[3], dropout)
     if attention_mask is None or (places is None and not is_slow and not is_varlen):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
     rows = len(attention_mask)
@@ -72,13 +73,15 @@ def has_slow_kernel(device: torch.device, dtype: torch.dtype, length: int) -> bo
     return device.type == "cpu" and dtype == torch.bfloat16 and length <= SHORT_ROW
 
 
-def has_varlen_kernel(device: torch.device, dtype: torch.dtype, dropout: float) -> bool:
+def has_varlen_kernel(device: torch.device, dtype: torch.dtype, width: int, dropout: float) -> bool:
     """Whether torch's kernel for sequences of any length serves: from Ampere on, in half precision, without dropout.
 
-    It computes no scores between sequences, where a mask hides scores that were computed.
+    It computes no scores between sequences, where a mask hides scores that were computed. width: of a head, d; it does
+    not pad those that it cannot read.
     """
-    is_half = dtype in (torch.bfloat16, torch.float16)
-    return device.type == "cuda" and is_half and dropout == 0 and torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or dropout > 0:
+        return False
+    return width % 8 == 0 and width <= WIDEST_HEAD and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def by_sequences(query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, scale: float | None) -> Tensor:

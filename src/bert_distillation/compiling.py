@@ -11,7 +11,8 @@ VARIATIONS = 64  # of one layer's code: training and not, teacher and student, f
 def compile_layers(model: MaskedLM, device: torch.device) -> None:
     """Let torch compile the layers of a body when they are first used; all of them share what is compiled.
 
-    On a CPU, where it does not pay, they stay as they are. What cannot be compiled runs as it is, with torch's warning.
+    On a CPU, where it does not pay, they stay as they are. A forward pass that cannot be compiled runs as it is, with a
+    warning of torch's. Compiled, dropout draws other masks.
     """
     if device.type == "cpu":
         return

@@ -62,7 +62,8 @@ def _compiled(function: Kernel) -> Kernel:
         try:
             return chosen(*arguments)
         except torch._dynamo.exc.TorchDynamoException as error:  # no compiler, no Triton, a GPU too old for it
-            _warn_once(str(getattr(error, "inner_exception", error)).strip().splitlines()[0])
+            cause = getattr(error, "inner_exception", error)
+            _warn_once((str(cause).strip() or repr(cause)).splitlines()[0])
             chosen = function  # to look for a compiler takes long, and there will be none the next time
             return function(*arguments)
 

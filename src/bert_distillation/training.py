@@ -109,7 +109,7 @@ def train(
     plan = plan_steps(corpus, row_length, config, accelerator)
     last_step = config.max_train_steps or config.num_train_epochs * plan.steps_per_epoch
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    optimizer = make_optimizer(trainable, config)
+    optimizer = make_optimizer(trainable, config, has_scaler=accelerator.scaler is not None)
     schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup_ratio * last_step), last_step)
     model = objective
     objective, optimizer = accelerator.prepare(objective, optimizer)
@@ -172,15 +172,18 @@ def masked_share(
     return masking_probabilities(counts, special_ids(tokenizer), config.mlm_probability, config.mlm_smoothing)
 
 
-def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> AdamW:
-    """AdamW with the settings of the run."""
+def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig, has_scaler: bool) -> AdamW:
+    """AdamW with the settings of the run.
+
+    has_scaler: of gradients, in fp16. A fused optimizer would not let it know which step overflowed and was left out.
+    """
     return AdamW(
         parameters,
         lr=config.learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
         weight_decay=config.weight_decay,
-        fused=True,
+        fused=not has_scaler,
     )
 
 

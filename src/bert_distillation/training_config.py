@@ -70,5 +70,5 @@ class TrainingConfig:
 
 # Settings that a resumed run may change: they do not shape the result, or (the last three) do so by the run's identity.
 NOT_SHAPING = {"logging_steps", "checkpointing_steps", "keep_checkpoints", "elastic_resume", "dataloader_workers"}
-NOT_SHAPING |= {"torch_compile", "num_train_epochs", "max_train_steps", "mixed_precision"}
+NOT_SHAPING |= {"num_train_epochs", "max_train_steps", "mixed_precision"}
 SPLIT = {"per_device_train_batch_size", "gradient_accumulation_steps"}

@@ -137,7 +137,8 @@ def _losses_and_gradients(
         _add_product(of_weight, gradient, student.hidden_states[rows], is_first=rows.start == 0)
         of_bias += gradient.new_ones(1, len(gradient)).mm(gradient)[0, :words]  # a product is faster than `sum`
         del gradient  # before the next chunk makes its own
-    return sums, (of_hidden, of_weight[:words], of_bias)
+    # Detached, as a view would keep autograd from adding the gradient of the tied embeddings in place.
+    return sums, (of_hidden, of_weight[:words].detach(), of_bias)
 
 
 def _gradient_by_logits(
