@@ -131,7 +131,7 @@ def write_figure(file: Path, training: Mapping[str, Any]) -> None:
         axes.tick_params(colors="#80868f")
         for label in (axes.xaxis.label, axes.yaxis.label):
             label.set_color("#80868f")
-        axes.legend(frameon=False, labelcolor="#80868f")
+        axes.legend(frameon=False, labelcolor="#80868f", ncols=2, loc="upper right")
         axes.spines[["top", "right"]].set_visible(False)
         drawing.tight_layout()
         drawing.savefig(file, transparent=True, metadata={"Date": None})
