@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -155,7 +156,8 @@ def test_a_teacher_that_was_changed_between_two_starts_begins_anew(run, tokenize
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [('"step": 10', '"step": 64'), ('"num_processes": "1"', '"num_processes": "2"')]
+    ("before", "after"),
+    [('"step": 10', '"step": 64'), ('"step": 10', '"step": 1e999'), ('"num_processes": "1"', '"num_processes": "2"')],
 )
 def test_a_manifest_with_another_byte_in_it_is_passed_over(
     before: str, after: str, done: Path, run, tmp_path: Path, capsys
@@ -165,7 +167,7 @@ def test_a_manifest_with_another_byte_in_it_is_passed_over(
     manifest.write_text(manifest.read_text().replace(before, after))
     student = run("again")
     told = capsys.readouterr().out
-    assert f"{manifest.parent} is damaged: {MANIFEST} is not what training wrote" in told
+    assert re.search(f"{manifest.parent} is damaged: {MANIFEST} is not what training wr(ote|ites)", told)
     assert "going on after step 8" in told
     assert same_student(student, done / "student")
 

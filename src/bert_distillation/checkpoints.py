@@ -154,7 +154,7 @@ def read_checkpoint(place: Path) -> Checkpoint:
         run = RunIdentity(shape=dict(content["shape"]), split=dict(content["split"]))
         step, files = int(content["step"]), dict(content["files"])
         is_whole = content.pop("sha256") == checksum_of(content)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise InputError(f"{place} is damaged: {MANIFEST} is not what training writes.") from None
     if not is_whole or place.name != checkpoint_folder(place.parent, step, run).name:
         raise InputError(f"{place} is damaged: {MANIFEST} is not what training wrote.")

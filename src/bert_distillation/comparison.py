@@ -100,7 +100,7 @@ def read_row(variant: str, folder: Path) -> tuple[Row, int]:
         }
         measured = {name: float(value) for name, value in content["student"].items() if name.startswith(MEASURED)}
         seeds = max((int(score["seeds"]) for score in ran.values()), default=1)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise InputError(f"{variant}: {file} is not what `report` writes; give the folder of a report.") from None
     return Row(variant, tasks, measured), seeds
 
