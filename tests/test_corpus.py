@@ -78,6 +78,7 @@ def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path):
         ("a.jsonl", b'{"id": 1, "body": "x"}\n', r"a\.jsonl:1 has no column `text`; it has id, body"),
         ("a.jsonl", b'{"text": null}\n', r"a\.jsonl:1: `text` must be a string, got NoneType"),
         ("a.jsonl", b'{"text": "\xff"}\n', r"a\.jsonl:1 is not UTF-8"),
+        ("a.jsonl", b'{"te\\nxt ": 1, "id": 2}\n', r"a\.jsonl:1 has no column `text`; it has te xt, id\."),
         ("a.parquet", b"PAR1 this is no parquet file", r"a\.parquet is not a readable parquet file"),
         ("a.txt.gz", b"not packed", r"a\.txt\.gz is not a whole gzip file \(Not a gzipped file"),
         ("a.txt.gz", gzip.compress(b"x" * 1000, mtime=0)[:-9], r"a\.txt\.gz is not a whole gzip file"),

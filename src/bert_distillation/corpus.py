@@ -14,7 +14,7 @@ from datasets.exceptions import DatasetsError
 from bert_distillation.errors import InputError
 from bert_distillation.hub import split_revision
 from bert_distillation.options import existing_folder
-from bert_distillation.text_lines import read_lines
+from bert_distillation.text_lines import listed, read_lines
 
 FILE_KINDS = "*.txt (a blank line between documents), *.jsonl or *.parquet (with `text`), or *.txt.gz and *.jsonl.gz"
 TEXT = "text"
@@ -93,7 +93,7 @@ def read_parquet(path: Path) -> Iterator[str]:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             if TEXT not in names:
-                raise InputError(f"{path} has no column `text`; its columns are {', '.join(names)}.")
+                raise InputError(f"{path} has no column `text`; its columns are {listed(names)}.")
             for batch in file.iter_batches(batch_size=256, columns=[TEXT]):
                 for text in batch.column(0).to_pylist():
                     yield _text_of({TEXT: text}, str(path))
@@ -146,7 +146,7 @@ def _reader(path: Path) -> Any:
 def _text_of(row: dict[str, Any], place: str) -> str:
     """The row's text; half of a surrogate pair, which JSON can spell and UTF-8 cannot, becomes '?'."""
     if TEXT not in row:
-        raise InputError(f"{place} has no column `text`; it has {', '.join(map(str, row)) or 'none'}.")
+        raise InputError(f"{place} has no column `text`; it has {listed(row)}.")
     text = row[TEXT]
     if not isinstance(text, str):
         raise InputError(f"{place}: `text` must be a string, got {type(text).__name__}.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from bert_distillation.errors import InputError
 from bert_distillation.malformed import MalformedRow, MalformedRows
-from bert_distillation.text_lines import LONGEST_LINE, read_lines
+from bert_distillation.text_lines import LONGEST_LINE, listed, read_lines
 from bert_distillation.tracking import STEP_FILE
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
@@ -27,8 +27,7 @@ class TableRow:
     def text(self, column: str) -> str:
         """The text in a column; MalformedRow where there is none."""
         if column not in self.values:
-            there = ", ".join(map(str, self.values)) or "nothing"
-            raise MalformedRow(f'no column "{column}"; the row has: {printable(there)}')
+            raise MalformedRow(f'no column "{column}"; the row has: {printable(listed(self.values))}')
         value = self.values[column]
         if not isinstance(value, str):
             raise MalformedRow(f'column "{column}" holds {type(value).__name__} instead of a text')

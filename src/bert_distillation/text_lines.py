@@ -2,7 +2,7 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
 from pathlib import Path
 
@@ -38,3 +38,8 @@ def _numbered(file: Path, stream: BufferedIOBase, longest: int) -> Iterator[tupl
                 f"{file}:{number} is not UTF-8 text (byte 0x{byte:02x} at position {error.start + 1} of the line); "
                 "save the file as UTF-8."
             ) from None
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names in one line, whatever is in them; 'nothing' where there are none."""
+    return ", ".join(" ".join(str(name).split()) for name in names) or "nothing"
