@@ -110,8 +110,10 @@ class Bench:
         count = int((longest * torch.arange(1, len(longest) + 1) <= self.count * self.row_length).sum())
         return self.by_length[start : start + count].tolist()
 
-    def scales(self, batch: Batch) -> dict[str, Tensor]:
-        """What the sum of each loss is multiplied with."""
+    def scales(self, variant: str, batch: Batch) -> dict[str, Tensor]:
+        """What the sum of each loss is multiplied with; nothing for the textbook, whose losses are means."""
+        if variant == "textbook":
+            return {}
         counts = token_counts(batch)
         return {name: torch.tensor(weight / counts[name], device=self.device) for name, weight in WEIGHTS.items()}
 
@@ -153,7 +155,7 @@ class Bench:
         """The three losses, and the student's gradient as one vector."""
         student = self.compiled[0] if variant == "compiled" else self.student
         student.eval().zero_grad(set_to_none=True)
-        scales = {} if variant == "textbook" else self.scales(batch)
+        scales = self.scales(variant, batch)
         total, losses = self.losses(variant, self.to_device(batch), scales)
         (total * self.loss_scale).backward()
         trained = (parameter.grad for parameter in student.parameters() if parameter.grad is not None)
@@ -165,12 +167,13 @@ class Bench:
     def run(self, variant: str, first: int, micro_batches: int) -> tuple[float, float]:
         """Real tokens a second over some micro-batches, and the bytes that they took at most above what was there."""
         batches = [self.batch(variant, first + place) for place in range(micro_batches)]
-        real = "attention_mask" if variant == "textbook" else "position_ids"
-        tokens = sum(int(batch[real].sum()) if variant == "textbook" else len(batch[real]) for batch in batches)
+        scales = [self.scales(variant, batch) for batch in batches]
+        tokens = sum(
+            int(batch["attention_mask"].sum()) if "attention_mask" in batch else len(batch["input_ids"])
+            for batch in batches
+        )
         for student in (self.student, self.compiled[0]):
             student.zero_grad(set_to_none=True)
-
-        scales = [{} if variant == "textbook" else self.scales(batch) for batch in batches]
 
         def steps() -> None:
             for batch, own in zip(batches, scales, strict=True):

@@ -46,13 +46,14 @@ def packed_attention(
     """
     length = query.shape[2] if places is None or attention_mask is None else attention_mask.shape[3]
     is_slow = has_slow_kernel(query.device, query.dtype, length)
-    is_varlen = cu_seqlens is not None and has_varlen_kernel(query.device, query.dtype, query.shape[3], dropout)
-    if attention_mask is None or (places is None and not is_slow and not is_varlen):
+    if not has_varlen_kernel(query.device, query.dtype, query.shape[3], dropout):
+        cu_seqlens = None
+    if attention_mask is None or (places is None and not is_slow and cu_seqlens is None):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
     rows = len(attention_mask)
     if places is not None:
         query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
-    if is_varlen and cu_seqlens is not None:
+    if cu_seqlens is not None:
         mixed = by_sequences(query, key, value, cu_seqlens, scaling)
     else:
         attend = by_products if is_slow else F.scaled_dot_product_attention

@@ -69,7 +69,8 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor], words: Tenso
         inputs = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
     else:
         inputs = {name: tokens[None] for name, tokens in inputs.items()} | {"places": places}
-    inputs |= {name: batch[name] for name in ("cu_seqlens",) if name in batch}
+    if "cu_seqlens" in batch:
+        inputs["cu_seqlens"] = batch["cu_seqlens"]
     with _precise_as_products(model):
         hidden_states = last_hidden_states(model, attention_mask=mask, **_with_words(model, inputs, words))
     return gather(hidden_states.flatten(0, 1), places) if is_full else hidden_states[0, :num_tokens]
