@@ -18,19 +18,21 @@ Kernel = Callable[..., Any]
 
 def soft_targets(
     logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, temperature: float, share: Tensor
-) -> tuple[Tensor, Tensor]:
-    """KL(teacher || student) of the softened distributions times T^2, and `share` of its gradient by the logits.
+) -> Tensor:
+    """KL(teacher || student) of the softened distributions times T^2; `share` of its gradient takes the logits' place.
 
     logits, teacher_logits: (n, V), to which bias and teacher_bias, (V,), come. Returns (n,) in single precision or
-    better, and (n, V) in the type of the logits.
+    better.
     """
     both = (logits, bias, teacher_logits, teacher_bias)
     if logits.device.type != "cpu":
-        return compiled(_soft_targets, logits)(*both, temperature, share)
+        losses: Tensor = compiled(_soft_targets, logits)(*both, temperature, share)
+        return losses
     # In one kernel, compiled code for CPUs would compute each exponential anew for the sums and for the gradient.
     maxima = compiled(_row_maxima, logits)(*both, temperature)
     losses, sums, powers = compiled(_soft_target_powers, logits)(*both, temperature, maxima)
-    return losses, compiled(_soft_target_gradient, logits)(*powers, *sums, temperature * share)
+    compiled(_soft_target_gradient, logits)(logits, *powers, *sums, temperature * share)
+    return losses
 
 
 def true_words(logits: Tensor, bias: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,12 +79,13 @@ def _warn_once(reason: str) -> None:
 
 def _soft_targets(
     logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, temperature: float, share: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     log_probs = torch.log_softmax(_softened(logits, bias, temperature), dim=-1)
     targets = torch.log_softmax(_softened(teacher_logits, teacher_bias, temperature), dim=-1)
     probs = targets.exp()
     losses = (probs * (targets - log_probs)).sum(dim=-1) * temperature**2
-    return losses, ((log_probs.exp() - probs) * (temperature * share)).to(logits.dtype)
+    logits.copy_((log_probs.exp() - probs) * (temperature * share))
+    return losses
 
 
 def _row_maxima(
@@ -110,8 +113,10 @@ def _soft_target_powers(
     return losses, sums, (powers.to(logits.dtype), targets.to(logits.dtype))
 
 
-def _soft_target_gradient(powers: Tensor, targets: Tensor, sum_: Tensor, target_sum: Tensor, scale: Tensor) -> Tensor:
-    return powers.copy_(powers * (scale / sum_) - targets * (scale / target_sum))
+def _soft_target_gradient(
+    out: Tensor, powers: Tensor, targets: Tensor, sum_: Tensor, target_sum: Tensor, scale: Tensor
+) -> None:
+    out.copy_(powers * (scale / sum_) - targets * (scale / target_sum))
 
 
 def _true_words(logits: Tensor, bias: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:

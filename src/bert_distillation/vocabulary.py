@@ -157,20 +157,15 @@ def _gradient_by_logits(
     teacher_logits = teacher.products()[:, : len(teacher.bias)] if teacher else None
     sums = {name: torch.zeros((), dtype=shares[name].dtype, device=logits.device) for name in shares}
     for part in _slices(len(logits), PART_BYTES, student.weight):
-        gradients = []
-        if len(labels[part]):
-            with_label = logits[part][: len(labels[part])]
+        with_label = logits[part][: len(labels[part])]
+        if len(with_label):
             losses, gradient = row_kernels.true_words(with_label, student.bias, labels[part], shares["mlm"])
             sums["mlm"] += losses.sum()
-            gradients.append(gradient)
         if teacher and teacher_logits is not None:
             both = (logits[part], student.bias, teacher_logits[part], teacher.bias)
-            losses, gradient = row_kernels.soft_targets(*both, temperature, shares["ce"])
-            sums["ce"] += losses.sum()
-            gradients.append(gradient)
-        logits[part] = gradients.pop()
-        for gradient in gradients:
-            logits[part][: len(gradient)] += gradient
+            sums["ce"] += row_kernels.soft_targets(*both, temperature, shares["ce"]).sum()
+        if len(with_label):
+            (with_label.add_ if teacher else with_label.copy_)(gradient)
     return products, sums
 
 
