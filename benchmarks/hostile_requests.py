@@ -67,6 +67,11 @@ MISTAKES = [
     ('{"input_data": ["a [MASK]"], "params": {"targets": [3]}}', "targets must be a list"),
     ('{"input_data": ["a [MASK]"], "params": {"targets": ["xyzzyx"]}}', "target 'xyzzyx' is not one word"),
     ('{"input_data": ["a [MASK]"], "params": {"targets": [""]}}', "target '' is not one word"),
+    ('{"input_data": ["a [MASK]"], "params": {"targets": ["\\ud800"]}}', "target '.*' is not one word"),
+    (
+        '{"input_data": ["a [MASK]"], "params": {"targets": ["[MASK]"], "order": "left_to_right"}}',
+        r"target '\[MASK\]' is not one word",
+    ),
     ('{"input_data": ["a [MASK]"], "params": {"return_scores": 1}}', "return_scores must be true or false, got 1"),
     ('{"input_data": ["a [MASK]"], "params": {"return_scores": "yes"}}', "return_scores must be true or false"),
     ('{"input_data": ["a [MASK]"], "params": {"order": "right"}}', "order must be together or left_to_right"),

@@ -107,6 +107,28 @@ def test_targets_are_the_only_candidates_and_keep_their_probability(folder):
         predictor.predict_masks(TEXTS[:1], targets=["rome", "swimming"])
 
 
+def test_a_target_counts_once_and_a_mask_is_none(folder):
+    predictor = FillMask.load(folder)
+    [[one]] = predictor.predict_masks(TEXTS[:1], top_k=2, targets=["Paris", "paris"])
+    assert [candidate.token for candidate in one] == ["paris"]
+    for word in ("[MASK]", "\ud800"):
+        with pytest.raises(InputError, match=r"The target .* is not one word of the vocabulary"):
+            predictor.predict_masks(TEXTS[:1], targets=[word], order=LEFT_TO_RIGHT)
+
+
+def test_a_model_that_fills_a_mask_with_a_mask_comes_to_an_end(folder, monkeypatch):
+    predictor = FillMask.load(folder)
+    only_masks = np.zeros(predictor.runner.vocab_size, np.float32)
+    only_masks[predictor.word_pieces.mask_token_id] = 9
+
+    def logits(texts: list[list[int]], mask_token_id: int) -> np.ndarray:
+        return np.stack([only_masks for text in texts for token in text if token == mask_token_id])
+
+    monkeypatch.setattr(predictor.runner, "logits", logits)
+    [masks] = predictor.predict_masks(["a [MASK] [MASK]"], order=LEFT_TO_RIGHT)
+    assert [candidates[0].token for candidates in masks] == ["[MASK]", "[MASK]"]
+
+
 def test_masks_too_far_apart_for_the_model_are_named(folder):
     with pytest.raises(InputError, match=r"Text 0 has masks 101 tokens apart, and the model reads 62 at a time"):
         FillMask.load(folder).predict(["[MASK] " + "cat " * 100 + "[MASK]"])

@@ -49,6 +49,11 @@ class Runner(Protocol):
         """(M, V) float32 logits of all masks of the texts (token ids), in their order."""
 
 
+def without_surrogates(text: str) -> str:
+    """The text without half surrogate pairs, which no tokenizer reads."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class WordPieces:
     """The tokenizer, as the predictor needs it: texts to ids, and ids to words."""
 
@@ -86,8 +91,7 @@ class WordPieces:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens but those that stand in it."""
-        # Half a surrogate pair is no text that can be tokenised.
-        whole = [text.encode("utf-8", "replace").decode() for text in texts]
+        whole = [without_surrogates(text) for text in texts]
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(whole, add_special_tokens=False)]
 
     def word(self, index: int) -> str:
@@ -95,15 +99,15 @@ class WordPieces:
         return self.tokenizer.id_to_token(index) or f"[id {index}]"
 
     def ids_of(self, words: Sequence[str]) -> list[int]:
-        """The id of each word; InputError names one that is not a single entry of the vocabulary."""
-        ids = []
+        """The ids of the words, each once; InputError names a word that is not a single entry of the vocabulary."""
+        ids = {}
         for word, pieces in zip(words, self.encode(words), strict=True):
-            known = self.tokenizer.token_to_id(word)
+            known = self.tokenizer.token_to_id(word) if word == without_surrogates(word) else self.unk_token_id
             index = known if known is not None else pieces[0] if len(pieces) == 1 else self.unk_token_id
-            if index == self.unk_token_id:
+            if index in (self.unk_token_id, self.mask_token_id):
                 raise InputError(f"The target {word[:40]!r} is not one word of the vocabulary; give words that are.")
-            ids.append(index)
-        return ids
+            ids[index] = word
+        return list(ids)
 
 
 class FillMask:
@@ -181,7 +185,9 @@ class FillMask:
             ids, scores = self._best([rows[index] for index in open_rows], top_k, among, first_mask_only=True)
             for index, best, probabilities in zip(open_rows, ids, scores, strict=True):
                 answers[index].append(self._words(best, probabilities))
-                rows[index][rows[index].index(mask_token_id)] = int(best[0])
+                # Filled with a mask, as a model may want it, a row would never come to its end.
+                word = self.word_pieces.unk_token_id if best[0] == mask_token_id else int(best[0])
+                rows[index][rows[index].index(mask_token_id)] = word
         return answers
 
     def _together(self, rows: Sequence[list[int]], top_k: int, among: np.ndarray | None) -> list[list[list[Candidate]]]:
