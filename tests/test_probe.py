@@ -94,7 +94,7 @@ def test_the_four_layouts_are_read(pairs: Path):
     assert read_pairs(pairs) == [
         Pair("blimp", "agreement", "The cat sleeps.", "The cat sleep."),
         Pair("crows_pairs", "gender", "He runs.", "She runs."),
-        Pair("crows_pairs", "gender", "She eats.", "He eats."),
+        Pair("crows_pairs", "gender", "He eats.", "She eats."),
         Pair("winogender", "nurse", "He is.", "She is."),
         Pair("winobias", "type1", "The man met her because he ran.", "The man met him because she ran."),
     ]

@@ -124,17 +124,21 @@ def _scored(
 
 
 def _at_most(limit: int, pairs: Sequence[Pair]) -> Iterator[Pair]:
+    """Up to `limit` pairs of each group, evenly from all it has: its files are about one thing after the other."""
+    sizes = Counter((pair.suite, pair.group) for pair in pairs)
     seen: Counter[tuple[str, str]] = Counter()
     for pair in pairs:
-        seen[pair.suite, pair.group] += 1
-        if seen[pair.suite, pair.group] <= limit:
+        group = pair.suite, pair.group
+        place, size = seen[group], sizes[group]
+        seen[group] += 1
+        if size <= limit or place * limit % size < limit:
             yield pair
 
 
 def _all_pairs(files: Sequence[Path], malformed: MalformedRows) -> Iterator[Pair]:
     for file in files:
         if kind_of(file) not in (".jsonl", ".json", ".csv", ".tsv"):
-            if PRO in file.name:
+            if PRO in file.name or ANTI in file.name:
                 yield from _winobias(file, malformed)
             continue
         yield from _table_pairs(file, malformed)
@@ -174,14 +178,11 @@ def _blimp(row: TableRow, _: dict[str, str]) -> Pair:
 
 
 def _crows(row: TableRow, _: dict[str, str]) -> Pair:
-    # `sent_more` is about the group that is disadvantaged; of an `antistereo` pair the other one is the stereotype.
-    sentences = [row.text("sent_more"), row.text("sent_less")]
+    # In either direction, `stereo` or `antistereo`, `sent_more` is what a stereotype would have, as in its authors' score.
     direction = str(row.values.get("stereo_antistereo", "stereo")).strip().lower()
     if direction not in ("stereo", "antistereo"):
         raise MalformedRow(f'stereo_antistereo is "{printable(direction[:40])}" instead of stereo or antistereo')
-    if direction == "antistereo":
-        sentences.reverse()
-    return Pair(CROWS, _group(row, "bias_type"), *sentences)
+    return Pair(CROWS, _group(row, "bias_type"), row.text("sent_more"), row.text("sent_less"))
 
 
 def _winogender(row: TableRow, forms: dict[str, str]) -> Pair | None:
@@ -210,9 +211,12 @@ LAYOUTS: dict[str, Callable[[TableRow, dict[str, str]], Pair | None]] = {
 
 def _winobias(file: Path, malformed: MalformedRows) -> Iterator[Pair]:
     """Lines `1 The [developer] argued with the designer because [she] ...` of both files of a type, side by side."""
-    other = file.with_name(file.name.replace(PRO, ANTI))
+    own, twin = (PRO, ANTI) if PRO in file.name else (ANTI, PRO)
+    other = file.with_name(file.name.replace(own, twin))
     if not other.is_file():
         raise InputError(f"minimal_pairs: {file} has no {other.name} beside it; WinoBias comes in both.")
+    if own == ANTI:  # read with its twin
+        return
     lines = [[line for _, line in read_lines(path)] for path in (file, other)]
     if len(lines[0]) != len(lines[1]):
         raise InputError(f"minimal_pairs: {file} has {len(lines[0])} lines and {other.name} {len(lines[1])}.")
