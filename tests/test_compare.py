@@ -19,10 +19,15 @@ def write_report(folder: Path, lower: float = 0.0, tasks: dict[str, float] = SCO
     scores = []
     for name, value in tasks.items():
         headline = TASKS[name].headline
-        record = {"metrics": {headline: value - lower}, "deviations": {headline: DEVIATIONS[name]}, "seeds": [0, 1, 2]}
+        record = {
+            "metrics": {headline: value - lower},
+            "deviations": {headline: DEVIATIONS.get(name, 0.0)},
+            "seeds": [0, 1, 2],
+        }
         scores.append(score_of(TASKS[name], record, None))
     scores += [score_of(task, None, None) for name, task in TASKS.items() if name not in tasks]
     evaluation = {"mlm_loss": loss, "mlm_loss_low": loss - 0.1, "mlm_loss_high": loss + 0.1, "num_parameters": 2e6}
+    evaluation["mlm_masked_tokens"] = 100
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(summary_record(Summary(tuple(scores), evaluation, None))))
     return folder
@@ -70,7 +75,8 @@ def test_a_student_alone_different_tasks_and_other_folders_are_refused(reports: 
     other = write_report(tmp_path / "other", tasks={"rte": 0.5})
     with pytest.raises(InputError, match="without_mlm ran rte and teacher ran rte, cola; fine-tune all models"):
         compare_reports({"teacher": reports["teacher"], "without_mlm": other})
-    for content in (None, "", "[]", '{"glue": {"rte": {"student": "x"}}, "student": {}}'):
+    unknown = '{"glue": {"foo": {"student": 1, "student_deviation": null, "seeds": 1}}, "student": {}}'
+    for content in (None, "", "[]", '{"glue": {"rte": {"student": "x"}}, "student": {}}', unknown):
         folder = tmp_path / f"bad {content}"[:8]
         folder.mkdir(exist_ok=True)
         if content is not None:
@@ -79,6 +85,42 @@ def test_a_student_alone_different_tasks_and_other_folders_are_refused(reports: 
             InputError, match=r"without_ce: .* is not what `report` writes; give the folder of a report"
         ):
             compare_reports({"all_losses": reports["all_losses"], "without_ce": folder})
+
+
+def test_wnli_is_in_no_mean_here_either(tmp_path: Path):
+    tasks = {"rte": 0.6, "wnli": 0.1}
+    found = compare_reports({name: write_report(tmp_path / name, tasks=tasks) for name in ("teacher", "all_losses")})
+    assert found.row("teacher").mean.value == pytest.approx(0.6)
+    assert found.kept(found.row("all_losses")) == 1
+    only = compare_reports({name: write_report(tmp_path / f"w{name}", tasks={"wnli": 0.1}) for name in ("teacher",)})
+    assert only.row("teacher").mean is None
+
+
+def edited(folder: Path, **evaluation: float | None) -> Path:
+    """The report with some metrics of `evaluate` set, or taken away."""
+    content = json.loads((folder / "metrics.json").read_text())
+    content["student"] |= evaluation
+    content["student"] = {name: value for name, value in content["student"].items() if value is not None}
+    (folder / "metrics.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_losses_are_compared_on_the_same_held_out_tokens_alone(reports: dict[str, Path]):
+    edited(reports["without_ce"], mlm_masked_tokens=None)
+    found = compare_reports(reports)
+    assert set(found.row("without_ce").measured) == {"num_parameters"}, "its loss is that of test sentences"
+    assert found.row("all_losses").measured["mlm_loss"] == 4
+    edited(reports["without_ce"], mlm_masked_tokens=99)
+    sentence = "without_ce was evaluated on 99 masked tokens and teacher on 100; evaluate all models on the same"
+    with pytest.raises(InputError, match=sentence):
+        compare_reports(reports)
+
+
+def test_a_report_of_numbers_that_are_none_is_refused(reports: dict[str, Path]):
+    for value in (float("nan"), float("inf"), True, "4"):
+        edited(reports["without_ce"], mlm_loss=value)
+        with pytest.raises(InputError, match=r"without_ce: .* is not what `report` writes"):
+            compare_reports(reports)
 
 
 def test_models_without_glue_are_compared_on_held_out_text(tmp_path: Path):

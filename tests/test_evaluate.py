@@ -84,6 +84,16 @@ def test_exact_match_and_top_k_count_the_masked_word_among_the_candidates(opinio
     assert all([word["token"] for word in row["candidates"]] == ["capital", "city"] for row in predictions)
 
 
+def test_the_configurations_top_k_holds_for_sentences_and_held_out_text(
+    opinionated: Path, held_out: Path, tmp_path: Path
+):
+    rows = write_rows(tmp_path / "rows.jsonl", ("paris is the [MASK] of france .", "City"))
+    asked = {"evaluation_config_params": '{"top_k": 2}', "top_k": 1}
+    metrics = run(tmp_path / "result", model=opinionated, test_data=rows, held_out=held_out, max_samples=5, **asked)
+    assert (metrics["top_k"], metrics["top_k_accuracy"]) == (2, 1.0)
+    assert metrics["mlm_top_k_accuracy"] >= metrics["mlm_accuracy"]
+
+
 def test_size_counts_tied_weights_once_and_speeds_are_positive(bert: Path, tmp_path: Path):
     metrics = run(tmp_path, model=bert, batch_size=2)
     parameters = small_bert().num_parameters()

@@ -11,6 +11,7 @@ from bert_distillation import onnx_graph
 from bert_distillation.errors import InputError
 from bert_distillation.export import EXAMPLE, ExportConfig, export
 from bert_distillation.fill_mask import FillMask
+from bert_distillation.gate import AGREEMENT, Verdict
 from bert_distillation.student import student_from_teacher
 from conftest import ROOT
 from small_models import save, small_bert
@@ -135,6 +136,15 @@ def write_rows(file, words):
     rows = [{"input_string": text, "title": word} for text, word in words]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
+
+
+def test_the_gate_lets_pass_what_is_at_its_limit():
+    def verdict(rows: int, lost: int) -> Verdict:
+        settings = {"rows": rows, "agreement": AGREEMENT, "depends_on_batch": 0}
+        return Verdict(**settings, top_1_fp32=0.02, top_1=0.02 - lost / rows)
+
+    assert all(verdict(rows, rows // 200).passes for rows in range(200, 2001, 200))
+    assert not any(verdict(rows, rows // 200 + 1).passes for rows in range(200, 2001, 200))
 
 
 def test_8_bits_are_offered_only_if_they_pass_the_gate(student, tmp_path, monkeypatch, capsys):

@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from bert_distillation.errors import InputError
 from bert_distillation.finetune import FinetuneConfig, finetune
+from bert_distillation.finetune_trainer import padding
 from bert_distillation.glue import TASKS
 from bert_distillation.options import run_step
 from bert_distillation.precision import resolve_precision
@@ -27,6 +28,25 @@ QUICK = {"learning_rate": 2e-3, "per_device_train_batch_size": 8, "max_seq_lengt
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     return save(small_bert(), tokenizer, tmp_path_factory.mktemp("bert"))
+
+
+def test_padding_stays_within_the_positions_of_the_model():
+    model = small_bert()
+    positions = model.config.max_position_embeddings
+    assert padding(positions, model, "bf16") == 8
+    assert padding(positions, model, "no") is None
+    model.config.max_position_embeddings = positions - 1
+    assert padding(positions - 1, model, "bf16") is None
+    assert padding(positions - 8, model, "fp16") == 8
+
+
+def test_a_warm_up_of_all_steps_is_one_of_all_steps(bert: Path, glue: Path, tmp_path: Path, capsys):
+    settings = {"task": "sst2", "model": bert, "glue": glue, "warmup_ratio": 1.0, "num_train_epochs": 1.0, **QUICK}
+    finetune(FinetuneConfig(**settings, classifier=tmp_path / "classifier", metrics=tmp_path / "metrics"))
+    rates = [float(rate) for rate in re.findall(r"\| lr (\S+)", capsys.readouterr().out)]
+    assert len(rates) > 2
+    assert rates == sorted(rates)
+    assert QUICK["learning_rate"] / 2 < rates[-1] <= QUICK["learning_rate"]
 
 
 @pytest.fixture(scope="module")

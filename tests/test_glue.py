@@ -149,6 +149,24 @@ def test_the_hub_gives_the_same_examples_as_the_files(task: Task, tmp_path: Path
     assert asked["revision"], "the default data set is pinned"
 
 
+@pytest.mark.parametrize(
+    ("task", "column", "value", "sentence"),
+    [
+        ("rte", "label", None, "has the label None in row 2 of train, not a class from 0 to 1"),
+        ("rte", "label", -1, "has the label -1 in row 2 of train, not a class from 0 to 1"),
+        ("stsb", "label", 5.5, "has the label 5.5 in row 2 of train, not a number from 0 to 5"),
+        ("rte", "sentence2", None, 'has no text in "sentence2" in row 2 of train'),
+    ],
+)
+def test_a_broken_row_of_the_hub_is_named(task, column, value, sentence, monkeypatch: pytest.MonkeyPatch):
+    splits = hub_task(TASKS[task])
+    rows = splits["train"].to_dict()
+    rows[column][2] = value
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: splits | {"train": Dataset.from_dict(rows)})
+    with pytest.raises(InputError, match=sentence):
+        load_task(TASKS[task], None, "nyu-mll/glue")
+
+
 def test_a_data_set_on_disk_in_the_hubs_layout_is_loaded_by_the_real_loader(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     files = {"train": "train", "validation": "validation", "test": "test"}

@@ -102,6 +102,19 @@ def test_the_four_layouts_are_read(pairs: Path):
     assert read_pairs(pairs / "gender.tsv") == [Pair("winogender", "nurse", "He is.", "She is.")]
 
 
+def test_a_limit_is_drawn_evenly_from_all_files_of_a_group(tmp_path: Path):
+    for name in ("a", "b", "c"):
+        rows = [
+            {"sentence_good": f"{name}{place}", "sentence_bad": "x", "linguistics_term": "agreement"}
+            for place in range(10)
+        ]
+        write(tmp_path / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    chosen = [pair.preferred for pair in read_pairs(tmp_path, limit=6)]
+    assert chosen == ["a0", "a5", "b0", "b5", "c0", "c5"]
+    for limit in (1, 7, 29, 30, 31):
+        assert len(read_pairs(tmp_path, limit=limit)) == min(limit, 30)
+
+
 def test_the_real_probes_are_read_whole(shared_data: Path):
     pairs = read_pairs(shared_data / "probes")
     found = {suite: sum(pair.suite == suite for pair in pairs) for suite in ("blimp", "crows_pairs", "winogender")}
@@ -132,6 +145,10 @@ def test_winobias_needs_both_files(tmp_path: Path):
     path = write(tmp_path / "pro_stereotyped_type2.txt", "1 The man ran.\n")
     with pytest.raises(InputError, match=r"has no anti_stereotyped_type2\.txt beside it"):
         read_pairs(path)
+    path = path.rename(tmp_path / "anti_stereotyped_type2.txt")
+    with pytest.raises(InputError, match=r"has no pro_stereotyped_type2\.txt beside it"):
+        read_pairs(tmp_path)
+    path = path.rename(tmp_path / "pro_stereotyped_type2.txt")
     write(tmp_path / "anti_stereotyped_type2.txt", "1 The man ran.\n2 She ran.\n")
     with pytest.raises(InputError, match=r"has 1 lines and anti_stereotyped_type2\.txt 2"):
         read_pairs(path)

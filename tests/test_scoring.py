@@ -2,6 +2,7 @@ import json
 import logging
 import re
 
+import numpy as np
 import pytest
 from hostile_requests import MISTAKES, ODD_TEXTS, TOO_LARGE
 
@@ -11,7 +12,9 @@ from bert_distillation.fill_mask import Candidate, FillMask
 from bert_distillation.scoring import (
     Question,
     TooLargeError,
+    check_texts,
     entry,
+    parse_params,
     parse_request,
 )
 from small_models import PIECES, save, small_bert
@@ -64,6 +67,14 @@ def test_a_bare_text_is_one_text_and_no_text_is_no_text():
     assert parse_request('{"input_data": "a [MASK]"}').texts == ["a [MASK]"]
     assert parse_request('{"inputs": {"input_string": "a [MASK]"}}').texts == ["a [MASK]"]
     assert parse_request('{"input_data": []}').texts == []
+
+
+def test_what_python_alone_can_send_is_refused_by_a_sentence():
+    for text in (np.int64(1), b"x [MASK]", {1, 2}):
+        with pytest.raises(InputError, match=r"Text 0 is .*, not a string"):
+            check_texts([text], "input_data")
+    with pytest.raises(InputError, match="top_k must be a whole number"):
+        parse_params({"params": {"top_k": np.float32(2)}})
 
 
 def test_params_are_read_beside_the_texts():

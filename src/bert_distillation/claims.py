@@ -1,11 +1,16 @@
-"""What the DistilBERT paper claims (Sanh et al., 2019, section 4), beside what was measured here."""
+"""What the DistilBERT paper claims (Sanh et al., 2019, section 4), beside what was measured here.
+
+A claim holds if the student does as well as the published one, measured alike: of the GLUE mean that keeps 97 % with
+WNLI, which is in no mean here, and 96 % without; its 40 % are without the masked-LM heads, which are counted here.
+"""
 
 from dataclasses import dataclass
 
 from bert_distillation.report_words import NOT_RUN, share
 from bert_distillation.summary import Summary
 
-KEPT, SMALLER, FASTER = 0.97, 0.40, 1.60
+SMALLER = 1 - 66_985_530 / 109_514_298  # DistilBERT and BERT-base with their masked-LM heads
+FASTER = 1.60
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,19 @@ class Claim:
 
 def claims(summary: Summary) -> list[Claim]:
     """The three claims, as far as the inputs tell."""
-    kept = summary.mean.retention if summary.mean else None
+    kept, published = (summary.mean.retention, summary.mean.published_retention) if summary.mean else (None, 0.0)
     size = summary.student_to_teacher("num_parameters")
     speed = summary.student_to_teacher("tokens_per_second")
     return [
-        Claim("keeps 97% of BERT's GLUE mean", share(kept), None if kept is None else round(kept, 2) >= KEPT),
+        Claim(
+            "keeps 97% of BERT's GLUE mean",
+            NOT_RUN if kept is None else f"{share(kept)}, DistilBERT on the same tasks {share(published)}",
+            None if kept is None else round(kept, 2) >= round(published, 2),
+        ),
         Claim(
             "is 40% smaller",
-            NOT_RUN if size is None else f"{1 - size:.1%} fewer parameters",
-            None if size is None else round(1 - size, 2) >= SMALLER,
+            NOT_RUN if size is None else f"{1 - size:.1%} fewer parameters, DistilBERT with its head {SMALLER:.1%}",
+            None if size is None else round(1 - size, 2) >= round(SMALLER, 2),
         ),
         Claim(
             "is 60% faster",

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bert_distillation.errors import InputError
+from bert_distillation.glue import CARD_TASKS, TASKS
 from bert_distillation.options import existing_folder
+from bert_distillation.results import is_number
 from bert_distillation.summary import ratio
 
 REPORT_METRICS = "metrics.json"
@@ -28,7 +30,9 @@ VARIANTS = {
     "without_teacher": "without a teacher",
 }
 WHOLE = "all_losses"  # what the others are compared with
-MEASURED = ("mlm_loss", "mlm_accuracy", "exact_match", "teacher_agreement", "num_parameters", "latency_milliseconds")
+HELD_OUT_TOKENS = "mlm_masked_tokens"  # there where `evaluate` was given held-out text
+OF_HELD_OUT = ("mlm_loss", "mlm_accuracy", "teacher_agreement")
+MEASURED = (*OF_HELD_OUT, HELD_OUT_TOKENS, "exact_match", "num_parameters", "latency_milliseconds")
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,10 @@ class Row:
 
     @property
     def mean(self) -> Scored | None:
-        """The mean over the tasks, and its deviation if the seeds of the tasks are independent; None without tasks."""
-        if not self.tasks:
+        """The mean over the card's tasks, its deviation as if their seeds were independent; None without tasks."""
+        scores = [score for name, score in self.tasks.items() if name in CARD_TASKS]
+        if not scores:
             return None
-        scores = list(self.tasks.values())
         squares = [score.deviation**2 for score in scores if score.deviation is not None]
         deviation = math.sqrt(sum(squares)) / len(scores) if len(squares) == len(scores) else None
         return Scored(sum(score.value for score in scores) / len(scores), deviation)
@@ -93,12 +97,14 @@ def read_row(variant: str, folder: Path) -> tuple[Row, int]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         ran = {name: score for name, score in content["glue"].items() if score["student"] is not None}
-        deviations = {name: score["student_deviation"] for name, score in ran.items()}
-        tasks = {
-            name: Scored(float(score["student"]), None if deviations[name] is None else float(deviations[name]))
-            for name, score in ran.items()
-        }
-        measured = {name: float(value) for name, value in content["student"].items() if name.startswith(MEASURED)}
+        tasks = {name: Scored(score["student"], score["student_deviation"]) for name, score in ran.items()}
+        measured = {name: value for name, value in content["student"].items() if name.startswith(MEASURED)}
+        if HELD_OUT_TOKENS not in measured:  # then they are of test sentences
+            measured = {name: value for name, value in measured.items() if not name.startswith(OF_HELD_OUT)}
+        numbers = [*measured.values(), *(score.value for score in tasks.values())]
+        numbers += [score.deviation for score in tasks.values() if score.deviation is not None]
+        if not all(map(is_number, numbers)) or not tasks.keys() <= TASKS.keys():
+            raise ValueError
         seeds = max((int(score["seeds"]) for score in ran.values()), default=1)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise InputError(f"{variant}: {file} is not what `report` writes; give the folder of a report.") from None
@@ -109,6 +115,7 @@ def compare_reports(folders: Mapping[str, Path]) -> Comparison:
     """The comparison of the models whose reports are given; all must have run the same tasks."""
     read = {variant: read_row(variant, folder) for variant, folder in folders.items()}
     rows = [row for row, _ in read.values()]
+    check_held_out_text([row for row in rows if HELD_OUT_TOKENS in row.measured])
     for row in rows[1:]:
         if set(row.tasks) != set(rows[0].tasks):
             raise InputError(
@@ -116,6 +123,17 @@ def compare_reports(folders: Mapping[str, Path]) -> Comparison:
                 f"{', '.join(rows[0].tasks) or 'none'}; fine-tune all models on the same tasks."
             )
     return Comparison(tuple(rows), max((seeds for _, seeds in read.values()), default=1))
+
+
+def check_held_out_text(rows: list[Row]) -> None:
+    """Refuse losses of different tokens."""
+    for row in rows[1:]:
+        counts = [round(one.measured[HELD_OUT_TOKENS]) for one in (row, rows[0])]
+        if counts[0] != counts[1]:
+            raise InputError(
+                f"{row.variant} was evaluated on {counts[0]} masked tokens and {rows[0].variant} on {counts[1]}; "
+                "evaluate all models on the same held-out text with the same max_samples and seed."
+            )
 
 
 def comparison_record(comparison: Comparison) -> dict[str, Any]:

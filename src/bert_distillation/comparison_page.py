@@ -86,7 +86,7 @@ def measured(row: Row, name: str, form: str, factor: float = 1.0) -> str:
 def loss_bars(comparison: Comparison) -> str:
     """A bar of the held-out loss for each model."""
     rows = [row for row in comparison.rows if "mlm_loss" in row.measured]
-    largest = max(row.measured["mlm_loss"] for row in rows)
+    largest = max(row.measured["mlm_loss"] for row in rows) or 1.0
     parts, words = [], []
     for index, row in enumerate(rows):
         top, loss = ROW_HEIGHT * index, row.measured["mlm_loss"]

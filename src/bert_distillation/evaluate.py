@@ -95,7 +95,7 @@ def measure(config: EvaluateConfig, asked: Asked) -> "Findings":
     if config.test_data is not None:
         measure_test_data(found, subject, config, asked, config.test_data)
     if config.held_out is not None:
-        measure_held_out(found, subject, teacher, config, config.held_out)
+        measure_held_out(found, subject, teacher, config, config.held_out, asked.top_k or config.top_k)
     found.metrics |= measure_speed(subject, teacher, config.batch_size)
     return found
 
@@ -135,13 +135,13 @@ def write(config: EvaluateConfig, found: Findings, output: Path) -> None:
 
 
 def measure_held_out(
-    found: Findings, subject: Subject, teacher: Subject | None, config: EvaluateConfig, folder: Path
+    found: Findings, subject: Subject, teacher: Subject | None, config: EvaluateConfig, folder: Path, top_k: int
 ) -> None:
     """The metrics of the held-out sequences, and what they are by the position of the mask."""
-    settings = {"batch_size": config.batch_size, "top_k": config.top_k, "seed": config.seed}
+    settings = {"batch_size": config.batch_size, "top_k": top_k, "seed": config.seed}
     tokens = masked_tokens(subject, folder, **settings, max_samples=config.max_samples, other=teacher)
     found.positions = by_position(tokens)
-    found.metrics |= held_out_metrics(tokens, config.top_k, config.seed)
+    found.metrics |= held_out_metrics(tokens, top_k, config.seed)
 
 
 def measure_speed(subject: Subject, teacher: Subject | None, batch_size: int) -> dict[str, float]:

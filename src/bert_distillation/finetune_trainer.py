@@ -1,6 +1,7 @@
 """transformers' trainer as `finetune` uses it: batches of like length, our log, and checkpoints that are whole."""
 
 import json
+import math
 import shutil
 import sys
 import time
@@ -27,6 +28,8 @@ from bert_distillation.precision import resolve_precision
 from bert_distillation.preemption import Preemption
 
 CLOCK_FILE = "clock.json"
+VECTOR = 8  # tokens; tensor cores read so many numbers at once
+ALL_STEPS = math.nextafter(1.0, 0.0)  # as a share: 1 itself is one step to the trainer
 
 
 class OrderByLength(LengthGroupedSampler):
@@ -75,7 +78,7 @@ def make_trainer(
         output_dir=str(folder),
         num_train_epochs=config.num_train_epochs,
         learning_rate=config.learning_rate,
-        warmup_steps=config.warmup_ratio,
+        warmup_steps=min(config.warmup_ratio, ALL_STEPS),
         weight_decay=config.weight_decay,
         per_device_train_batch_size=config.per_device_train_batch_size,
         per_device_eval_batch_size=config.per_device_eval_batch_size,
@@ -100,11 +103,17 @@ def make_trainer(
         model=model,
         args=arguments,
         train_dataset=train_set,
-        data_collator=Collate(tokenizer, pad_to_multiple_of=None if precision == "no" else 8),
+        data_collator=Collate(tokenizer, pad_to_multiple_of=padding(config.max_seq_length, model, precision)),
         callbacks=[LossLog(suffix)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def padding(max_seq_length: int, model: PreTrainedModel, precision: str) -> int | None:
+    """Of what batches are padded to a multiple: what tensor cores want, where the model has as many positions."""
+    padded = -(-max_seq_length // VECTOR) * VECTOR
+    return VECTOR if precision != "no" and padded <= model.config.max_position_embeddings else None
 
 
 class LossLog(TrainerCallback):

@@ -137,7 +137,17 @@ def _from_hub(task: Task, name: str, splits: Any, split: str) -> Examples:
     if missing:
         there = ", ".join(rows.column_names)
         raise InputError(f'glue: {task.name} of {name} has no column "{missing[0]}"; it has: {there}.')
-    labels = list(rows["label"])
-    if not task.is_regression and not all(0 <= label < len(task.labels) for label in labels):
-        raise InputError(f"glue: {task.name} of {name} has labels outside its {len(task.labels)} classes in {split}.")
-    return Examples(tuple(list(rows[column]) for column in task.hub_columns), labels)
+    labels, texts = list(rows["label"]), tuple(list(rows[column]) for column in task.hub_columns)
+    low, high = task.score_range or (0, len(task.labels) - 1)
+    allowed = f"a number from {low:g} to {high:g}" if task.is_regression else f"a class from {low} to {high}"
+    for row, label in enumerate(labels):
+        kinds = (int, float) if task.is_regression else (int,)
+        if type(label) not in kinds or not low <= label <= high:  # also refuses NaN
+            raise InputError(
+                f"glue: {task.name} of {name} has the label {label!r} in row {row} of {split}, not {allowed}."
+            )
+    for column, values in zip(task.hub_columns, texts, strict=True):
+        for row, text in enumerate(values):
+            if not isinstance(text, str):
+                raise InputError(f'glue: {task.name} of {name} has no text in "{column}" in row {row} of {split}.')
+    return Examples(texts, labels)

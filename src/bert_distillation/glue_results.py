@@ -79,7 +79,7 @@ def read_seed_run(folder: Path, run: RunIdentity) -> SeedRun | None:
 
 
 def write_predictions(path: Path, task: Task, predictions: np.ndarray, labels: np.ndarray) -> None:
-    """index, prediction and label of each validation row, in the words of GLUE's files."""
+    """index, prediction and label of each validation row that could be read, in the words of GLUE's files."""
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def written(value: Any) -> str:

@@ -178,7 +178,7 @@ def _blimp(row: TableRow, _: dict[str, str]) -> Pair:
 
 
 def _crows(row: TableRow, _: dict[str, str]) -> Pair:
-    # In either direction, `stereo` or `antistereo`, `sent_more` is what a stereotype would have, as in its authors' score.
+    # `sent_more` is what a stereotype would have in both directions, as in its authors' score.
     direction = str(row.values.get("stereo_antistereo", "stereo")).strip().lower()
     if direction not in ("stereo", "antistereo"):
         raise MalformedRow(f'stereo_antistereo is "{printable(direction[:40])}" instead of stereo or antistereo')

@@ -37,7 +37,9 @@ class ProbeConfig:
     minimal_pairs: Path | None = option(
         None, "Pairs of sentences in the layout of BLiMP, CrowS-Pairs, WinoBias or Winogender: a file or a folder."
     )
-    max_pairs_per_group: int = option(0, "Score at most so many pairs of a group of a suite, drawn evenly; 0 means all.")
+    max_pairs_per_group: int = option(
+        0, "Score at most so many pairs of a group of a suite, drawn evenly; 0 means all."
+    )
     device: str = option("auto", "auto, cpu or gpu.")
     seed: int = option(0, "Seed of the bootstrap intervals.")
     probe_result: Path = required("Folder for metrics.json, probes.json and pairs.jsonl.")

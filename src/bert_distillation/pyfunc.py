@@ -57,4 +57,6 @@ def _texts(data: Any) -> Any:
         data = data["input_string"] if "input_string" in data.columns else data.iloc[:, 0]
     if isinstance(data, dict):
         data = column(data, "input_data")
-    return list(data) if isinstance(data, Iterable) and not isinstance(data, str) else [data]
+    if isinstance(data, str) or not isinstance(data, Iterable) or getattr(data, "ndim", 1) == 0:
+        return [data]
+    return list(data)

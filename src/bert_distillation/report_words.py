@@ -83,11 +83,19 @@ def measured(summary: Summary) -> list[tuple[str, str, str]]:
     teacher = (summary.teacher or {}) | {
         name: value for name, _, _ in EVALUATION_ROWS if (value := summary.teachers(name)) is not None
     }
-    return [
-        (label.format(top_k=student.get("top_k", 0)), written(student, name, form), written(teacher, name, form))
-        for name, label, form in EVALUATION_ROWS
-        if name in student
-    ]
+    rows = []
+    for name, label, form in EVALUATION_ROWS:
+        if name in student:
+            beside = written(teacher, name, form) if are_alike(student, teacher, name) else NO_NUMBER
+            rows.append((label.format(top_k=student.get("top_k", 0)), written(student, name, form), beside))
+    return rows
+
+
+def are_alike(student: Evaluation, teacher: Evaluation, name: str) -> bool:
+    """Whether both have measured the metric on the same: held-out text or test sentences, and as many words."""
+    if name == "mlm_loss":
+        return ("mlm_masked_tokens" in student) == ("mlm_masked_tokens" in teacher)
+    return "top_k" not in name or student.get("top_k") == teacher.get("top_k")
 
 
 def written(evaluation: Evaluation, name: str, form: str) -> str:

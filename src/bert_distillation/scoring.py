@@ -91,7 +91,7 @@ def check_texts(texts: Any, key: str) -> list[str]:
         raise TooLargeError(f"{len(texts)} texts in one request; send at most {MAX_TEXTS}.")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InputError(f"Text {index} is {json.dumps(text)[:80]}, not a string.")
+            raise InputError(f"Text {index} is {json.dumps(text, default=repr)[:80]}, not a string.")
     if (characters := sum(map(len, texts))) > MAX_CHARACTERS:
         raise TooLargeError(f"{characters} characters in one request; send at most {MAX_CHARACTERS}.")
     return texts
@@ -103,12 +103,14 @@ def parse_params(request: dict[str, Any]) -> dict[str, Any]:
     if params is None:
         return {}
     if not isinstance(params, dict):
-        raise InputError(f"params must be an object of {', '.join(PARAMS)}, got {json.dumps(params)[:80]}.")
+        raise InputError(
+            f"params must be an object of {', '.join(PARAMS)}, got {json.dumps(params, default=repr)[:80]}."
+        )
     for name, value in params.items():
         if name not in PARAMS:
             raise InputError(f"params has no {name[:40]!r}; there are {', '.join(PARAMS)}.")
         if not VALID[name](value):
-            raise InputError(f"{name} must be {MEANING[name]}, got {json.dumps(value)[:80]}.")
+            raise InputError(f"{name} must be {MEANING[name]}, got {json.dumps(value, default=repr)[:80]}.")
     return params | ({"targets": tuple(params["targets"])} if "targets" in params else {})
 
 
