@@ -100,6 +100,7 @@ def test_a_job_knows_its_run_and_not_how_to_reach_the_workspace(
     assert "AZUREML_ROOT_RUN_ID=variables" in lines
     assert "MLFLOW_EXPERIMENT_NAME=trials" in lines
     assert "SSL_CERT_FILE=/etc/company.pem" in lines
+    assert f"AZURE_ML_OUTPUT_out={heard.last('variables-n').outputs['out']}" in lines
     names = {line.partition("=")[0] for line in lines}
     assert not names & {
         "ARM_CLOUD_METADATA_URL",

@@ -171,6 +171,44 @@ def test_a_model_that_is_not_there_is_refused(client: TestClient):
     assert uri in reply.json()["error"]["message"]
 
 
+def test_a_job_that_was_read_and_is_sent_again_has_an_output_of_its_own(workspace: Workspace, client: TestClient):
+    body = command_job("echo $RANDOM$RANDOM > ${{outputs.out}}/number")
+    body["properties"]["outputs"] = {"out": {"jobOutputType": "uri_folder"}}
+    client.put(resource_id("jobs", "original"), json=body)
+    wait_for(client, "original")
+    written = workspace.jobs.run("original").body["outputs"]["out"]
+    before = Path(written, "number").read_text()
+    again = client.get(resource_id("jobs", "original")).json()
+    assert again["properties"]["outputs"]["out"]["uri"]
+    assert client.put(resource_id("jobs", "clone"), json={"properties": again["properties"]}).status_code == 201
+    assert wait_for(client, "clone")["status"] == "Completed"
+    own = workspace.jobs.run("clone").body["outputs"]["out"]
+    assert own != written
+    assert Path(own, "number").read_text() != before
+    assert Path(written, "number").read_text() == before
+
+
+def test_a_version_of_a_component_stays_what_it_is(client: TestClient):
+    component = {
+        "type": "command",
+        "command": "echo ${{inputs.x}}",
+        "inputs": {"x": {"type": "number", "default": 0.1}},
+    }
+
+    def put(**changes: object) -> int:
+        body = {"properties": {"componentSpec": component | changes}}
+        return client.put(resource_id("components", "kept", "1"), json=body).status_code
+
+    assert put() == 201
+    same = {"x": {"type": "number", "default": "0.1", "optional": False, "description": "said anew"}}
+    assert put(inputs=same, description="said anew") == 200
+    assert put(inputs={"x": {"type": "number", "default": 0.9}}) == 409
+    assert put(inputs={"x": {"type": "number", "default": 0.1, "optional": True}}) == 409
+    assert put(outputs={"out": {"type": "uri_folder"}}) == 409
+    assert put(is_deterministic=False) == 409
+    assert put(is_deterministic=True) == 200
+
+
 def test_a_known_job_is_updated_and_never_run_twice(workspace: Workspace, client: TestClient):
     counter = workspace.home.path / "counter"
     job, body = resource_id("jobs", "once"), command_job(f"echo run >> {counter}")

@@ -46,6 +46,8 @@ def test_random_values_stay_in_their_bounds() -> None:
     assert all(0.5 <= x <= 0.9 for x in numbers(random_sweep("uniform", "0.5", "0.9")))
     assert all(1 <= x <= 2.7183 for x in numbers(random_sweep("loguniform", "0", "1")))
     assert set(numbers(random_sweep("quniform", "0", "2", "0.5"))) <= {0, 0.5, 1, 1.5, 2}
+    whole = [values["x"] for values in trial_values(random_sweep("quniform", "1", "9", "2"), seed="s")]
+    assert set(whole) <= {"2", "4", "6", "8", "10", "0"}, "an integer input takes them"
     assert set(numbers(random_sweep("randint", "3"))) == {0, 1, 2}
     assert abs(sum(numbers(random_sweep("normal", "5", "0.1"))) / 50 - 5) < 0.1
 

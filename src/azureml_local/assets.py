@@ -97,6 +97,12 @@ class Assets:
         except BlobPathError as error:
             raise SpecError(str(error)) from error
 
+    def is_of_other_job(self, uri: str, job: str) -> bool:
+        """Whether an address is the default place of another job's output, as that job says where it lies."""
+        match = _DATASTORE_URI.fullmatch(uri)
+        parts = match["path"].strip("/").split("/") if match else []
+        return len(parts) == OUTPUT_PATH.count("/") + 1 and parts[0] == OUTPUT_PATH.split("/")[0] and parts[1] != job
+
     def check_free(self, data_type: str, name: str, version: str) -> None:
         """Raise SpecError where an output cannot become this version, for it is there already."""
         kind = kind_of(data_type)

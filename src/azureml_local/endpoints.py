@@ -4,7 +4,8 @@ import hmac
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,8 +20,13 @@ DEPLOYMENTS = "deployments"  # the name is the endpoint's, the version the deplo
 KEYS = "endpoint-keys"
 SCORING_PATH = "/score/{endpoint}"
 OPERATIONS = "operations"  # what takes its time, as Azure-AsyncOperation shows it
+SERVED = "served-deployments"  # the body of each deployment that was served last: not that of a failed update
 
 Json = dict[str, Any]
+
+
+class BusyError(RuntimeError):
+    """Something else is being done to an endpoint or a deployment; the text says what, and what to do."""
 
 
 class Endpoints:
@@ -30,13 +36,21 @@ class Endpoints:
         self._store = store
         self._assets = assets
         self._deployments = deployments
+        self._lock = threading.Lock()
+        self._starting: set[tuple[str, str]] = set()  # endpoint and deployment
+        self._removing: set[tuple[str, str]] = set()  # the same; an endpoint itself has no deployment's name
         self._serve_again()
 
     def put(self, name: str, body: Json) -> Resource:
-        """Create an endpoint, or replace its description and traffic. Raises SpecError for traffic to nobody."""
+        """Create an endpoint, or replace its description and traffic.
+
+        Raises SpecError for shares that cannot be, unless they are there already, and BusyError while it is deleted.
+        """
+        self._refuse_removed(name)
         properties = body.get("properties") or {}
-        deployments = {deployment.version for deployment in self.deployments(name)}
-        check_traffic(name, deployments, properties.get("traffic") or {}, properties.get("mirrorTraffic") or {})
+        shares = properties.get("traffic") or {}, properties.get("mirrorTraffic") or {}
+        if shares != (self._shares(name, "traffic"), self._shares(name, "mirrorTraffic")):
+            check_traffic(name, {deployment.version for deployment in self.deployments(name)}, *shares)
         self._store.add(KEYS, name, "", {"primaryKey": _new_key(), "secondaryKey": _new_key()})
         return self._store.put(ENDPOINTS, name, "", body)
 
@@ -82,26 +96,37 @@ class Endpoints:
     def deploy(self, endpoint: str, name: str, body: Json) -> tuple[Resource, str]:
         """Begin to serve a deployment; returns it and the id of the operation.
 
-        Raises SpecError when its model or code is not there.
+        Raises SpecError when its model or code is not there, BusyError while it is started or deleted.
         """
+        self._refuse_removed(endpoint, name)
         spec = self._spec(name, body.get("properties") or {})
+        with self._lock:
+            if (endpoint, name) in self._starting:
+                raise BusyError(f'The deployment "{name}" is being created or updated: wait until that has ended.')
+            self._starting.add((endpoint, name))
         resource = self._store.put(DEPLOYMENTS, endpoint, name, _in_state(body, "Creating"))
-        return resource, self._begin(lambda: self._start(endpoint, spec))
+        return resource, self._begin(lambda: self._start(endpoint, spec, body), self._starting, (endpoint, name))
 
     def undeploy(self, endpoint: str, name: str) -> None:
         """End a deployment and forget it; its share of the traffic goes with it."""
+        self._store.delete(DEPLOYMENTS, endpoint, name)  # before it stops: what is just starting looks for it
+        self._store.delete(SERVED, endpoint, name)
         self._deployments.stop(endpoint, name)
-        self._store.delete(DEPLOYMENTS, endpoint, name)
 
         def remaining(body: Json) -> Json:
-            shares = {key: without(body["properties"].get(key) or {}, name) for key in ("traffic", "mirrorTraffic")}
-            return {**body, "properties": {**body["properties"], **shares}}
+            properties = body.get("properties") or {}
+            shares = {key: without(properties.get(key) or {}, name) for key in ("traffic", "mirrorTraffic")}
+            return {**body, "properties": {**properties, **shares}}
 
         self._store.update(ENDPOINTS, endpoint, "", remaining)
 
     def remove_later(self, endpoint: str, name: str | None = None) -> str:
         """Begin to remove a deployment, or the endpoint; returns the id of the operation."""
-        return self._begin(lambda: self.undeploy(endpoint, name) if name else self.delete(endpoint))
+        key = (endpoint, name or "")
+        with self._lock:
+            self._removing.add(key)
+        work = partial(self.undeploy, endpoint, name) if name else partial(self.delete, endpoint)
+        return self._begin(work, self._removing, key)
 
     def operation(self, name: str) -> Json | None:
         """An operation's status as Azure reports it, or None."""
@@ -139,7 +164,7 @@ class Endpoints:
 
     def _shares(self, endpoint: str, field: str) -> dict[str, int]:
         found = self.get(endpoint)
-        return (found.body["properties"].get(field) or {}) if found else {}
+        return ((found.body.get("properties") or {}).get(field) or {}) if found else {}
 
     def _spec(self, name: str, properties: Json) -> DeploymentSpec:
         model, code = properties.get("model"), properties.get("codeConfiguration") or {}
@@ -156,15 +181,30 @@ class Endpoints:
             },
         )
 
-    def _start(self, endpoint: str, spec: DeploymentSpec) -> None:
+    def _start(self, endpoint: str, spec: DeploymentSpec, body: Json, then: str = "Succeeded") -> None:
         try:
             self._deployments.start(endpoint, spec)
         except ServingError:
-            self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda body: _in_state(body, "Failed"))
+            with suppress(KeyError):  # deleted meanwhile
+                self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, "Failed"))
             raise
-        self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda body: _in_state(body, "Succeeded"))
+        try:
+            self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, then))
+        except KeyError:
+            self._deployments.stop(endpoint, spec.name)
+            raise ServingError(f'deployment "{spec.name}" was deleted while it started') from None
+        self._store.put(SERVED, endpoint, spec.name, body)
 
-    def _begin(self, work: Callable[[], None]) -> str:
+    def _refuse_removed(self, endpoint: str, name: str = "") -> None:
+        """Raise BusyError while the endpoint, or the deployment, is being deleted."""
+        with self._lock:
+            removed = {(endpoint, ""), (endpoint, name)} & self._removing
+        if removed:
+            what = f'deployment "{name}"' if name and (endpoint, "") not in removed else f'endpoint "{endpoint}"'
+            raise BusyError(f"The {what} is being deleted: wait until that has ended.")
+
+    def _begin(self, work: Callable[[], None], busy: set[tuple[str, str]], key: tuple[str, str]) -> str:
+        """Do the work in the background, as an operation; then it is no longer among what is busy."""
         name = secrets.token_hex(16)
         self._store.put(OPERATIONS, name, "", {"name": name, "status": "InProgress"})
 
@@ -175,6 +215,8 @@ class Endpoints:
             except (ServingError, SpecError, KeyError) as error:
                 problem = {"code": "DeploymentFailed", "message": str(error)}
                 result = {"name": name, "status": "Failed", "error": problem}
+            with self._lock:
+                busy.discard(key)
             self._store.put(OPERATIONS, name, "", result)
 
         threading.Thread(target=run, name=f"operation {name}", daemon=True).start()
@@ -185,14 +227,22 @@ class Endpoints:
         for operation in self._store.all(OPERATIONS):
             self._store.delete(OPERATIONS, operation.name)
         for deployment in self._store.all(DEPLOYMENTS):
-            state = deployment.body["properties"]["provisioningState"]
-            if state != "Succeeded":
-                self._store.put(DEPLOYMENTS, deployment.name, deployment.version, _in_state(deployment.body, "Failed"))
-                continue
-            try:
-                self.deploy(deployment.name, deployment.version, deployment.body)
-            except SpecError:
-                self._store.put(DEPLOYMENTS, deployment.name, deployment.version, _in_state(deployment.body, "Failed"))
+            endpoint, name = deployment.name, deployment.version
+            then = deployment.body["properties"]["provisioningState"]
+            served = self._store.get(SERVED, endpoint, name) or (deployment if then == "Succeeded" else None)
+            then = "Succeeded" if then == "Succeeded" else "Failed"  # what was updated last
+            self._store.put(DEPLOYMENTS, endpoint, name, _in_state(deployment.body, "Creating" if served else "Failed"))
+            if served:
+                self._serve_one_again(endpoint, name, served.body, then)
+
+    def _serve_one_again(self, endpoint: str, name: str, body: Json, then: str) -> None:
+        try:
+            spec = self._spec(name, body.get("properties") or {})
+        except SpecError:
+            self._store.update(DEPLOYMENTS, endpoint, name, lambda found: _in_state(found, "Failed"))
+            return
+        self._starting.add((endpoint, name))
+        self._begin(lambda: self._start(endpoint, spec, body, then), self._starting, (endpoint, name))
 
 
 def _in_state(body: Json, state: str) -> Json:

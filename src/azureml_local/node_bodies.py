@@ -152,8 +152,9 @@ def _output(name: str, given: Json, where: str, job: str, assets: Assets) -> Out
     asset_name, version = given.get("assetName") or given.get("name"), given.get("assetVersion") or given.get("version")
     place: Path | None = None
     try:
-        if uri := given.get("uri"):
-            place = assets.place(str(uri), {"name": job, "output_name": name})
+        uri = str(given.get("uri") or "")
+        if uri and not assets.is_of_other_job(uri, job):  # sent again, a job that was read would write into itself
+            place = assets.place(uri, {"name": job, "output_name": name})
         if asset_name and version:
             assets.check_free(kind, str(asset_name), str(version))
     except SpecError as error:

@@ -19,6 +19,7 @@ PROBE_SECONDS = 2.0
 DRAIN_SECONDS = 30.0  # for the last requests of a server
 LOG = "server.log"  # in the folder of a server
 NO_CODE = Path(__file__).parent / "no_code"
+STOPPED = "was stopped while it started"
 
 # The server binds every interface by itself. Handed a socket that listens already, the way systemd hands it over
 # (number 3, for the process that LISTEN_PID names), it takes that one and binds nothing.
@@ -63,7 +64,8 @@ class Deployments:
         self._lock = threading.Lock()
         self._answered = threading.Condition(self._lock)  # told when a request has been
         self._servers: dict[tuple[str, str], _Server] = {}
-        self._starting: dict[tuple[str, str], _Server | None] = {}  # None: not launched yet, or stopped again
+        self._starting: dict[tuple[str, str], _Server | None] = {}  # None: not launched yet
+        self._stopped: set[tuple[str, str]] = set()  # of those that are starting
         self._latest: dict[tuple[str, str], Path] = {}  # the folders of what was started last, also if it failed
 
     def start(self, endpoint: str, deployment: DeploymentSpec) -> None:
@@ -83,6 +85,7 @@ class Deployments:
         finally:
             with self._lock:
                 del self._starting[key]
+                self._stopped.discard(key)
 
     def stop(self, endpoint: str, deployment: str) -> None:
         """End a deployment's server, also one that is starting; one that is not there is left alone."""
@@ -90,7 +93,7 @@ class Deployments:
         with self._lock:
             servers = [self._servers.pop(key, None), self._starting.get(key)]
             if key in self._starting:
-                self._starting[key] = None
+                self._stopped.add(key)
         self._end_when_done([server for server in servers if server])
 
     def address(self, endpoint: str, deployment: str) -> str:
@@ -127,7 +130,7 @@ class Deployments:
         with self._lock:
             servers = [*self._servers.values(), *self._starting.values()]
             self._servers.clear()
-            self._starting = dict.fromkeys(self._starting)
+            self._stopped.update(self._starting)
         end(server.process for server in servers if server)
         self._groups.close()
 
@@ -146,7 +149,8 @@ class Deployments:
         server = self._start_server(folder, deployment, script)
         with self._lock:
             self._starting[key] = server
-        problem = self._wait_until_healthy(server) or self._switch(key, server)
+            is_stopped = key in self._stopped
+        problem = STOPPED if is_stopped else self._wait_until_healthy(server) or self._switch(key, server)
         if problem:
             end([server.process])
             lines = last_lines(folder / LOG)
@@ -155,8 +159,8 @@ class Deployments:
     def _switch(self, key: tuple[str, str], server: _Server) -> str:
         """Let a server answer for its deployment, and end the one that did so; what went wrong, or nothing."""
         with self._lock:
-            if self._starting[key] is not server:
-                return "was stopped while it started"
+            if key in self._stopped:
+                return STOPPED
             replaced = self._servers.get(key)
             self._servers[key] = server
         if replaced:

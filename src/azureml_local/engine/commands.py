@@ -189,10 +189,12 @@ def job_variables(
         "MLFLOW_RUN_ID": task.job,
         "MLFLOW_EXPERIMENT_NAME": pipeline.experiment_name,
     }
+    ports = {f"AZURE_ML_INPUT_{name}": str(value) for name, value in task.given.items()}
+    ports |= {f"AZURE_ML_OUTPUT_{name}": str(path) for name, path in task.outputs.items()}
     asked = task.component.environment_variables | task.node.environment_variables
     speed = SPEED | {"OMP_NUM_THREADS": str(threads)}
     inherited = interpreter.applied_to(inherited_variables(home))
-    return speed | inherited | asked | identity | machine | run
+    return speed | inherited | asked | identity | machine | ports | run
 
 
 def cores() -> int:

@@ -105,14 +105,16 @@ def _draw(name: str, kind: str, parameters: tuple[str, ...]) -> Draw:
         return lambda source: source.choice(parameters)
     try:
         numbers = [float(parameter) for parameter in parameters]
-        return _number_draw(kind, *numbers)
+        return _number_draw(kind, *numbers, is_whole=parameters[-1].isdecimal())
     except (ValueError, TypeError, KeyError):
         given = ", ".join(parameters)
         raise SpecError(f'search_space, "{name}": cannot sample "{kind}" with ({given})') from None
 
 
-def _number_draw(kind: str, first: float, second: float = math.nan, step: float = math.nan) -> Draw:
-    """A distribution of numbers; `step` is what the quantized kinds round to."""
+def _number_draw(
+    kind: str, first: float, second: float = math.nan, step: float = math.nan, *, is_whole: bool = False
+) -> Draw:
+    """A distribution of numbers; `step` is what the quantized kinds round to, to whole numbers if it is one."""
     if kind == "randint":
         return lambda source: str(source.randrange(int(first)))
     plain = kind.removeprefix("q")
@@ -126,4 +128,5 @@ def _number_draw(kind: str, first: float, second: float = math.nan, step: float 
         raise ValueError(kind)
     if plain == kind:
         return lambda source: repr(sample(source))
-    return lambda source: repr(round(sample(source) / step) * step)
+    unit = int(step) if is_whole else step
+    return lambda source: repr(round(sample(source) / step) * unit)

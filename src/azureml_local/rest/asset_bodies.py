@@ -13,8 +13,11 @@ MEANING: dict[str, tuple[str, ...]] = {
     "environments": ("image", "condaFile", "build"),
     "data": ("dataUri", "dataType"),
     "models": ("modelUri", "modelType"),
-    "components": ("command", "code", "environment", "jobs"),
+    "components": ("command", "code", "environment", "is_deterministic", "distribution", "inputs", "outputs", "jobs"),
 }
+PORT_FIELDS = ("type", "default", "optional", "min", "max", "enum")
+FLAGS = {"True": "true", "False": "false"}
+NOT_OPTIONAL = {("optional", "False"), ("optional", "false")}
 
 
 def completed(kind: str, name: str, version: str, sent: Json, here: Workspace) -> Json:
@@ -58,9 +61,24 @@ def refuse_change(known: Resource, properties: Json) -> None:
 def _meaning(kind: str, properties: Json) -> Json:
     body = properties.get("componentSpec", {}) if kind == "components" else properties
     meaning = {field: body.get(field) for field in MEANING.get(kind, ())}
-    if kind == "components" and body.get("type") == "pipeline":
-        meaning["jobs"] = sorted(body.get("jobs") or {})  # a node comes back written in another way
+    if kind == "components":
+        meaning |= {section: _ports(body.get(section) or {}) for section in ("inputs", "outputs")}
+        meaning["is_deterministic"] = body.get("is_deterministic") is not False
+        if body.get("type") == "pipeline":
+            meaning["jobs"] = sorted(body.get("jobs") or {})  # a node comes back written in another way
     return {**meaning, "isAnonymous": properties["isAnonymous"]}
+
+
+def _ports(ports: Json) -> Json:
+    """What inputs or outputs stand for, however a number or a flag is written."""
+    said: Json = {}
+    for name, port in ports.items():
+        given = port if isinstance(port, dict) else {"type": port}
+        texts = {field: str(given[field]) for field in PORT_FIELDS if given.get(field) is not None}
+        said[name] = {
+            field: FLAGS.get(text, text) for field, text in texts.items() if (field, text) not in NOT_OPTIONAL
+        }
+    return said
 
 
 def _component(name: str, version: str, spec: Json) -> Json:

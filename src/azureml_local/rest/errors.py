@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from azureml_local.blobs import BlobPathError
+from azureml_local.endpoints import BusyError
 from azureml_local.job_bodies import NotSpokenError
 from azureml_local.spec import SpecError
 
@@ -104,6 +105,8 @@ def _refusal(request: Request, error: Exception) -> RestError | None:
             return not_spoken(str(error))
         case SpecError():
             return bad_request(str(error))
+        case BusyError():
+            return RestError(409, "Conflict", str(error))
         case HTTPException():
             return RestError(
                 error.status_code, "UserError", f'{error.detail}: "{request.method} {request.url.path:.100}".'

@@ -1,0 +1,177 @@
+"""Deployments and endpoints that are changed while something else is being done to them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from azureml_local.assets import Assets
+from azureml_local.blobs import Blobs
+from azureml_local.endpoints import BusyError, Endpoints
+from azureml_local.serving import Deployments, DeploymentSpec, ServingError
+from azureml_local.spec import SpecError
+from azureml_local.store import Store
+
+
+class Servers:
+    """Deployments without processes: starts wait to be let go, and fail for a colour that is no colour."""
+
+    def __init__(self) -> None:
+        self.go, self.serving, self.stopped = threading.Event(), dict[str, str](), threading.Event()
+        self.drained = threading.Event()
+        self.drained.set()
+
+    def start(self, _: str, spec: DeploymentSpec) -> None:
+        assert self.go.wait(20)
+        colour = spec.environment_variables["COLOUR"]
+        if colour == "none":
+            raise ServingError("no colour")
+        self.serving[spec.name] = colour
+
+    def stop(self, _: str, name: str) -> None:
+        self.serving.pop(name, None)
+        self.stopped.set()
+        assert self.drained.wait(20)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "store.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def servers() -> Servers:
+    return Servers()
+
+
+@pytest.fixture
+def endpoints(store: Store, servers: Servers, tmp_path: Path) -> Endpoints:
+    return opened(store, servers, tmp_path)
+
+
+def opened(store: Store, servers: Servers, folder: Path) -> Endpoints:
+    return Endpoints(store, Assets(store, Blobs(folder / "blobs", store)), servers)
+
+
+def colour(name: str) -> dict:
+    return {"properties": {"environmentVariables": {"COLOUR": name}}}
+
+
+def ended(endpoints: Endpoints, operation: str) -> str:
+    """The status of an operation, when it has ended, and its message if it failed."""
+    deadline = time.monotonic() + 20
+    while (found := endpoints.operation(operation))["status"] == "InProgress":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found["status"] + ("" if found["status"] == "Succeeded" else f": {found['error']['message']}")
+
+
+def state(endpoints: Endpoints) -> str:
+    return endpoints.deployment("paint", "blue").body["properties"]["provisioningState"]
+
+
+def test_an_update_waits_for_the_one_before(endpoints: Endpoints, servers: Servers):
+    endpoints.put("paint", {})
+    _, first = endpoints.deploy("paint", "blue", colour("blue"))
+    with pytest.raises(BusyError, match='"blue" is being created or updated: wait until that has ended'):
+        endpoints.deploy("paint", "blue", colour("navy"))
+    servers.go.set()
+    assert ended(endpoints, first) == "Succeeded"
+    variables = endpoints.deployment("paint", "blue").body["properties"]["environmentVariables"]
+    assert (variables, servers.serving) == ({"COLOUR": "blue"}, {"blue": "blue"})
+    assert ended(endpoints, endpoints.deploy("paint", "blue", colour("navy"))[1]) == "Succeeded"
+    assert servers.serving == {"blue": "navy"}
+
+
+def test_after_a_failed_update_a_restart_serves_what_was_served(
+    endpoints: Endpoints, servers: Servers, store: Store, tmp_path: Path
+):
+    servers.go.set()
+    endpoints.put("paint", {})
+    ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
+    assert ended(endpoints, endpoints.deploy("paint", "blue", colour("none"))[1]) == "Failed: no colour"
+    assert (state(endpoints), servers.serving) == ("Failed", {"blue": "blue"})
+    restarted = Servers()
+    restarted.go.set()
+    again = opened(store, restarted, tmp_path)
+    for operation in store.all("operations"):
+        assert ended(again, operation.name) == "Succeeded"
+    assert (state(again), restarted.serving) == ("Failed", {"blue": "blue"})
+
+
+def test_a_deployment_that_never_served_is_not_started_again(
+    endpoints: Endpoints, servers: Servers, store: Store, tmp_path: Path
+):
+    servers.go.set()
+    endpoints.put("paint", {})
+    ended(endpoints, endpoints.deploy("paint", "blue", colour("none"))[1])
+    again = opened(store, Servers(), tmp_path)
+    assert state(again) == "Failed"
+    assert store.all("operations") == []
+
+
+def test_what_is_deleted_while_it_starts_serves_nobody(endpoints: Endpoints, servers: Servers):
+    endpoints.put("paint", {})
+    _, starting = endpoints.deploy("paint", "blue", colour("blue"))
+    assert ended(endpoints, endpoints.remove_later("paint")) == "Succeeded"
+    servers.go.set()
+    assert ended(endpoints, starting) == 'Failed: deployment "blue" was deleted while it started'
+    assert servers.serving == {}
+    assert endpoints.deployments("paint") == []
+
+
+def test_an_endpoint_is_made_again_only_when_it_is_gone(endpoints: Endpoints, servers: Servers):
+    servers.go.set()
+    endpoints.put("paint", {})
+    ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
+    servers.drained.clear()
+    removing = endpoints.remove_later("paint")
+    assert servers.stopped.wait(20)
+    with pytest.raises(BusyError, match='The endpoint "paint" is being deleted: wait until that has ended'):
+        endpoints.put("paint", {"tags": {"new": "one"}})
+    with pytest.raises(BusyError, match='The endpoint "paint" is being deleted'):
+        endpoints.deploy("paint", "green", colour("green"))
+    servers.drained.set()
+    assert ended(endpoints, removing) == "Succeeded"
+    endpoints.put("paint", {"tags": {"new": "one"}})
+    assert endpoints.get("paint").body["tags"] == {"new": "one"}
+
+
+def test_what_a_deleted_deployment_leaves_of_the_traffic_may_stay(endpoints: Endpoints, servers: Servers):
+    servers.go.set()
+    endpoints.put("paint", {"properties": {}})
+    for name in ("blue", "green"):
+        ended(endpoints, endpoints.deploy("paint", name, colour(name))[1])
+    endpoints.put("paint", {"properties": {"traffic": {"blue": 60, "green": 40}}})
+    ended(endpoints, endpoints.remove_later("paint", "blue"))
+    endpoints.put("paint", {"tags": {"b": "2"}, "properties": {"traffic": {"green": 40}}})
+    with pytest.raises(SpecError, match="add up to 0 or 100, and add up to 50"):
+        endpoints.put("paint", {"properties": {"traffic": {"green": 50}}})
+
+
+def test_a_server_that_is_stopped_before_it_is_launched_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "score.py").write_text("def init(): pass\ndef run(raw): return []\n")
+    deployments = Deployments(tmp_path / "home")
+    launch, launched = deployments._start_server, []
+
+    def stopped_before(*args: object) -> object:
+        deployments.stop("paint", "blue")
+        launched.append(launch(*args))
+        return launched[0]
+
+    monkeypatch.setattr(deployments, "_start_server", stopped_before)
+    with pytest.raises(ServingError, match="was stopped while it started"):
+        deployments.start("paint", DeploymentSpec(name="blue", code=code, scoring_script="score.py"))
+    assert not launched[0].process.running
+    with pytest.raises(KeyError):
+        deployments.address("paint", "blue")
+    monkeypatch.undo()
+    deployments.start("paint", DeploymentSpec(name="blue", code=code, scoring_script="score.py"))
+    assert deployments.address("paint", "blue")
+    deployments.close()
