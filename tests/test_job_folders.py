@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from azureml_local.node_bodies import writable
 from azureml_local.spec import Output, Port
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline
 
@@ -45,3 +46,10 @@ def test_an_output_with_a_place_is_kept_there_and_found_there_by_the_next_run(
         node = replace(whole.nodes["n"], outputs={"out": Output(place=tmp_path / "kept" / "here")})
         assert run(replace(whole, nodes={"n": node})).status == "Completed"
     assert (tmp_path / "kept" / "here" / "runs").read_text() == "place-1-n\nplace-2-n\n"
+
+
+def test_the_mode_of_an_input_says_whether_it_may_be_changed():
+    modes = {"a": "Download", "b": "ReadOnlyMount", "c": "ReadWriteMount", "d": "rw_mount", "e": "ro_mount"}
+    inputs = {name: {"uri": "x", "mode": mode} for name, mode in modes.items()} | {"g": {"uri": "x"}, "h": "7"}
+    assert writable(inputs) == {"a", "c", "d"}
+    assert writable(None) == set()

@@ -188,6 +188,38 @@ def test_a_job_that_was_read_and_is_sent_again_has_an_output_of_its_own(workspac
     assert Path(written, "number").read_text() == before
 
 
+def test_two_outputs_of_a_pipeline_cannot_become_one_version(client: TestClient):
+    component = {"type": "command", "command": "true > ${{outputs.out}}/x", "outputs": {"out": {"type": "uri_folder"}}}
+    client.put(resource_id("components", "made", "1"), json={"properties": {"componentSpec": component}})
+    output = {"out": {"job_output_type": "uri_folder", "name": "clash", "version": "1"}}
+    node = {"type": "command", "componentId": resource_id("components", "made", "1"), "outputs": output}
+    reply = client.put(
+        resource_id("jobs", "clashing"), json={"properties": {"jobType": "Pipeline", "jobs": {"a": node, "b": node}}}
+    )
+    assert reply.status_code == 400
+    sentence = 'node "b", output "out": node "a", output "out" becomes clash:1 already; give another version, or none'
+    assert sentence in reply.json()["error"]["message"]
+
+
+def test_of_two_jobs_that_make_one_version_the_second_is_warned(client: TestClient):
+    body = command_job("sleep 0.5; echo $AZUREML_RUN_ID > ${{outputs.out}}/by")
+    body["properties"]["outputs"] = {"out": {"jobOutputType": "uri_folder", "assetName": "raced", "assetVersion": "7"}}
+    for job in ("racer-1", "racer-2"):
+        assert client.put(resource_id("jobs", job), json=body).status_code == 201
+    assert {wait_for(client, job)["status"] for job in ("racer-1", "racer-2")} == {"Completed"}
+    deadline, warned = time.monotonic() + 10, []
+    while len(warned) != 1 and time.monotonic() < deadline:
+        details = [
+            client.get(f"/history/v1.0{WORKSPACE_ID}/runs/{job}/details").json() for job in ("racer-1", "racer-2")
+        ]
+        warned = [(run["runId"], run["warnings"][0]["message"]) for run in details if run["warnings"]]
+    [(job, message)] = warned
+    assert 'the output "out" is not registered: another job has made raced:7 meanwhile' in message
+    kept = client.get(resource_id("data", "raced", "7")).json()["properties"]["dataUri"]
+    assert job not in kept
+    assert "racer-" in kept
+
+
 def test_a_version_of_a_component_stays_what_it_is(client: TestClient):
     component = {
         "type": "command",

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from azureml_local.engine.binding import plan
 from azureml_local.engine.engine import Engine
+from azureml_local.engine.reuse import reuse_key
 from azureml_local.spec import Component, Data, Environment, Node, Pipeline, Port
 from small_pipelines import FOLDER, Heard, component, log_of
 
@@ -32,6 +34,12 @@ def pipeline(name: str, data: Path, made: dict[str, Component] | None = None) ->
         for node, one in (made or steps()).items()
     }
     return Pipeline(name=name, experiment_name="trials", nodes=nodes)
+
+
+def test_a_built_environment_is_another_than_the_workspaces(tmp_path: Path):
+    [task] = plan(pipeline("keys", tmp_path, {"beside": steps()["beside"]}), tmp_path).tasks.values()
+    assert reuse_key(task) == reuse_key(task, is_built=False)
+    assert reuse_key(task) != reuse_key(task, is_built=True)
 
 
 @pytest.fixture

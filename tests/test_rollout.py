@@ -80,3 +80,41 @@ def test_no_request_fails_while_a_deployment_is_replaced_and_another_removed(sta
     assert set(counts) == {"blue", "navy", "green"}, counts
     assert min(counts.values()) > 3, counts
     assert {word for moment, word in answers if moment > removed + 0.2} == {"green"}
+
+
+RAW = """
+from azureml_inference_server_http.api.aml_request import rawhttp
+from azureml_inference_server_http.api.aml_response import AMLResponse
+
+def init():
+    pass
+
+@rawhttp
+def run(request):
+    names = ("X-Custom", "Authorization", "Content-Type")
+    seen = {name: request.headers.get(name) for name in names} | {"path": request.full_path, "method": request.method}
+    status = int(request.args.get("status", 200))
+    return AMLResponse(seen, status, json_str=True, response_headers={"X-Answer": "42"})
+"""
+
+
+def test_a_script_sees_query_headers_and_method_and_its_own_headers_come_back(state: PageState, tmp_path: Path):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "score.py").write_text(RAW)
+    endpoints = state.workspace.endpoints
+    endpoints.put("colours", {"properties": {}})
+    deploy(endpoints, code, "raw", "raw")
+    endpoints.put("colours", {"properties": {"traffic": {"raw": 100}}})
+    headers = {"Authorization": f"Bearer {endpoints.keys('colours')['primaryKey']}", "X-Custom": "ja \xe4"}
+    with served(state) as base, httpx.Client(verify=False, timeout=30) as session:
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        reply = session.get(f"{base}/score/colours?a=1&b=%20", headers=raw)
+        assert (reply.status_code, reply.headers["X-Answer"]) == (200, "42")
+        seen = reply.json()
+        assert (seen["path"], seen["method"], seen["Authorization"]) == ("/score?a=1&b=%20", "GET", None)
+        assert (seen["X-Custom"], seen["Content-Type"]) == ("ja \xe4", "application/json")
+        failed = session.post(f"{base}/score/colours?status=418", headers=raw, content=b"x")
+        assert failed.status_code == 424
+        assert (failed.headers["ms-azureml-model-error-statuscode"], failed.headers["X-Answer"]) == ("418", "42")
+        assert session.put(f"{base}/score/colours", headers=raw).status_code in (405, 501)

@@ -112,16 +112,20 @@ class Assets:
                 "for the next one"
             )
 
-    def register(self, data_type: str, name: str, version: str, uri: str) -> Resource:
-        """Make an output a data or a model asset; version: empty for the next one."""
+    def register(self, data_type: str, name: str, version: str, uri: str) -> bool:
+        """Make an output a data or a model asset; version: empty for the next one. Tells whether it was free."""
         kind = kind_of(data_type)
-        version = version or self.next_version(kind, name)
         said: dict[str, object] = {"tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
         if kind == "models":
             said |= {"modelUri": uri, "modelType": data_type, "flavors": {}}
         else:
             said |= {"dataUri": uri, "dataType": data_type or "uri_folder"}
-        return self._store.put(kind, name, version, {"properties": {**said, "provisioningState": "Succeeded"}})
+        body = {"properties": {**said, "provisioningState": "Succeeded"}}
+        if version:
+            return self._store.add(kind, name, version, body)
+        while not self._store.add(kind, name, self.next_version(kind, name), body):
+            pass  # another job has just taken that one
+        return True
 
     def settle(self, uri: str) -> str:
         """The address of a model as Azure keeps it: an output of a job becomes its path in the datastore.

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from azureml_local.arm_ids import short_name
 from azureml_local.assets import Assets
-from azureml_local.node_bodies import distribution_of, node_outputs, node_values, seconds_of, sweep_of, texts
+from azureml_local.node_bodies import distribution_of, node_outputs, node_values, seconds_of, sweep_of, texts, writable
 from azureml_local.spec import Component, Environment, Graph, Node, Port, SpecError
 
 Json = dict[str, Any]
@@ -80,6 +80,7 @@ class Components:
             job_name=job_name,
             component=self._component(where, str(reference), around + name, depth),
             inputs=node_values(body.get("inputs"), where, self._assets),
+            writable=writable(body.get("inputs")),
             outputs=node_outputs(body.get("outputs"), where, job_name, self._assets),
             distribution=distribution_of(body.get("distribution")),
             environment_variables=texts(body.get("environment_variables")),

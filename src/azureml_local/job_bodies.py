@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from azureml_local.assets import Assets
+from azureml_local.assets import Assets, kind_of
 from azureml_local.component_bodies import Components, NotSpokenError
 from azureml_local.node_bodies import (
     distribution_of,
@@ -17,8 +17,9 @@ from azureml_local.node_bodies import (
     sweep_of,
     texts,
     values,
+    writable,
 )
-from azureml_local.spec import Component, Node, Pipeline, Port, SpecError
+from azureml_local.spec import Component, Node, Pipeline, Port, SpecError, all_nodes
 
 Json = dict[str, Any]
 
@@ -37,7 +38,7 @@ def pipeline_of(name: str, properties: Json, assets: Assets) -> Pipeline:
         raise SpecError(f'name: "{name:.300}" cannot be a job\'s name: it takes up to 200 letters, digits, "-" and "_"')
     match properties.get("jobType"):
         case "Pipeline":
-            return _pipeline(name, properties, assets)
+            return _with_versions_of_their_own(_pipeline(name, properties, assets))
         case "Command":
             return _alone(name, properties, _command_node(name, properties, assets))
         case "Sweep":
@@ -60,6 +61,22 @@ def _pipeline(name: str, properties: Json, assets: Assets) -> Pipeline:
         continue_on_step_failure=_is_true(settings.get("continue_on_step_failure")),
         force_rerun=_is_true(settings.get("force_rerun")),
     )
+
+
+def _with_versions_of_their_own(pipeline: Pipeline) -> Pipeline:
+    """The pipeline, unless two of its outputs would become one version of an asset."""
+    places = {f'output "{name}"': output for name, output in pipeline.outputs.items()}
+    for node_name, node in all_nodes(pipeline.nodes):
+        places |= {f'node "{node_name}", output "{name}"': output for name, output in node.outputs.items()}
+    owners: dict[tuple[str, str, str], str] = {}
+    for place, output in places.items():
+        if output.asset_name and output.asset_version:
+            version = kind_of(output.type), output.asset_name, output.asset_version
+            if version in owners:
+                asset = f"{output.asset_name}:{output.asset_version}"
+                raise SpecError(f"{place}: {owners[version]} becomes {asset} already; give another version, or none")
+            owners[version] = place
+    return pipeline
 
 
 def _alone(name: str, properties: Json, node: Node) -> Pipeline:
@@ -87,6 +104,7 @@ def _command_node(name: str, properties: Json, assets: Assets) -> Node:
         job_name=name,
         component=component,
         inputs=inputs,
+        writable=writable(properties.get("inputs")),
         outputs=outputs,
         distribution=distribution_of(properties.get("distribution")),
         environment_variables=texts(properties.get("environmentVariables")),

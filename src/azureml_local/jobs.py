@@ -29,6 +29,10 @@ RUNS = "runs"  # what has become of each job, nodes included
 
 NOT_KEPT = ("best_trial", "reused", "reused_root")  # fields of a change that are written in Azure's words
 DIED = "the local workspace was stopped while this job ran"
+TAKEN = (
+    'the output "{output}" is not registered: another job has made {asset} meanwhile; give another version, or none '
+    "for the next one"
+)
 
 Json = dict[str, Any]
 
@@ -143,7 +147,11 @@ class Jobs:
         for output, asked in run.body.get("registers", {}).items():
             if path := change.outputs.get(output):
                 address = output_address(change.name, output, path)
-                self._assets.register(asked["type"], asked["name"], asked["version"], address)
+                if not self._assets.register(asked["type"], asked["name"], asked["version"], address):
+                    self._warn(change.name, TAKEN.format(output=output, asset=f"{asked['name']}:{asked['version']}"))
+
+    def _warn(self, name: str, sentence: str) -> None:
+        self._store.update(RUNS, name, "", lambda run: {**run, "warnings": [*(run.get("warnings") or []), sentence]})
 
     def close(self) -> None:
         """End what runs."""

@@ -12,6 +12,7 @@ from azureml_local.spec import Data, Distribution, Output, Port, SpecError, Swee
 Json = dict[str, Any]
 
 MOST_TRIALS = 1000
+_WRITABLE = {"rwmount", "readwritemount", "download", "direct", "evalmount", "evaldownload"}
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 # In the order of the arguments that the search space of a sweep job has.
 _PARAMETERS = ("min_value", "max_value", "mu", "sigma", "upper", "q")
@@ -26,6 +27,12 @@ def node_values(inputs: Json | None, where: str, assets: Assets) -> dict[str, Va
     """The inputs of a node that have a value."""
     given = values(inputs, f"{where}, ", assets)
     return {name: value for name, value in given.items() if value is not None}
+
+
+def writable(inputs: Json | None) -> frozenset[str]:
+    """The inputs whose mode lets a job change what it finds; by default they are mounted to be read only."""
+    modes = {name: given.get("mode") for name, given in (inputs or {}).items() if isinstance(given, dict)}
+    return frozenset(name for name, mode in modes.items() if str(mode).lower().replace("_", "") in _WRITABLE)
 
 
 def given_ports(inputs: Json | None) -> dict[str, Port]:

@@ -138,6 +138,7 @@ class Node:
     job_name: str
     component: Component | Graph
     inputs: dict[str, Value] = field(default_factory=dict)
+    writable: frozenset[str] = frozenset()  # the inputs that it may change, as their mode says
     outputs: dict[str, Output] = field(default_factory=dict)
     distribution: Distribution | None = None  # overrides the component's
     environment_variables: dict[str, str] = field(default_factory=dict)

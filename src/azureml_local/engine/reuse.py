@@ -55,10 +55,11 @@ class Reuse:
         written.replace(self._folder / key)
 
 
-def reuse_key(task: Task) -> str | None:
+def reuse_key(task: Task, is_built: bool = False) -> str | None:
     """What makes two tasks equal, as one digest; None for a task that is never reused.
 
-    To be asked when the task's inputs are there.
+    is_built: whether it runs in an environment that is made from what it asks for, not in the workspace's. To be asked
+    when the task's inputs are there.
     """
     component = task.component
     if not component.is_deterministic or not component.digest:
@@ -70,6 +71,7 @@ def reuse_key(task: Task) -> str | None:
         "distribution": [task.distribution, task.process_count],
         "inputs": {name: _identity(value) for name, value in task.given.items()},
         "places": {name: str(path) for name, path in task.outputs.items() if not path.is_relative_to(task.folder)},
+        **({"is_built": [is_built]} if is_built else {}),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -79,15 +81,15 @@ def _identity(value: str | Path) -> list[str]:
     if isinstance(value, str):
         return [value]
     real = value.resolve()
-    return [str(real), _stamp(real)]
+    return [str(real), stamp(real)]
 
 
 def _stamp_all(outputs: dict[str, str]) -> str:
-    return " ".join(_stamp(Path(path)) for _, path in sorted(outputs.items()))
+    return " ".join(stamp(Path(path)) for _, path in sorted(outputs.items()))
 
 
-def _stamp(path: Path) -> str:
-    """A digest of the names, sizes and times of the files at a path."""
+def stamp(path: Path) -> str:
+    """A digest of the names, sizes and times of the files at a path, without what Python has compiled."""
     digest = hashlib.sha256()
     for name, status in sorted(_files(path)):
         digest.update(os.fsencode(name) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
@@ -97,7 +99,8 @@ def _stamp(path: Path) -> str:
 def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
     if path.is_file():
         yield "", path.stat()
-    for folder, _, names in os.walk(path):
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             file = Path(folder, name)
             with contextlib.suppress(FileNotFoundError):  # it went away meanwhile

@@ -12,7 +12,7 @@ from typing import Any
 from azureml_local.engine.changes import Journal, now
 from azureml_local.engine.commands import Command, job_variables
 from azureml_local.engine.plan import Task
-from azureml_local.engine.reuse import Finished, reuse_key
+from azureml_local.engine.reuse import Finished, reuse_key, stamp
 from azureml_local.engine.shop import Shop
 from azureml_local.environments.job_environments import Interpreter, JobEnvironmentError, WaitCancelledError
 from azureml_local.environments.private_layer import may_install, private_layer
@@ -20,6 +20,10 @@ from azureml_local.spec import Pipeline
 
 logger = logging.getLogger(__name__)
 
+CHANGED = (
+    'node "{node}" failed: it changed its input "{name}" ({path}), and Azure mounts an input to be read only; write to '
+    "an output, or give the input `mode: rw_mount`"
+)
 Advance = Callable[..., None]  # (job, status, **changes): reports a next step, unless the end is decided already
 
 
@@ -86,7 +90,9 @@ class TaskRun:
 
     def _reuse_key(self) -> str | None:
         """What equal tasks have in common; a stand-alone job is never reused."""
-        return None if self._pipeline.force_rerun or self.task.parent is None else reuse_key(self.task)
+        if self._pipeline.force_rerun or self.task.parent is None:
+            return None
+        return reuse_key(self.task, self._shop.environments.builds(self.task.component.environment))
 
     def _take_over(self, finished: Finished) -> dict[str, str]:
         """Have what an earlier job has: outputs and logs as links, metrics and parameters as copies."""
@@ -111,7 +117,12 @@ class TaskRun:
             if isinstance(value, Path) and not value.exists():
                 return "Failed", f'node "{task.name}" failed: there is nothing at {value}, its input "{name}"'
         self._advance(task.job, "Running", warnings=tuple(filter(None, [interpreter.warning])))
-        return command.run()
+        found = read_only_inputs(task)
+        status, error = command.run()
+        changed = [name for name, before in found.items() if stamp(Path(task.given[name]).resolve()) != before]
+        if status == "Completed" and changed:
+            return "Failed", CHANGED.format(node=task.name, name=changed[0], path=task.given[changed[0]])
+        return status, error
 
     def _interpreter(self) -> Interpreter:
         """What the task finds as `python`; what it installs itself stays its own."""
@@ -121,6 +132,18 @@ class TaskRun:
         if not may_install(task.command):
             return interpreter
         return private_layer(interpreter, task.folder / "packages")
+
+
+def read_only_inputs(task: Task) -> dict[str, str]:
+    """The stamps of the inputs that a job must not change; not of those that it writes its outputs into."""
+    places = {name: value.resolve() for name, value in task.given.items() if isinstance(value, Path)}
+    written = [path.resolve() for path in task.outputs.values()]
+    return {
+        name: stamp(place)
+        for name, place in places.items()
+        if name not in task.node.writable
+        and not any(path.is_relative_to(place) or place.is_relative_to(path) for path in written)
+    }
 
 
 def link_outputs(folder: Path, outputs: dict[str, Path], written: dict[str, Path]) -> None:

@@ -71,7 +71,7 @@ class JobEnvironments:
         Jobs whose environments are equal wait for one build. Raises JobEnvironmentError when environments are built
         and this one cannot be had, and WaitCancelledError as soon as `cancelled` is set while it waits.
         """
-        if not self._build or environment == Environment():
+        if not self.builds(environment):
             return self._own(environment, log)
         _write(log, [f"environment:  {title(environment)}"])
         try:
@@ -79,6 +79,10 @@ class JobEnvironments:
         except JobEnvironmentError as error:
             _write(log, [f"failed:       {error}"])
             raise
+
+    def builds(self, environment: Environment) -> bool:
+        """Whether a job that asks for this environment gets one that is made from it, or the workspace's own."""
+        return self._build and environment != Environment()
 
     def close(self) -> None:
         """End all builds; jobs that wait for them are told so."""

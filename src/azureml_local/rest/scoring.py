@@ -1,6 +1,7 @@
 """The scoring addresses: requests go to the deployment that the traffic, or the caller, chooses."""
 
 import ssl
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import httpx
@@ -12,10 +13,17 @@ from azureml_local.rest.endpoints import SCORING_PATH
 from azureml_local.rest.errors import RestError
 from azureml_local.workspace import Workspace
 
+Headers = Mapping[bytes, bytes]
+
 TIMEOUT = 180.0  # seconds; the longest that Azure allows
 MODEL_ERROR = 424
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 JSON = "application/json"
+AS_JSON = {b"content-type": JSON.encode()}
+# What is between two ends of one connection, or for us alone; all else goes through, to the script and back.
+_OWN = {b"host", b"authorization", b"content-length", b"content-encoding", b"accept-encoding", b"date", b"server"}
+_OWN |= {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
+_OWN |= {DEPLOYMENT_HEADER.encode()}
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: to load authorities for each request takes long
 
 
@@ -28,14 +36,16 @@ def _check_key(endpoint: str, request: Request, here: Here) -> None:
 scoring = APIRouter(prefix=SCORING_PATH, dependencies=[Depends(_check_key)])
 
 
-@scoring.post("")
+@scoring.api_route("", methods=["GET", "POST", "OPTIONS"])  # those of the inference server
 async def score(endpoint: str, request: Request, here: Here) -> Response:
     """The answer of a deployment's scoring script; a share of the requests is copied to another deployment."""
-    content, headers = await request.body(), request.headers
-    reply = await ask(here, endpoint, headers.get(DEPLOYMENT_HEADER, ""), content, headers.get("content-type", JSON))
-    copy = None if DEPLOYMENT_HEADER in headers else here.endpoints.choose_copy(endpoint)
+    asked = request.headers.get(DEPLOYMENT_HEADER, "")
+    path = f"/score?{request.url.query}" if request.url.query else "/score"
+    sent = request.method, path, await request.body(), {**AS_JSON, **_passed_on(request.headers.raw)}
+    reply = await _forward(here, endpoint, asked, *sent)
+    copy = None if asked else here.endpoints.choose_copy(endpoint)
     if copy:
-        reply.background = BackgroundTask(_send_copy, here, endpoint, copy, content, headers.get("content-type", JSON))
+        reply.background = BackgroundTask(_send_copy, here, endpoint, copy, *sent)
     return reply
 
 
@@ -47,21 +57,33 @@ async def swagger(endpoint: str, request: Request, here: Here) -> Response:
 
 async def ask(here: Workspace, endpoint: str, deployment: str, content: bytes, media_type: str = JSON) -> Response:
     """What a deployment answers to a request, or one by the traffic's shares if none is named."""
-    return await _forward(here, endpoint, deployment, "POST", "/score", content, media_type)
+    return await _forward(here, endpoint, deployment, "POST", "/score", content, {b"content-type": media_type.encode()})
 
 
-async def _send_copy(here: Workspace, endpoint: str, deployment: str, content: bytes, media_type: str) -> None:
+async def _send_copy(
+    here: Workspace, endpoint: str, deployment: str, method: str, path: str, content: bytes, headers: Headers
+) -> None:
     """A request to a deployment whose answer nobody waits for."""
     with suppress(RestError):
-        await ask(here, endpoint, deployment, content, media_type)
+        await _forward(here, endpoint, deployment, method, path, content, headers)
+
+
+def _passed_on(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    return {name.lower(): value for name, value in headers if name.lower() not in _OWN}
 
 
 async def _forward(
-    here: Workspace, endpoint: str, asked: str, method: str, path: str, content: bytes = b"", media_type: str = JSON
+    here: Workspace,
+    endpoint: str,
+    asked: str,
+    method: str,
+    path: str,
+    content: bytes = b"",
+    headers: Headers = AS_JSON,
 ) -> Response:
     try:
         with here.endpoints.server(endpoint, asked) as (deployment, address):
-            request = httpx.Request(method, address + path, content=content, headers={"Content-Type": media_type})
+            request = httpx.Request(method, address + path, content=content, headers=headers)
             async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=NO_TLS) as client:
                 reply = await client.send(request)
     except LookupError as error:
@@ -70,12 +92,14 @@ async def _forward(
         raise RestError(408, "RequestTimeout", f"The deployment did not answer within {TIMEOUT:g} s.") from error
     except httpx.HTTPError as error:
         raise RestError(503, "DeploymentUnavailable", f"The deployment does not answer: {error!r}.") from error
-    headers = {"Content-Type": reply.headers.get("content-type", JSON), DEPLOYMENT_HEADER: deployment}
+    passed_on = {**AS_JSON, **_passed_on(reply.headers.raw)}
+    given = {name.decode("latin-1"): value.decode("latin-1") for name, value in passed_on.items()}
+    given[DEPLOYMENT_HEADER] = deployment
     if reply.is_success:
-        return Response(reply.content, reply.status_code, headers)
+        return Response(reply.content, reply.status_code, given)
     # As Azure: the status of the model is in a header.
     reason = {
         "ms-azureml-model-error-statuscode": str(reply.status_code),
         "ms-azureml-model-error-reason": "model_error",
     }
-    return Response(reply.content, MODEL_ERROR, {**headers, **reason})
+    return Response(reply.content, MODEL_ERROR, {**given, **reason})
