@@ -1,0 +1,79 @@
+"""Rules about numbers and places that the service refuses: shares of traffic, places of outputs, search spaces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from azureml_local.checks import kinds
+from azureml_local.checks.sections import Section, is_to_be_filled_in
+from azureml_local.checks.table import ERROR, Finding, rule
+from azureml_local.expressions import shown
+from azureml_local.spec import SpecError
+from azureml_local.traffic import check_traffic
+
+SHARES = ("traffic", "mirror_traffic")
+WITH_OUTPUTS = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, kinds.NODE})
+IN_A_DATASTORE = re.compile(r"azureml://(?:subscriptions/.+/)?datastores/[^/]+/paths/.*", re.DOTALL)
+TRIALS = ("max_total_trials", "max_concurrent_trials")
+
+
+@rule(Section, "bad-traffic", ERROR, "The shares of an endpoint's traffic are such as can be served.")
+def bad_traffic(section: Section) -> Iterator[Finding]:
+    """They add up to 0 or 100; copies of at most half go to one deployment that answers nobody."""
+    if section.kind != kinds.ENDPOINT:
+        return
+    shares = {field: section.mapping(field) for field in SHARES}
+    wrong = [(field, name) for field in SHARES for name, share in shares[field].items() if not str(share).isdecimal()]
+    for field, name in wrong:
+        message = f'the share of "{name}" is a whole number of per cent, got "{shown(str(shares[field][name]))}"'
+        yield Finding(section.at(field, name), message)
+    if wrong:
+        return
+    traffic, copies = ({name: int(share) for name, share in shares[field].items()} for field in SHARES)
+    try:
+        check_traffic("", {*traffic, *copies}, traffic, copies)
+    except SpecError as error:
+        field, _, sentence = str(error).partition(": ")
+        yield Finding(section.at(field), sentence)
+
+
+@rule(Section, "bad-output-place", ERROR, "The place of an output is in a datastore.")
+def bad_output_place(section: Section) -> Iterator[Finding]:
+    """A path of this machine is not there where the job runs."""
+    for name, output in section.mapping("outputs").items() if section.kind in WITH_OUTPUTS else ():
+        place = output.get("path") if isinstance(output, Mapping) else None
+        if not isinstance(place, str) or place.startswith("${{") or is_to_be_filled_in(place):
+            continue
+        if section.local(place) is not None or (place.startswith("azureml:") and not IN_A_DATASTORE.fullmatch(place)):
+            message = f"an output lies in a datastore, as azureml://datastores/workspaceblobstore/paths/{name}/, not at"
+            yield Finding(section.at("outputs", name, "path"), f'{message} "{shown(place)}"')
+
+
+@rule(Section, "bad-sweep", ERROR, "A sweep has a search space that can be sampled, and trials.")
+def bad_sweep(section: Section) -> Iterator[Finding]:
+    """A grid is made of choices, a range has two ends, and there is at least one trial."""
+    if section.kind != kinds.SWEEP_JOB and section.fields.get("type") != "sweep":
+        return
+    algorithm = section.fields.get("sampling_algorithm")
+    is_grid = (algorithm.get("type") if isinstance(algorithm, Mapping) else algorithm) == "grid"
+    for name, space in section.mapping("search_space").items():
+        if isinstance(space, Mapping):
+            message = _unsampled(space, is_grid)
+            if message:
+                yield Finding(section.at("search_space", name), message)
+    for name, count in section.mapping("limits").items():
+        if name in TRIALS and "${{" not in str(count) and not (str(count).isdecimal() and int(count) > 0):
+            yield Finding(section.at("limits", name), f'{name} is a whole number above 0, got "{shown(str(count))}"')
+
+
+def _unsampled(space: Mapping[str, Any], is_grid: bool) -> str:
+    """Why values cannot be drawn; empty where they can."""
+    if is_grid and space.get("type", "choice") != "choice":
+        return f'a grid needs choices, and this is "{shown(str(space["type"]))}"; list its values, or sample at random'
+    ends = space.get("min_value"), space.get("max_value")
+    numbers = [float(end) for end in ends if isinstance(end, int | float)]
+    if len(numbers) == len(ends) and numbers[0] >= numbers[1]:
+        return f"min_value must be below max_value, got {ends[0]} and {ends[1]}"
+    return ""
