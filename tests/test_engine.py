@@ -27,36 +27,6 @@ def test_a_node_reads_what_the_one_before_it_wrote(run: Callable, heard: Heard) 
     assert written.end_time <= read.start_time
 
 
-@pytest.mark.parametrize(
-    ("name", "change"), [("add", "echo Rome >> {}/fact"), ("rm", "rm {}/fact"), ("new", "touch {}/more")]
-)
-def test_a_job_that_changes_its_input_fails_as_on_a_read_only_mount(
-    run: Callable, heard: Heard, name: str, change: str
-) -> None:
-    commands = {"write": "echo Paris > ${{outputs.out}}/fact", "spoil": change.format("${{inputs.data}}")}
-    run(pipeline(name, commands, {"spoil": "write"}))
-    last = heard.last(f"{name}-spoil")
-    assert last.status == "Failed"
-    assert 'node "spoil" failed: it changed its input "data"' in last.error
-    assert "give the input `mode: rw_mount`" in last.error
-
-
-def test_what_may_be_changed_may_be_changed(run: Callable, heard: Heard, tmp_path: Path) -> None:
-    spoil = component("echo Rome >> ${{inputs.data}}/fact", Port(name="data", type="uri_folder"))
-    compile_ = component(
-        "mkdir ${{inputs.data}}/__pycache__ && touch ${{inputs.data}}/__pycache__/a.pyc", spoil.inputs["data"]
-    )
-    tmp_path.joinpath("fact").write_text("Paris")
-    data = {"data": Data(path=tmp_path)}
-    nodes = {
-        "spoil": Node(name="spoil", job_name="may-spoil", component=spoil, inputs=data, writable=frozenset({"data"})),
-        "compile": Node(name="compile", job_name="may-compile", component=compile_, inputs=data),
-    }
-    run(Pipeline(name="may", experiment_name="trials", nodes={"spoil": nodes["spoil"]}))
-    run(Pipeline(name="may2", experiment_name="trials", nodes={"compile": nodes["compile"]}))
-    assert [heard.last(job).status for job in ("may-spoil", "may-compile")] == ["Completed", "Completed"]
-
-
 def test_every_job_is_announced_and_goes_through_azures_states(run: Callable, heard: Heard) -> None:
     run(pipeline("states", {"a": "true", "b": "true"}, {"b": "a"}))
     assert heard.statuses("states") == ["NotStarted", "Preparing", "Running", "Completed"]

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from azureml_local.node_bodies import writable
-from azureml_local.spec import Output, Port
+from azureml_local.spec import Data, Node, Output, Pipeline, Port
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline
 
 
@@ -53,3 +55,33 @@ def test_the_mode_of_an_input_says_whether_it_may_be_changed():
     inputs = {name: {"uri": "x", "mode": mode} for name, mode in modes.items()} | {"g": {"uri": "x"}, "h": "7"}
     assert writable(inputs) == {"a", "c", "d"}
     assert writable(None) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("add", "echo Rome >> {}/fact"), ("rm", "rm {}/fact"), ("new", "touch {}/more")]
+)
+def test_a_job_that_changes_its_input_fails_as_on_a_read_only_mount(
+    run: Callable, heard: Heard, name: str, change: str
+) -> None:
+    commands = {"write": "echo Paris > ${{outputs.out}}/fact", "spoil": change.format("${{inputs.data}}")}
+    run(pipeline(name, commands, {"spoil": "write"}))
+    last = heard.last(f"{name}-spoil")
+    assert last.status == "Failed"
+    assert 'node "spoil" failed: it changed its input "data"' in last.error
+    assert "give the input `mode: rw_mount`" in last.error
+
+
+def test_what_may_be_changed_may_be_changed(run: Callable, heard: Heard, tmp_path: Path) -> None:
+    spoil = component("echo Rome >> ${{inputs.data}}/fact", Port(name="data", type="uri_folder"))
+    compile_ = component(
+        "mkdir ${{inputs.data}}/__pycache__ && touch ${{inputs.data}}/__pycache__/a.pyc", spoil.inputs["data"]
+    )
+    tmp_path.joinpath("fact").write_text("Paris")
+    data = {"data": Data(path=tmp_path)}
+    nodes = {
+        "spoil": Node(name="spoil", job_name="may-spoil", component=spoil, inputs=data, writable=frozenset({"data"})),
+        "compile": Node(name="compile", job_name="may-compile", component=compile_, inputs=data),
+    }
+    run(Pipeline(name="may", experiment_name="trials", nodes={"spoil": nodes["spoil"]}))
+    run(Pipeline(name="may2", experiment_name="trials", nodes={"compile": nodes["compile"]}))
+    assert [heard.last(job).status for job in ("may-spoil", "may-compile")] == ["Completed", "Completed"]

@@ -1,0 +1,94 @@
+"""What was made stays as it is: outputs of jobs, and versions of assets."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from azureml_local.arm_ids import WORKSPACE_ID, resource_id
+from azureml_local.workspace import Workspace
+from test_rest import client_of, command_job, open_workspace, wait_for
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    workspace = open_workspace(tmp_path_factory.mktemp("home") / "local")
+    yield workspace
+    workspace.close()
+
+
+@pytest.fixture(scope="module")
+def client(workspace: Workspace) -> TestClient:
+    return client_of(workspace)
+
+
+def test_a_job_that_was_read_and_is_sent_again_has_an_output_of_its_own(workspace: Workspace, client: TestClient):
+    body = command_job("echo $RANDOM$RANDOM > ${{outputs.out}}/number")
+    body["properties"]["outputs"] = {"out": {"jobOutputType": "uri_folder"}}
+    client.put(resource_id("jobs", "original"), json=body)
+    wait_for(client, "original")
+    written = workspace.jobs.run("original").body["outputs"]["out"]
+    before = Path(written, "number").read_text()
+    again = client.get(resource_id("jobs", "original")).json()
+    assert again["properties"]["outputs"]["out"]["uri"]
+    assert client.put(resource_id("jobs", "clone"), json={"properties": again["properties"]}).status_code == 201
+    assert wait_for(client, "clone")["status"] == "Completed"
+    own = workspace.jobs.run("clone").body["outputs"]["out"]
+    assert own != written
+    assert Path(own, "number").read_text() != before
+    assert Path(written, "number").read_text() == before
+
+
+def test_two_outputs_of_a_pipeline_cannot_become_one_version(client: TestClient):
+    component = {"type": "command", "command": "true > ${{outputs.out}}/x", "outputs": {"out": {"type": "uri_folder"}}}
+    client.put(resource_id("components", "made", "1"), json={"properties": {"componentSpec": component}})
+    output = {"out": {"job_output_type": "uri_folder", "name": "clash", "version": "1"}}
+    node = {"type": "command", "componentId": resource_id("components", "made", "1"), "outputs": output}
+    reply = client.put(
+        resource_id("jobs", "clashing"), json={"properties": {"jobType": "Pipeline", "jobs": {"a": node, "b": node}}}
+    )
+    assert reply.status_code == 400
+    sentence = 'node "b", output "out": node "a", output "out" becomes clash:1 already; give another version, or none'
+    assert sentence in reply.json()["error"]["message"]
+
+
+def test_of_two_jobs_that_make_one_version_the_second_is_warned(client: TestClient):
+    body = command_job("sleep 0.5; echo $AZUREML_RUN_ID > ${{outputs.out}}/by")
+    body["properties"]["outputs"] = {"out": {"jobOutputType": "uri_folder", "assetName": "raced", "assetVersion": "7"}}
+    for job in ("racer-1", "racer-2"):
+        assert client.put(resource_id("jobs", job), json=body).status_code == 201
+    assert {wait_for(client, job)["status"] for job in ("racer-1", "racer-2")} == {"Completed"}
+    deadline, warned = time.monotonic() + 10, []
+    while len(warned) != 1 and time.monotonic() < deadline:
+        details = [
+            client.get(f"/history/v1.0{WORKSPACE_ID}/runs/{job}/details").json() for job in ("racer-1", "racer-2")
+        ]
+        warned = [(run["runId"], run["warnings"][0]["message"]) for run in details if run["warnings"]]
+    [(job, message)] = warned
+    assert 'the output "out" is not registered: another job has made raced:7 meanwhile' in message
+    kept = client.get(resource_id("data", "raced", "7")).json()["properties"]["dataUri"]
+    assert job not in kept
+    assert "racer-" in kept
+
+
+def test_a_version_of_a_component_stays_what_it_is(client: TestClient):
+    component = {
+        "type": "command",
+        "command": "echo ${{inputs.x}}",
+        "inputs": {"x": {"type": "number", "default": 0.1}},
+    }
+
+    def put(**changes: object) -> int:
+        body = {"properties": {"componentSpec": component | changes}}
+        return client.put(resource_id("components", "kept", "1"), json=body).status_code
+
+    assert put() == 201
+    same = {"x": {"type": "number", "default": "0.1", "optional": False, "description": "said anew"}}
+    assert put(inputs=same, description="said anew") == 200
+    assert put(inputs={"x": {"type": "number", "default": 0.9}}) == 409
+    assert put(inputs={"x": {"type": "number", "default": 0.1, "optional": True}}) == 409
+    assert put(outputs={"out": {"type": "uri_folder"}}) == 409
+    assert put(is_deterministic=False) == 409
+    assert put(is_deterministic=True) == 200
