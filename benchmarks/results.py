@@ -1,17 +1,19 @@
 """What an ablation came to, from its MLflow store: the numbers as JSON, and a page's tables and figure from these.
 
-    eval "$(azureml-local env)"; python benchmarks/results.py --job JOB --json FILE
+    eval "$(azureml-local env)"; python benchmarks/results.py --job JOB [--again JOB]... --json FILE
     python benchmarks/results.py --json FILE --page PAGE.md --figure FIGURE.svg
 
-The first form reads the runs of a job of pipelines/ablation.yml. The second puts the tables between the marks
+The first form reads the runs of a job of pipelines/ablation.yml and, with `--again`, of others in which some students
+were trained with another seed, or some models fine-tuned on more rows. The second puts the tables between the marks
 `<!-- NAME -->` and `<!-- end -->` of the page, and needs no store.
 """
 
 import argparse
 import json
 import re
+import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from bert_distillation.report_words import share
 CURVES = ("loss_mlm", "loss")  # of a training run: the first that it has
 POINTS = 200  # of a curve
 SETTINGS = ("max_train_steps", "per_device_train_batch_size", "learning_rate", "seed", "mixed_precision", "dropout")
+FINETUNING = ("max_train_samples", "num_train_epochs", "learning_rate", "num_seeds", "seed")
 
 
 def read_store(job: str) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def read_store(job: str) -> dict[str, Any]:
     runs = {run.data.tags["mlflow.runName"]: run for run in found}
     if "compare" not in runs or not runs["compare"].data.metrics:
         raise SystemExit(f"error: job {job} has no run `compare` with metrics in {mlflow.get_tracking_uri()}.")
-    training = {}
+    training, finetuning = {}, {}
     for variant in VARIANTS:
         run = runs.get(variant)
         if run is None or "loss" not in run.data.metrics:
@@ -44,12 +47,40 @@ def read_store(job: str) -> dict[str, Any]:
         history = client.get_metric_history(run.info.run_id, name)
         rates = client.get_metric_history(run.info.run_id, "tokens_per_second")
         training[variant] = {
-            "settings": {key: run.data.params[key] for key in SETTINGS if key in run.data.params},
+            "settings": settings(run, SETTINGS),
             "tokens_per_second": sorted(rate.value for rate in rates)[len(rates) // 2],
             "held_out_mlm_loss": run.data.metrics.get("held_out_mlm_loss"),
             "curve": [[point.step, point.value] for point in history][:: max(1, len(history) // POINTS)],
         }
-    return {"job": job, "metrics": runs["compare"].data.metrics, "training": training}
+        tasks = [runs[f"measure_{variant}.{task}"] for task in TASKS if f"measure_{variant}.{task}" in runs]
+        finetuning[variant] = settings(tasks[0], FINETUNING) if tasks else {}
+    return {"job": job, "metrics": runs["compare"].data.metrics, "training": training, "finetuning": finetuning}
+
+
+def settings(run: Any, names: Sequence[str]) -> dict[str, str]:
+    """Some of the parameters that a run has logged."""
+    return {name: run.data.params[name] for name in names if name in run.data.params}
+
+
+def read_again(job: str, first: Mapping[str, Any]) -> dict[str, Any]:
+    """What another job has of the models that it trained or fine-tuned in another way than the first one."""
+    found = read_store(job)
+    other = [
+        variant
+        for variant in VARIANTS
+        if found["training"][variant]["settings"] != first["training"][variant]["settings"]
+        or found["finetuning"][variant] != first["finetuning"][variant]
+    ]
+    if not other:
+        raise SystemExit(f"error: job {job} trained and fine-tuned all models as job {first['job']} did.")
+    return {
+        "job": job,
+        "metrics": {
+            name: value for name, value in found["metrics"].items() if any(belongs(name, own) for own in other)
+        },
+        "training": {variant: found["training"][variant] for variant in other},
+        "finetuning": {variant: found["finetuning"][variant] for variant in other},
+    }
 
 
 def comparison_of(metrics: Mapping[str, float], seeds: int) -> Comparison:
@@ -70,15 +101,19 @@ def belongs(name: str, variant: str) -> bool:
     return name.startswith(f"{variant}_") and not any(name.startswith(f"{other}_") for other in longer)
 
 
+def tables_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """All tables of the page, from the exported numbers."""
+    found = tables(comparison_of(content["metrics"], content["seeds"]))
+    seeds = [job for job in content["again"] if seed_of(job) not in (None, seed_of(content))]
+    if seeds:
+        found["seeds"] = seed_table([content, *seeds])
+    more = [job for job in content["again"] if job not in seeds]
+    return found | {f"glue {place}": glue_table(comparison_of(job["metrics"], 1)) for place, job in enumerate(more, 2)}
+
+
 def tables(comparison: Comparison) -> dict[str, str]:
-    """The tables of the page, as Markdown."""
-    tasks = list(comparison.rows[0].tasks)
-    heads = [TASKS[name].folder for name in tasks]
+    """The tables of one job, as Markdown."""
     held_out = [[name_of(row), *held_out_values(row)] for row in comparison.rows]
-    glue = [
-        [name_of(row), *(points(row.tasks[name]) for name in tasks), points(row.mean), share(comparison.kept(row))]
-        for row in comparison.rows
-    ]
     ablation = []
     for row in comparison.rows:
         difference = comparison.points(row)
@@ -88,9 +123,49 @@ def tables(comparison: Comparison) -> dict[str, str]:
             ablation.append([name_of(row), difference_of(difference), shown])
     return {
         "held out": table(["", "masked-LM loss", "right word", "agreement", "parameters", "latency"], held_out),
-        "glue": table(["", *heads, "mean", "kept"], glue),
+        "glue": glue_table(comparison),
         "ablation": table(["", "here", "published"], ablation),
     }
+
+
+def glue_table(comparison: Comparison) -> str:
+    """A row a model: the headline of each task, their mean and what that is of the teacher's."""
+    tasks = list(comparison.rows[0].tasks)
+    rows = [
+        [name_of(row), *(points(row.tasks[name]) for name in tasks), points(row.mean), share(comparison.kept(row))]
+        for row in comparison.rows
+    ]
+    return table(["", *(TASKS[name].folder for name in tasks), "mean", "kept"], rows)
+
+
+def seed_of(job: Mapping[str, Any]) -> str | None:
+    """The seed with which the student with all losses was trained; None where that job did not train it."""
+    own = job["training"].get(WHOLE)
+    return own and own["settings"]["seed"]
+
+
+def seed_table(jobs: Sequence[Mapping[str, Any]]) -> str:
+    """The students that were trained with a seed a job: held-out loss and GLUE mean of each seed, and of all."""
+    rows = [{row.variant: row for row in comparison_of(job["metrics"], 1).rows} for job in jobs]
+    lines, means = [], {}
+    for variant in (name for name in VARIANTS if all(name in row for row in rows)):
+        own = [row[variant] for row in rows]
+        losses = [row.measured["mlm_loss"] for row in own]
+        means[variant] = [100 * row.mean.value for row in own if row.mean]
+        lines.append([f"{VARIANTS[variant]}, nats", *spread(losses, 3)])
+        lines.append([f"{VARIANTS[variant]}, GLUE mean", *spread(means[variant], 1)])
+    for variant, own in means.items():
+        if variant != WHOLE:
+            gained = [whole - other for whole, other in zip(means[WHOLE], own, strict=True)]
+            lines.append([f"{VARIANTS[WHOLE]} above {VARIANTS[variant]}, points", *spread(gained, 1)])
+    seeds = [job["training"][WHOLE]["settings"]["seed"] for job in jobs]
+    return table(["", *(f"seed {seed}" for seed in seeds), "mean"], lines)
+
+
+def spread(values: Sequence[float], digits: int) -> list[str]:
+    """The values, and their mean; of three or more with the standard deviation of one."""
+    deviation = f" +- {statistics.stdev(values):.{digits}f}" if len(values) > 2 else ""
+    return [*(f"{value:.{digits}f}" for value in values), f"{statistics.fmean(values):.{digits}f}{deviation}"]
 
 
 def name_of(row: Row) -> str:
@@ -142,16 +217,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--job", help="the pipeline job; its runs are read from the MLflow store of the environment")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--again", action="append", default=[], help="a job with other seeds of students; repeatable")
+    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning (default: %(default)s)")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     if options.job:
         content = read_store(options.job) | {"seeds": options.seeds}
+        content["again"] = [read_again(job, content) for job in options.again]
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     content = json.loads(options.json.read_text())
     if options.page:
-        write_page(options.page, tables(comparison_of(content["metrics"], content["seeds"])))
+        write_page(options.page, tables_of(content))
     if options.figure:
         write_figure(options.figure, content["training"])
 

@@ -18,7 +18,7 @@ def content() -> dict:
 def test_the_page_and_the_figure_are_what_the_script_makes_of_the_numbers(content, tmp_path):
     page, figure = tmp_path / "results.md", tmp_path / "results.svg"
     page.write_text((DOCS / "results.md").read_text())
-    results.write_page(page, results.tables(results.comparison_of(content["metrics"], content["seeds"])))
+    results.write_page(page, results.tables_of(content))
     results.write_figure(figure, content["training"])
     assert page.read_text() == (DOCS / "results.md").read_text()
     assert figure.read_text() == (DOCS / "results.svg").read_text()
