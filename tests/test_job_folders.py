@@ -67,7 +67,7 @@ def test_a_job_that_changes_its_input_fails_as_on_a_read_only_mount(
     run(pipeline(name, commands, {"spoil": "write"}))
     last = heard.last(f"{name}-spoil")
     assert last.status == "Failed"
-    assert 'node "spoil" failed: it changed its input "data"' in last.error
+    assert 'node "spoil" failed: its input "data"' in last.error
     assert "give the input `mode: rw_mount`" in last.error
 
 

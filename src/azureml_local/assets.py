@@ -13,6 +13,7 @@ from azureml_local.store import Resource, Store
 
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 REMOTE = frozenset({"http", "https", "wasb", "wasbs", "abfs", "abfss", "adl"})
+RUNS = "runs"  # the kind of what has become of each job, nodes included
 KINDS = ("codes", "environments", "components", "data", "models")
 # Azure's default place for an output in the datastore workspaceblobstore.
 OUTPUT_PATH = "azureml/{job}/{output}"
@@ -101,7 +102,8 @@ class Assets:
         """Whether an address is the default place of another job's output, as that job says where it lies."""
         match = _DATASTORE_URI.fullmatch(uri)
         parts = match["path"].strip("/").split("/") if match else []
-        return len(parts) == OUTPUT_PATH.count("/") + 1 and parts[0] == OUTPUT_PATH.split("/")[0] and parts[1] != job
+        is_default = len(parts) == OUTPUT_PATH.count("/") + 1 and parts[0] == OUTPUT_PATH.split("/")[0]
+        return is_default and parts[1] != job and self._store.get(RUNS, parts[1]) is not None
 
     def check_free(self, data_type: str, name: str, version: str) -> None:
         """Raise SpecError where an output cannot become this version, for it is there already."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azureml_local.jobs import RUNS
+from azureml_local.assets import RUNS
 from azureml_local.log_tail import last_line
 from azureml_local.store import Resource, Store
 from azureml_local.trials import trials_of

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH, Assets, output_address
+from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH, RUNS, Assets, output_address
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
 from azureml_local.checks import ERROR, problems
 from azureml_local.engine.changes import FINAL, JobChange
@@ -25,7 +25,6 @@ from azureml_local.store import Resource, Store
 from azureml_local.trials import BEST, SCORE, trials_of
 
 JOBS = "jobs"  # what was submitted: pipelines and stand-alone jobs, as the SDK sent them
-RUNS = "runs"  # what has become of each job, nodes included
 
 NOT_KEPT = ("best_trial", "reused", "reused_root")  # fields of a change that are written in Azure's words
 DIED = "the local workspace was stopped while this job ran"

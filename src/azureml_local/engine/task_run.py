@@ -21,8 +21,8 @@ from azureml_local.spec import Pipeline
 logger = logging.getLogger(__name__)
 
 CHANGED = (
-    'node "{node}" failed: it changed its input "{name}" ({path}), and Azure mounts an input to be read only; write to '
-    "an output, or give the input `mode: rw_mount`"
+    'node "{node}" failed: its input "{name}" ({path}) was changed while it ran, and Azure mounts an input to be read '
+    "only; write to an output, or give the input `mode: rw_mount`"
 )
 Advance = Callable[..., None]  # (job, status, **changes): reports a next step, unless the end is decided already
 
