@@ -34,6 +34,13 @@ def state(tmp_path: Path) -> Iterator[PageState]:
         state.workspace.endpoints.close()
 
 
+def script(folder: Path, text: str) -> Path:
+    """The code of a deployment."""
+    folder.mkdir()
+    (folder / "score.py").write_text(text)
+    return folder
+
+
 def deploy(endpoints: Endpoints, code: Path, name: str, colour: str) -> None:
     """Serve a deployment, and wait until it answers."""
     variables = {"COLOUR": colour, "GUNICORN_CMD_ARGS": "-k gthread --threads 17"}
@@ -43,10 +50,7 @@ def deploy(endpoints: Endpoints, code: Path, name: str, colour: str) -> None:
 
 
 def test_no_request_fails_while_a_deployment_is_replaced_and_another_removed(state: PageState, tmp_path: Path):
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "score.py").write_text(SCORE)
-    endpoints = state.workspace.endpoints
+    code, endpoints = script(tmp_path / "code", SCORE), state.workspace.endpoints
     endpoints.put("colours", {"properties": {}})
     deploy(endpoints, code, "blue", "blue")
     endpoints.put("colours", {"properties": {"traffic": {"blue": 100}}})
@@ -99,10 +103,7 @@ def run(request):
 
 
 def test_a_script_sees_query_headers_and_method_and_its_own_headers_come_back(state: PageState, tmp_path: Path):
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "score.py").write_text(RAW)
-    endpoints = state.workspace.endpoints
+    code, endpoints = script(tmp_path / "code", RAW), state.workspace.endpoints
     endpoints.put("colours", {"properties": {}})
     deploy(endpoints, code, "raw", "raw")
     endpoints.put("colours", {"properties": {"traffic": {"raw": 100}}})

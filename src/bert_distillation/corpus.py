@@ -14,7 +14,7 @@ from datasets.exceptions import DatasetsError
 from bert_distillation.errors import InputError
 from bert_distillation.hub import split_revision
 from bert_distillation.options import existing_folder
-from bert_distillation.text_lines import listed, read_lines
+from bert_distillation.text_lines import listed, printable, read_lines
 
 FILE_KINDS = "*.txt (a blank line between documents), *.jsonl or *.parquet (with `text`), or *.txt.gz and *.jsonl.gz"
 TEXT = "text"
@@ -150,7 +150,7 @@ def _text_of(row: dict[str, Any], place: str) -> str:
     text = row[TEXT]
     if not isinstance(text, str):
         raise InputError(f"{place}: `text` must be a string, got {type(text).__name__}.")
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return printable(text)
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from bert_distillation.errors import InputError
+from bert_distillation.text_lines import printable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -47,11 +48,6 @@ class Runner(Protocol):
 
     def logits(self, texts: Sequence[Sequence[int]], mask_token_id: int) -> np.ndarray:
         """(M, V) float32 logits of all masks of the texts (token ids), in their order."""
-
-
-def without_surrogates(text: str) -> str:
-    """The text without half surrogate pairs, which no tokenizer reads."""
-    return text.encode("utf-8", "replace").decode()
 
 
 class WordPieces:
@@ -91,7 +87,7 @@ class WordPieces:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens but those that stand in it."""
-        whole = [without_surrogates(text) for text in texts]
+        whole = [printable(text) for text in texts]
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(whole, add_special_tokens=False)]
 
     def word(self, index: int) -> str:
@@ -102,7 +98,7 @@ class WordPieces:
         """The ids of the words, each once; InputError names a word that is not a single entry of the vocabulary."""
         ids = {}
         for word, pieces in zip(words, self.encode(words), strict=True):
-            known = self.tokenizer.token_to_id(word) if word == without_surrogates(word) else self.unk_token_id
+            known = self.tokenizer.token_to_id(word) if word == printable(word) else self.unk_token_id
             index = known if known is not None else pieces[0] if len(pieces) == 1 else self.unk_token_id
             if index in (self.unk_token_id, self.mask_token_id):
                 raise InputError(f"The target {word[:40]!r} is not one word of the vocabulary; give words that are.")

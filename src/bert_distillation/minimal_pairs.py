@@ -21,8 +21,8 @@ from bert_distillation.errors import InputError
 from bert_distillation.malformed import MalformedRow, MalformedRows
 from bert_distillation.pseudo_likelihood import encode, token_scores
 from bert_distillation.subject import Subject
-from bert_distillation.table_files import TableRow, kind_of, printable, read_table
-from bert_distillation.text_lines import read_lines
+from bert_distillation.table_files import TableRow, kind_of, read_table
+from bert_distillation.text_lines import printable, read_lines
 from bert_distillation.tracking import STEP_FILE
 
 BLIMP, CROWS, WINOBIAS, WINOGENDER = "blimp", "crows_pairs", "winobias", "winogender"

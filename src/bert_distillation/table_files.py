@@ -10,7 +10,7 @@ from typing import Any
 
 from bert_distillation.errors import InputError
 from bert_distillation.malformed import MalformedRow, MalformedRows
-from bert_distillation.text_lines import LONGEST_LINE, listed, read_lines
+from bert_distillation.text_lines import LONGEST_LINE, listed, printable, read_lines
 from bert_distillation.tracking import STEP_FILE
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
@@ -34,11 +34,6 @@ class TableRow:
         if not value.strip():
             raise MalformedRow(f'column "{column}" is empty')
         return printable(value)
-
-
-def printable(text: str) -> str:
-    """The text, with '?' for half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def table_files(name: str, path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:

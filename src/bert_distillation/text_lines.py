@@ -43,3 +43,8 @@ def _numbered(file: Path, stream: BufferedIOBase, longest: int) -> Iterator[tupl
 def listed(names: Iterable[object]) -> str:
     """Names in one line, whatever is in them; 'nothing' where there are none."""
     return ", ".join(" ".join(str(name).split()) for name in names) or "nothing"
+
+
+def printable(text: str) -> str:
+    """The text, with '?' for half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
