@@ -24,6 +24,7 @@ import ctypes
 import gc
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from plain_errors import plain_errors
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
 ALLOCATOR |= {"MALLOC_TOP_PAD_": "268435456", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -231,6 +234,7 @@ def _kilobytes(status: str, name: str) -> int:
     return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
 
 
+@plain_errors()
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -246,6 +250,9 @@ def main() -> None:
     options = parser.parse_args()
     if not 1 <= options.rounds <= MOST_ROUNDS - WARM_UP:
         parser.error(f"--rounds must be from 1 to {MOST_ROUNDS - WARM_UP}, got {options.rounds}")
+    for size in options.sizes:
+        if not re.fullmatch(rf"({'|'.join(SHAPES)})-[1-9][0-9]{{0,3}}", size):
+            parser.error(f"--sizes are {' or '.join(SHAPES)} with a number of sequences, such as base-8, got {size!r}")
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
     if not options.variants:
@@ -270,7 +277,7 @@ def main() -> None:
 def _memory_elsewhere(size: Size, variant: str, options: argparse.Namespace) -> float:
     command = [sys.executable, __file__, "--sequences", str(options.sequences), "--sizes", size.name]
     command += ["--dropout", str(options.dropout), "--memory-of", variant]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
 
 
 def show(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:

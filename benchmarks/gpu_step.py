@@ -29,6 +29,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from plain_errors import plain_errors
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -244,6 +245,7 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
     Console(width=110).print(table)
 
 
+@plain_errors()
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

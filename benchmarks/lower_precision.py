@@ -30,6 +30,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from plain_errors import plain_errors
 from rich.console import Console
 from rich.table import Table
 from serving import workloads
@@ -150,6 +151,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     Console(width=120).print(table)
 
 
+@plain_errors()
 def main() -> None:
     """Judge, measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+from plain_errors import plain_errors
 from transformers import PreTrainedTokenizerFast
 
 from bert_distillation.corpus import read_folder
@@ -69,6 +70,7 @@ def write_sequences(corpus: Path, tokenizer: PreTrainedTokenizerFast, max_seq_le
     return metadata
 
 
+@plain_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)

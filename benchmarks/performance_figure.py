@@ -10,6 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from plain_errors import plain_errors
+
 STEPS = {
     "random": "textbook, batches at random",
     "grouped": "textbook, batches of like length",
@@ -110,6 +112,7 @@ def figure(title: str, bars: list[Bar]) -> str:
     )
 
 
+@plain_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+")

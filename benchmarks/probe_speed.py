@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import torch
+from plain_errors import plain_errors
 from transformers import BertConfig, BertForMaskedLM
 
 from bert_distillation import hub
@@ -60,6 +61,7 @@ def ours(subject: Subject, texts: list[str]) -> list[float]:
     return [float(score) for scores in token_scores(subject, encode(subject, texts)) for score in scores]
 
 
+@plain_errors()
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

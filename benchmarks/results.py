@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from plain_errors import plain_errors
+
 from bert_distillation.comparison import PUBLISHED, VARIANTS, WHOLE, Comparison, Row, Scored
 from bert_distillation.comparison_page import difference_of, held_out_values, points
 from bert_distillation.glue import TASKS
@@ -212,6 +214,7 @@ def write_figure(file: Path, training: Mapping[str, Any]) -> None:
         drawing.savefig(file, transparent=True, metadata={"Date": None})
 
 
+@plain_errors()
 def main() -> None:
     """Export, or remake the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

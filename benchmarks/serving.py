@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from plain_errors import plain_errors
 from serving_http import SHORT, deployment_variables, measure_over_http
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -198,6 +199,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     Console(width=130).print(table)
 
 
+@plain_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", type=Path, default=ROOT / "sample_data" / "tokenizer")

@@ -11,6 +11,7 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALL
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
+import requests  # noqa: F401  first used in a thread, its warning about SOCKS would be an error
 from hypothesis import settings
 
 from azureml_local.engine.changes import JobChange

@@ -44,8 +44,8 @@ def test_means_deviations_differences_and_what_is_kept(reports: dict[str, Path])
     whole, without = found.row("all_losses"), found.row("without_ce")
     assert whole.mean.value == pytest.approx(0.5)
     assert whole.mean.deviation == pytest.approx(0.05 / 2), "of two tasks with 0.03 and 0.04"
-    assert found.points(without).value == pytest.approx(-5.0)
-    assert found.points(without).deviation == pytest.approx(2**0.5 * 2.5)
+    assert found.points(without).points == pytest.approx(-5.0)
+    assert found.points(without).error == pytest.approx(2**0.5 * 2.5 / 3**0.5), "of means of three seeds"
     assert found.kept(whole) == pytest.approx(0.5 / 0.6)
     assert found.seeds == 3
 
@@ -57,7 +57,7 @@ def test_the_page_the_json_and_the_metrics_say_the_same(
     monkeypatch.setattr("bert_distillation.compare.log_metrics", logged.update)
     compare(CompareConfig(**reports, comparison=tmp_path / "comparison"))
     page = (tmp_path / "comparison" / "comparison.html").read_text()
-    for text in ("keeps 83.3% of its teacher", "4.000 and 4.200 nats", "without soft targets", "-5.0 +- 3.5", "-2.96"):
+    for text in ("keeps 83.3% of its teacher", "4.000 and 4.200 nats", "without soft targets", "-5.0 +- 2.0", "-2.96"):
         assert text in page
     assert "random initialization" not in page, "it was not run"
     rows = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["rows"]
@@ -138,7 +138,7 @@ def test_what_mlflow_holds_gives_the_same_tables_again(reports: dict[str, Path],
     (tmp_path / "page.md").write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in tables(found)))
     write_page(tmp_path / "page.md", tables(again))
     text = (tmp_path / "page.md").read_text()
-    assert "| without soft targets | -5.0 +- 3.5 | -2.96 |" in text
+    assert "| without soft targets | -5.0 +- 2.0 | -2.96 |" in text
     assert "old" not in text
     with pytest.raises(SystemExit, match="has no mark <!-- other -->"):
         write_page(tmp_path / "page.md", {"other": ""})

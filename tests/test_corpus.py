@@ -150,7 +150,11 @@ def test_sentence_rows_make_documents_of_so_many_lines():
 
 def test_data_sets_are_read_one_after_another_as_their_layout_asks(tmp_path, monkeypatch):
     """Local parquet files in the hub's layout stand for the hub; `load_dataset` itself is the real one."""
-    for name, texts in {"bookcorpus": ["a cat .", "a dog .", "a bird ."], "wikipedia": TEXTS}.items():
+    for name, texts in {
+        "bookcorpus": ["a cat .", "a dog .", "a bird ."],
+        "bookcorpusopen": ["a book .", "a book, too ."],
+        "wikipedia": TEXTS,
+    }.items():
         (tmp_path / name / "data").mkdir(parents=True)
         write_parquet(tmp_path / name / "data" / "train-00000-of-00001.parquet", {"text": texts})
     real, asked = datasets.load_dataset, []
@@ -160,10 +164,11 @@ def test_data_sets_are_read_one_after_another_as_their_layout_asks(tmp_path, mon
         return real(str(tmp_path / path.split("/")[1]), **settings)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    names = "bookcorpus/bookcorpus, wikimedia/wikipedia:20231101.en@abc"
-    assert list(read_corpus(None, names, 2)) == ["a cat .\na dog .", "a bird .", *TEXTS]
+    names = "bookcorpus/bookcorpus, lucadiliello/bookcorpusopen, wikimedia/wikipedia:20231101.en@abc"
+    assert list(read_corpus(None, names, 2)) == ["a cat .\na dog .", "a bird .", "a book .", "a book, too .", *TEXTS]
     assert asked == [
         ("bookcorpus/bookcorpus", None, "refs/convert/parquet"),
+        ("lucadiliello/bookcorpusopen", None, None),
         ("wikimedia/wikipedia", "20231101.en", "abc"),
     ]
 

@@ -11,6 +11,7 @@ from bert_distillation.bootstrap import ratio_of_sums, with_interval
 from bert_distillation.errors import InputError
 from bert_distillation.evaluate import EvaluateConfig
 from bert_distillation.fill_mask import FillMask
+from bert_distillation.sampling import draw
 from bert_distillation.sequences import open_sequences
 from bert_distillation.student import student_from_teacher
 from bert_distillation.subject import mlflow_parts
@@ -44,6 +45,14 @@ def test_the_loss_does_not_depend_on_the_batch_size_and_is_the_models_own(bert: 
     assert 0.1 < small["mlm_masked_tokens"] / (tokens - 3 * len(TEXTS)) < 0.2
 
 
+def test_some_rows_are_drawn_from_all_of_them():
+    assert draw(3, 0, seed=0).tolist() == draw(3, 5, seed=0).tolist() == [0, 1, 2]
+    drawn = draw(1000, 100, seed=0)
+    assert (np.diff(drawn) > 0).all(), "in order, none twice"
+    assert drawn[:50].max() < 600 < drawn[-1], "not the first"
+    assert draw(1000, 100, seed=1).tolist() != drawn.tolist()
+
+
 def test_the_metrics_equal_a_plain_computation_from_the_models_logits(
     bert: Path, held_out: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ):
@@ -51,7 +60,7 @@ def test_the_metrics_equal_a_plain_computation_from_the_models_logits(
     model = FillMask.load(bert).runner.model
     rows = MaskedSequences(open_sequences(held_out), tokenizer, 0.15, seed=5)
     losses, ranks = [], []
-    for index in range(10):
+    for index in draw(len(TEXTS), 10, seed=5).tolist():
         row = rows.__getitems__([(0, (index,))])
         order = row["places"].argsort()
         with torch.no_grad():

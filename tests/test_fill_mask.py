@@ -134,6 +134,13 @@ def test_masks_too_far_apart_for_the_model_are_named(folder):
         FillMask.load(folder).predict(["[MASK] " + "cat " * 100 + "[MASK]"])
 
 
+@pytest.mark.parametrize("before", [0, 1, 5])
+@pytest.mark.parametrize("between", [59, 60])
+def test_masks_at_both_ends_of_what_the_model_reads_at_once_are_all_answered(folder, before, between):
+    [masks] = FillMask.load(folder).predict_masks(["cat " * before + "[MASK] " + "dog " * between + "[MASK] cat"])
+    assert len(masks) == 2
+
+
 def test_no_text_has_no_answer(folder):
     assert FillMask.load(folder).predict_masks([]) == []
 

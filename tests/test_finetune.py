@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
+import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
+from bert_distillation import finetune_trainer
 from bert_distillation.errors import InputError
 from bert_distillation.finetune import FinetuneConfig, finetune
-from bert_distillation.finetune_trainer import padding
+from bert_distillation.finetune_trainer import make_trainer, padding
 from bert_distillation.glue import TASKS
 from bert_distillation.options import run_step
 from bert_distillation.precision import resolve_precision
@@ -28,6 +31,24 @@ QUICK = {"learning_rate": 2e-3, "per_device_train_batch_size": 8, "max_seq_lengt
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     return save(small_bert(), tokenizer, tmp_path_factory.mktemp("bert"))
+
+
+def test_one_process_takes_one_gpu_of_several(monkeypatch: pytest.MonkeyPatch, tokenizer, tmp_path: Path):
+    """Else transformers would split each batch between them, and make it as many times larger."""
+
+    class OnEightGpus(transformers.TrainingArguments):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self._n_gpu = 8
+
+    monkeypatch.setattr(finetune_trainer, "TrainingArguments", OnEightGpus)
+    rows = datasets.Dataset.from_dict({"input_ids": [[2, 3]], "length": [2]})
+    settings = FinetuneConfig(
+        task="sst2", model=tmp_path / "model", classifier=tmp_path / "c", metrics=tmp_path / "m", **QUICK
+    )
+    trainer = make_trainer(settings, small_bert(), tokenizer, rows, tmp_path, "")
+    assert trainer.args.n_gpu == 1
+    assert trainer.args.train_batch_size == QUICK["per_device_train_batch_size"]
 
 
 def test_padding_stays_within_the_positions_of_the_model():

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bert_distillation import hub
@@ -96,6 +97,12 @@ def test_a_vocabulary_file_alone_is_a_tokenizer_and_survives_saving(tmp_path):
     again = hub.load_tokenizer(tmp_path / "saved", "", of="tokenizer")
     assert hub.fingerprint(tokenizer) == hub.fingerprint(loaded) == hub.fingerprint(again)
     assert again("Paris rains")["input_ids"] == tokenizer("paris rains")["input_ids"]
+
+
+def test_weights_saved_in_half_precision_become_single(tokenizer, tmp_path):
+    folder = save(small_bert().half(), tokenizer, tmp_path / "half")
+    model = hub.load_model(AutoModelForMaskedLM, folder, "", of="teacher")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_another_vocabulary_is_refused_with_both_sizes(tokenizer, tmp_path):

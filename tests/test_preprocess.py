@@ -6,6 +6,10 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
 
 from bert_distillation import blocks, preprocess, sequences
 from bert_distillation.errors import InputError
@@ -201,6 +205,14 @@ def test_what_an_interrupted_run_left_is_replaced(inputs, outputs, tmp_path):
     assert shards(outputs) == shards(tmp_path)
 
 
+def test_a_share_that_holds_out_every_document_is_named_and_leaves_the_earlier_run_whole(inputs, outputs, tmp_path):
+    earlier = shutil.copytree(outputs, tmp_path / "earlier")
+    write_jsonl(tmp_path / "corpus" / "a.jsonl", [text for text in TEXTS if blocks.text_hash(text) < 0.5][:3])
+    with pytest.raises(InputError, match=r"held_out_fraction is 0\.5, which holds out all documents with sentences"):
+        preprocess.preprocess(config(inputs, earlier, corpus=tmp_path / "corpus", held_out_fraction=0.5))
+    assert contents(earlier) == contents(outputs)
+
+
 @pytest.mark.parametrize("line", ["not JSON", '{"text": "A heading"}'])
 def test_a_corpus_that_gives_no_sequence_leaves_the_earlier_run_whole(inputs, outputs, tmp_path, line):
     earlier = shutil.copytree(outputs, tmp_path / "earlier")
@@ -296,3 +308,14 @@ def test_real_text_with_the_real_vocabulary(shared_data, tmp_path):
     assert 50_000 < kept.corpus_tokens + held.corpus_tokens < 60_000
     ids = [token for row in open_sequences(tmp_path / "sequences") for token in row["input_ids"]]
     assert ids.count(100) / len(ids) < 0.002  # [UNK]
+
+
+def test_a_tokenizer_without_a_normalizer_will_do(inputs, tmp_path):
+    pieces = (inputs / "tokenizer" / "vocab.txt").read_text().splitlines()
+    plain = Tokenizer(WordPiece({piece: index for index, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    plain.pre_tokenizer = Whitespace()
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
+    PreTrainedTokenizerFast(tokenizer_object=plain, **names).save_pretrained(tmp_path / "tokenizer")
+    preprocess.preprocess(config(inputs, tmp_path, tokenizer=tmp_path / "tokenizer"))
+    rows = (tmp_path / "test_data" / "test_data.jsonl").read_text().splitlines()
+    assert {json.loads(row)["title"] for row in rows} <= set(pieces)

@@ -13,6 +13,7 @@ from bert_distillation import blocks, preprocess, sequences
 from bert_distillation.blocks import Block
 from bert_distillation.preprocess import PreprocessConfig
 from bert_distillation.preprocess_output import JOURNAL
+from bert_distillation.sequences import read_metadata
 from small_corpus import documents, write_jsonl, write_vocabulary
 
 KILLED = """
@@ -108,12 +109,15 @@ def test_a_killed_run_goes_on_after_its_whole_shards_and_ends_with_the_same_file
     assert not list(tmp_path.rglob("metadata.json"))
     run(inputs, tmp_path)
     assert contents(tmp_path) == whole
+    printed = capsys.readouterr().out
+    both = [read_metadata(tmp_path / name) for name in ("sequences", "held_out")]
+    assert f"-> {sum(of.sequences for of in both)} sequences of" in printed, "of all, not of the rest alone"
     all_blocks = len(list(blocks.make_blocks(documents(200), 0.2)))
     if after == 2:
         assert len(made) == all_blocks, "no shard was whole"
     else:
         assert all_blocks - after <= len(made) <= all_blocks - after + 2 * 3, "at most the two open shards again"
-        assert "going on after" in capsys.readouterr().out
+        assert "going on after" in printed
 
 
 def test_killed_again_and_again_it_still_ends_with_the_same_files(

@@ -183,7 +183,8 @@ class BlockMaker:
         if self.recipe.mask_token in text:
             return None
         normalizer = self.encoder.tokenizer.normalizer
-        words = [(match, normalizer.normalize_str(match[0])) for match in WHOLE_WORD.finditer(text)]
+        normalize = normalizer.normalize_str if normalizer else str
+        words = [(match, normalize(match[0])) for match in WHOLE_WORD.finditer(text)]
         words = [(match, word) for match, word in words if word in self.vocabulary]
         if not words:
             return None

@@ -44,6 +44,14 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Points between two means over seeds, and the standard error of that where there were several seeds."""
+
+    points: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """What one model came to."""
 
@@ -67,20 +75,21 @@ class Comparison:
     """All rows, in the order of `VARIANTS`."""
 
     rows: tuple[Row, ...]
-    seeds: int
+    seeds: int  # of fine-tuning, a task
 
     def row(self, variant: str) -> Row | None:
         """The row of a variant, if it was run."""
         return next((row for row in self.rows if row.variant == variant), None)
 
-    def points(self, row: Row) -> Scored | None:
-        """Points of the GLUE mean above the student with all losses, and the deviation of the difference."""
+    def points(self, row: Row) -> Difference | None:
+        """Points of the GLUE mean above the student with all losses; both are means over the seeds of fine-tuning."""
         whole = self.row(WHOLE)
         if whole is None or row.mean is None or whole.mean is None:
             return None
         deviations = (row.mean.deviation, whole.mean.deviation)
         both = math.hypot(*(100 * one for one in deviations if one is not None)) if None not in deviations else None
-        return Scored(100 * (row.mean.value - whole.mean.value), both)
+        error = both / math.sqrt(self.seeds) if both is not None else None
+        return Difference(100 * (row.mean.value - whole.mean.value), error)
 
     def kept(self, row: Row) -> float | None:
         """The row's mean as a share of the teacher's."""

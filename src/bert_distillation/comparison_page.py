@@ -3,7 +3,7 @@
 from html import escape
 
 from bert_distillation.bootstrap import with_bounds
-from bert_distillation.comparison import PUBLISHED, VARIANTS, WHOLE, Comparison, Row, Scored
+from bert_distillation.comparison import PUBLISHED, VARIANTS, WHOLE, Comparison, Difference, Row, Scored
 from bert_distillation.figures import BAR_HEIGHT, BAR_SCALE, figure
 from bert_distillation.glue import TASKS
 from bert_distillation.report_parts import cells, note, table
@@ -18,16 +18,16 @@ HEAD = (
 ROW_HEIGHT = 40
 LOSS_CAPTION = "Masked-LM loss on held-out text in nats; lower is better."
 GLUE_NOTE = (
-    "Points of 100; +- is the standard deviation of a seed, for the mean as if the tasks' seeds were independent. "
-    "A difference of less than twice its deviation may be chance."
+    "Points of 100; +- is the standard deviation of a seed, for the mean as if the tasks' seeds were independent."
 )
 HELD_OUT_NOTE = (
     "On held-out text, with equal masks for all models; in brackets 95% bootstrap intervals. Agreement: how often the "
     "likeliest word is the teacher's. Latency is one sequence at a time on the machine that ran the evaluation."
 )
 PUBLISHED_NOTE = (
-    "Points of the GLUE mean against the student with all three losses; published: Sanh et al. (2019), table 4, for "
-    "six layers, nine tasks and a thousand times the tokens."
+    "Points of the GLUE mean against the student with all three losses; +- is the standard error of the difference "
+    "over the seeds of fine-tuning, and a difference of less than twice that may be chance. Published: Sanh et al. "
+    "(2019), table 4, for six layers of 768, nine tasks, and three epochs of Wikipedia and BookCorpus."
 )
 
 
@@ -143,6 +143,6 @@ def points(score: Scored | None) -> str:
     return f"{100 * score.value:.1f}" + (f" +- {100 * score.deviation:.1f}" if score.deviation is not None else "")
 
 
-def difference_of(score: Scored) -> str:
+def difference_of(difference: Difference) -> str:
     """'-2.3 +- 0.8' points."""
-    return f"{score.value:+.1f}" + (f" +- {score.deviation:.1f}" if score.deviation is not None else "")
+    return f"{difference.points:+.1f}" + (f" +- {difference.error:.1f}" if difference.error is not None else "")

@@ -20,7 +20,7 @@ FILE_KINDS = "*.txt (a blank line between documents), *.jsonl or *.parquet (with
 TEXT = "text"
 
 # Data sets whose rows are single sentences in the order of their books, without a mark between documents.
-SENTENCE_ROWS = ("bookcorpus",)
+SENTENCE_ROWS = "bookcorpus"  # not bookcorpusopen, whose rows are books
 
 # A file without blank lines would be one document; so many characters of it at a time keep the memory flat.
 LONGEST_DOCUMENT = 1_000_000
@@ -107,7 +107,7 @@ def read_data_set(name: str, sentences_per_document: int) -> Iterator[str]:
     try:
         rows = datasets.load_dataset(path, config, revision=revision, split="train", streaming=True)
         texts = (_text_of(row, f"corpus: a row of {name}") for row in rows)
-        if path.rpartition("/")[2].lower().startswith(SENTENCE_ROWS):
+        if path.rpartition("/")[2].lower() == SENTENCE_ROWS:
             yield from join_sentences(texts, sentences_per_document)
         else:
             yield from texts

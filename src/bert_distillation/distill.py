@@ -73,10 +73,11 @@ def load_teacher(config: DistillConfig, tokenizer: PreTrainedTokenizerFast) -> B
     if not isinstance(teacher, BertForMaskedLM):
         raise InputError(f"teacher: this is a {type(teacher).__name__}; give a BERT with a masked-LM head.")
     hub.require_same_vocabulary(hub.load_tokenizer(*where, of="teacher"), tokenizer, of="teacher")
-    if teacher.config.vocab_size < len(tokenizer):
+    hub.require_words(teacher, tokenizer, of="teacher")
+    if not teacher.config.tie_word_embeddings:
         raise InputError(
-            f"The sequences have {len(tokenizer)} words and the teacher {teacher.config.vocab_size}. "
-            "Run `preprocess` with the teacher's tokenizer, or choose another teacher."
+            "teacher: its vocabulary layer has weights of its own (tie_word_embeddings is false), which a student, "
+            "whose vocabulary layer is its word embeddings, cannot start from; give a teacher that ties them."
         )
     return teacher.eval()
 

@@ -25,6 +25,7 @@ from bert_distillation.perplexity import MEAN, MEDIAN, CausalModel, perplexity_m
 from bert_distillation.progress import told
 from bert_distillation.quiet import make_quiet
 from bert_distillation.results import ABSENT, EVALUATION_METRICS, MASK_POSITIONS, PREDICTIONS
+from bert_distillation.sampling import draw
 from bert_distillation.speed import speeds
 from bert_distillation.subject import DEVICES, Subject, load_subject
 from bert_distillation.tracking import write_json, write_jsonl, write_step
@@ -53,9 +54,9 @@ class EvaluateConfig:
     compute_name: str = option("", "Not used; Azure's sample names its cluster so, here the node's compute says it.")
     device: str = option("auto", "auto, cpu or gpu.")
     batch_size: int = option(16, "Sequences in one forward pass.")
-    max_samples: int = option(0, "Evaluate this many held-out sequences and this many test rows; 0 means all.")
+    max_samples: int = option(0, "Held-out sequences and test rows at most, drawn at random; 0 means all.")
     top_k: int = option(5, "A hit among this many candidates counts for the top-k accuracies.")
-    seed: int = option(0, "Seed of the masks: equal seeds mask the same tokens for every model.")
+    seed: int = option(0, "Seed of what is drawn and of the masks: equal seeds measure every model on the same.")
     evaluation_result: Path = required("Folder for evaluationResult/metrics.json and predictions.jsonl.")
 
     def __post_init__(self) -> None:
@@ -155,7 +156,7 @@ def measure_test_data(found: Findings, subject: Subject, config: EvaluateConfig,
     columns = (config.input_column_names, config.label_column_name)
     read = read_cloze(test_data, subject.tokenizer.mask_token, *columns)
     causal_model, found.absent = load_causal_model(config, asked)
-    rows = read.rows[: config.max_samples or None]
+    rows = [read.rows[index] for index in draw(len(read.rows), config.max_samples, config.seed)]
     top_k = asked.top_k or config.top_k
     parts = told(answer_rows(subject.predictor, rows, top_k), len(rows), "test sentences")
     answers = [answer for part in parts for answer in part]

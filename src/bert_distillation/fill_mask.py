@@ -225,7 +225,7 @@ class FillMask:
                 "send them as texts of their own."
             )
         middle = (masks[0] + masks[-1]) // 2
-        start = max(0, min(middle - size // 2, len(ids) - size))
+        start = max(0, min(middle - (size - 1) // 2, len(ids) - size))
         return [pieces.cls_token_id, *ids[start : start + size], pieces.sep_token_id]
 
 

@@ -99,6 +99,8 @@ def make_trainer(
         report_to="none",
         disable_tqdm=not sys.stderr.isatty(),
     )
+    # One process is one GPU, as in the other steps: several would share a batch of as many times the examples.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     trainer = GlueTrainer(
         model=model,
         args=arguments,

@@ -16,12 +16,16 @@ BATCH_SIZE = 32
 
 
 def masked_batches(
-    folder: Path, tokenizer: PreTrainedTokenizerFast, mlm_probability: float = 0.15
+    folder: Path, tokenizer: PreTrainedTokenizerFast, mlm_probability: float = 0.15, share: tuple[int, int] = (0, 1)
 ) -> Iterator[dict[str, Tensor]]:
-    """The held-out sequences in padded batches, each sequence with the same masks at every call and for every model."""
+    """The held-out sequences in padded batches, each sequence with the same masks at every call and for every model.
+
+    share: (index, number) of one process among several, which takes every so-manieth batch.
+    """
     corpus = open_sequences(folder)
     dataset = MaskedSequences(corpus, tokenizer, mlm_probability, seed=0)
-    for start in range(0, len(corpus), BATCH_SIZE):
+    index, number = share
+    for start in range(index * BATCH_SIZE, len(corpus), number * BATCH_SIZE):
         yield dataset.__getitems__([(0, (index,)) for index in range(start, min(start + BATCH_SIZE, len(corpus)))])
 
 
@@ -34,16 +38,23 @@ def masked_logits(model: MaskedLM, batch: dict[str, Tensor]) -> tuple[Tensor, Te
 
 
 @torch.inference_mode()
-def held_out_loss(
-    model: MaskedLM, folder: Path, tokenizer: PreTrainedTokenizerFast, mlm_probability: float = 0.15
-) -> float:
-    """Mean masked-LM loss in nats over the masked tokens of the folder; the model keeps its training mode."""
+def held_out_sums(
+    model: MaskedLM,
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    mlm_probability: float = 0.15,
+    share: tuple[int, int] = (0, 1),
+) -> Tensor:
+    """(2,) float64 on the model's device: the sum of the masked-LM loss in nats over masked tokens, and their number.
+
+    share: as in `masked_batches`. The model keeps its training mode.
+    """
     was_training = model.training
     model.eval()
-    total, count = 0.0, 0
-    for batch in masked_batches(folder, tokenizer, mlm_probability):
+    sums = torch.zeros(2, dtype=torch.float64, device=model.device)
+    for batch in masked_batches(folder, tokenizer, mlm_probability, share):
         logits, labels = masked_logits(model, batch)
-        total += F.cross_entropy(logits, labels, reduction="sum").item()
-        count += len(labels)
+        sums[0] += F.cross_entropy(logits, labels, reduction="sum")
+        sums[1] += len(labels)
     model.train(was_training)
-    return total / max(count, 1)
+    return sums

@@ -1,6 +1,5 @@
 """What a model makes of the masked tokens of held-out text: loss, accuracy, where it fails, and what another says."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from bert_distillation.bootstrap import ratio_of_sums, with_interval
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import masked_logits
 from bert_distillation.options import existing_folder
+from bert_distillation.sampling import draw
 from bert_distillation.sequences import open_sequences, read_metadata
 from bert_distillation.subject import Subject
 
@@ -45,11 +45,15 @@ def masked_tokens(
     max_samples: int = 0,
     other: Subject | None = None,
 ) -> MaskedTokens:
-    """The scores of all masked tokens; equal seeds mask the same tokens for every model."""
+    """The scores of all masked tokens; equal seeds take the same sequences and mask the same tokens for every model.
+
+    max_samples: sequences at most, drawn at random; 0 takes all.
+    """
     sequences = open_sequences(folder)
     masked = MaskedSequences(sequences, subject.tokenizer, MLM_PROBABILITY, seed)
-    count = min(max_samples or len(sequences), len(sequences))
-    parts = [_scores(subject, masked, rows, top_k, other) for rows in _batches(count, batch_size)]
+    chosen = draw(len(sequences), max_samples, seed)
+    batches = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
+    parts = [_scores(subject, masked, rows, top_k, other) for rows in batches]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     if not len(columns[0]):
         raise InputError(f"held_out: no token of {folder} was masked; give more sequences.")
@@ -104,22 +108,17 @@ def _check_fits(subject: Subject, folder: Path, of: str) -> None:
         )
 
 
-def _batches(count: int, batch_size: int) -> Iterator[range]:
-    for start in range(0, count, batch_size):
-        yield range(start, min(start + batch_size, count))
-
-
 @torch.inference_mode()
 def _scores(
-    subject: Subject, masked: MaskedSequences, rows: range, top_k: int, other: Subject | None
+    subject: Subject, masked: MaskedSequences, rows: np.ndarray, top_k: int, other: Subject | None
 ) -> tuple[np.ndarray, ...]:
-    batch = masked.__getitems__([(0, (index,)) for index in rows])
+    batch = masked.__getitems__([(0, (int(index),)) for index in rows])
     logits, labels = masked_logits(subject.model, batch)
     count, width = len(labels), batch["sequence_ids"].shape[1]
     words = logits.topk(min(top_k, logits.shape[-1])).indices
     hits = words == labels[:, None]
     agrees = masked_logits(other.model, batch)[0].argmax(dim=1) == words[:, 0] if other else hits[:0, 0]
-    sequence = batch["places"][:count] // width + rows.start
+    sequence = torch.from_numpy(rows)[batch["places"][:count] // width]
     loss = F.cross_entropy(logits, labels, reduction="none")
     return tuple(map(_plain, (sequence, batch["position_ids"][:count], loss, hits[:, 0], hits.any(dim=1), agrees)))
 

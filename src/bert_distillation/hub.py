@@ -63,13 +63,14 @@ def load_model(
     """The whole model as `auto_class` (for example `AutoModelForMaskedLM`); weights from safetensors only.
 
     A checkpoint that lacks some of the model's weights is refused, because they would be random; only those whose names
-    begin with one of `new` may be missing or of another shape, and are drawn anew.
+    begin with one of `new` may be missing or of another shape, and are drawn anew. Weights saved in half precision
+    become single: training in half would round its small steps away.
     """
     where = source(folder, name, of=of)
     if folder is not None:
         check_weights(folder, of)
         check_size(folder, of)
-    settings |= {"ignore_mismatched_sizes": bool(new), "output_loading_info": True}
+    settings |= {"ignore_mismatched_sizes": bool(new), "output_loading_info": True, "dtype": torch.float32}
     model, loaded = _load(auto_class, where, of, use_safetensors=True, **settings)
     mismatched = {key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"]}
     random = sorted(key for key in {*loaded["missing_keys"], *mismatched} if not (new and key.startswith(new)))
@@ -128,7 +129,12 @@ def bert_tokenizer(vocabulary: Path) -> PreTrainedTokenizerFast:
         pieces = vocabulary.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{vocabulary} is not UTF-8 text (byte {error.start}).") from None
-    missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} - set(pieces)
+    seen: set[str] = set()
+    for number, piece in enumerate(pieces, 1):
+        if piece in seen:
+            raise InputError(f"{vocabulary}:{number} has {piece!r} a second time; a vocabulary has each word once.")
+        seen.add(piece)
+    missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} - seen
     if missing:
         raise InputError(f"{vocabulary} lacks {', '.join(sorted(missing))}; give a BERT vocabulary.")
     return BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, do_lower_case=True)
@@ -147,6 +153,15 @@ def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTra
     if fingerprint(tokenizer) != fingerprint(expected):
         raise InputError(
             f"{of}: its vocabulary ({len(tokenizer)} words) is not that of the sequences ({len(expected)} words). "
+            f"Run `preprocess` with the tokenizer of this {of}, or choose another {of}."
+        )
+
+
+def require_words(model: Any, tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
+    """Refuse a model that has no embedding for some words of the sequences."""
+    if model.config.vocab_size < len(tokenizer):
+        raise InputError(
+            f"{of}: the sequences have {len(tokenizer)} words and the model {model.config.vocab_size}. "
             f"Run `preprocess` with the tokenizer of this {of}, or choose another {of}."
         )
 

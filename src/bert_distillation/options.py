@@ -168,6 +168,12 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
             stop(f"out of memory: {way_out_of_memory(config)}", status=1)
         if is_lost_process(error):
             stop("another process of this run has ended; its log says why. Start all of them again.", status=1)
+        if is_lost_worker(error):
+            stop(
+                "a process that prepares batches has died, most often for lack of memory or of room in /dev/shm; "
+                "lower --dataloader_workers (0 does without such processes).",
+                status=1,
+            )
         raise
     finally:
         finish_logging()
@@ -187,6 +193,11 @@ def is_out_of_memory(error: Exception) -> bool:
 def is_lost_process(error: Exception) -> bool:
     """Whether a process of the run could not be reached any more. For gloo torch has no class of its own for that."""
     return isinstance(error, torch.distributed.DistError) or "/gloo/" in str(error)
+
+
+def is_lost_worker(error: Exception) -> bool:
+    """Whether a process that prepares batches died; torch has no class of its own for that."""
+    return "DataLoader worker" in str(error)
 
 
 def way_out_of_memory(config: Any) -> str:

@@ -93,7 +93,7 @@ def preprocess(config: PreprocessConfig) -> None:
         with writing(config.sequences):
             output.complete()
     print(f"a sequence: {tokenizer.decode(open_sequences(config.sequences)[0]['input_ids'])}", flush=True)
-    progress.report()
+    progress.report(output.total())
 
 
 def check_max_seq_length(max_seq_length: int, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -184,11 +184,11 @@ class Progress:
             rate = self.counts.documents / (now - self.start)
             print(f"{self.counts.documents} documents | {rate:.1f} documents/s", file=sys.stderr, flush=True)
 
-    def report(self) -> None:
-        """One line and the MLflow metrics of the whole run."""
+    def report(self, total: Counts) -> None:
+        """One line and the MLflow metrics; counts are of all that the folders hold, rates of what this run made."""
         documents_per_second = self.counts.documents / self.seconds
         tokens_per_second = self.counts.corpus_tokens / self.seconds
-        counts = dataclasses.asdict(self.counts)
+        counts = dataclasses.asdict(total)
         print(
             "{documents} documents, {sentences} sentences, {corpus_tokens} tokens -> "
             "{sequences} sequences of {tokens} tokens".format(**counts)

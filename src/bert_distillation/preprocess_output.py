@@ -80,6 +80,7 @@ class PreprocessOutput:
         self.writers: dict[bool, SequenceWriter] = {}
         self.finished = {kind: Finished(0, Counts(), [], 0) for kind in self.folders}
         self.counts = {kind: Counts() for kind in self.folders}
+        self.waiting: list[MadeBlock] = []
         self.test_file: TextIO | None = None
         self.locks = ExitStack()
 
@@ -104,15 +105,15 @@ class PreprocessOutput:
         return (block for block in blocks if block.index >= self.finished[block.held_out].blocks)
 
     def add(self, made: MadeBlock) -> None:
-        """Write what a block became."""
-        self.counts[made.held_out].add(made)
-        if not made.sequences.num_rows:
-            return
-        if self.test_file is None:
-            self.test_file = self._begin()
-        self.test_file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made.test_rows)
-        if self.writers[made.held_out].write(made.sequences):
-            self._note_finished(made)
+        """Write what a block became, as soon as there is something to train on."""
+        self.waiting.append(made)
+        is_first = made.sequences.num_rows and not made.held_out
+        if is_first or self.test_file is not None or self.finished[False].blocks:
+            self._write_waiting()
+
+    def total(self) -> Counts:
+        """Of all blocks, also of those that an interrupted run had made."""
+        return Counts(*map(sum, zip(*map(dataclasses.astuple, self.counts.values()), strict=True)))
 
     def close(self) -> None:
         """Close the files; the folders stay half-written until `complete`."""
@@ -125,6 +126,8 @@ class PreprocessOutput:
         """Close the files and write what makes the folders whole: tokenizer, step.json and, last, metadata.json."""
         if self.test_file is None and self.counts[False].sequences:  # all shards were there
             self.test_file = self._begin()
+        for made in self.waiting:
+            self.counts[made.held_out].add(made)
         self.close()
         self._check()
         config = self.config
@@ -156,6 +159,16 @@ class PreprocessOutput:
         sequences = sum(of.counts.sequences for of in finished.values())
         print(f"going on after {shards} whole shards with {sequences} sequences", flush=True)
 
+    def _write_waiting(self) -> None:
+        if self.test_file is None:
+            self.test_file = self._begin()
+        for made in self.waiting:
+            self.counts[made.held_out].add(made)
+            self.test_file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made.test_rows)
+            if made.sequences.num_rows and self.writers[made.held_out].write(made.sequences):
+                self._note_finished(made)
+        self.waiting.clear()
+
     def _begin(self) -> TextIO:
         """Clear the folders of all but the shards taken over, and open their files; of these the one for test data."""
         schema = sequence_schema(len(self.tokenizer))
@@ -179,6 +192,11 @@ class PreprocessOutput:
         write_json(self.config.sequences / JOURNAL, {"identity": self.identity} | journal)
 
     def _check(self) -> None:
+        if not self.counts[False].sequences and self.counts[True].sequences:
+            raise InputError(
+                f"held_out_fraction is {self.config.held_out_fraction}, which holds out all documents with sentences; "
+                "give a lower one, or more documents."
+            )
         if not self.counts[False].sequences:
             raise InputError("corpus: no sentence is left without lists, tables and headings; give running text.")
         if self.config.held_out_fraction and not self.counts[True].sequences:

@@ -104,6 +104,7 @@ def initial_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast, ma
     where = (config.initial_model, config.initial_model_name)
     model = require_masked_lm(hub.load_model(AutoModelForMaskedLM, *where, of="initial_model"), "initial_model")
     hub.require_same_vocabulary(hub.load_tokenizer(*where, of="initial_model"), tokenizer, of="initial_model")
+    hub.require_words(model, tokenizer, of="initial_model")
     return model
 
 

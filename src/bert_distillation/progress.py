@@ -67,6 +67,7 @@ class TrainingLog:
             self.sums, self.empty_batches = dict(own["sums"]), own["empty_batches"]
             return
         is_first = float(rank == 0)
+        self.spikes.spikes = int(is_first * sum(state["spikes"]["spikes"] for state in states))
         self.sums = {name: is_first * sum(state["sums"][name] for state in states) for name in own["sums"]}
         self.empty_batches = int(is_first * sum(state["empty_batches"] for state in states))
 

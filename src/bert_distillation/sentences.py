@@ -67,7 +67,7 @@ def paragraphs(text: str) -> list[str]:
     A line is a paragraph; one broken in mid-sentence is joined with the line that goes on in lower case. Text without
     any capital (BookCorpus) does not show where that is, so its lines stay as they are.
     """
-    joined: list[str] = []
+    joined: list[list[str]] = []  # the lines of each paragraph
     has_capitals = not text.islower()
     open_line = False  # whether the last line of `joined` may go on
     for raw_line in text.splitlines():
@@ -76,12 +76,12 @@ def paragraphs(text: str) -> list[str]:
             open_line = False
             continue
         line = " ".join(line.split())
-        if open_line and (line[0].islower() or joined[-1].endswith(GOES_ON)):
-            joined[-1] += " " + line
+        if open_line and (line[0].islower() or joined[-1][-1].endswith(GOES_ON)):
+            joined[-1].append(line)
         else:
-            joined.append(line)
+            joined.append([line])
         open_line = has_capitals and not _has_end(line)
-    return [line for line in joined if _is_prose(line)]
+    return [paragraph for paragraph in map(" ".join, joined) if _is_prose(paragraph)]
 
 
 def split_paragraph(paragraph: str) -> list[str]:
