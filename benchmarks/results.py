@@ -105,7 +105,8 @@ def belongs(name: str, variant: str) -> bool:
 
 def tables_of(content: Mapping[str, Any]) -> dict[str, str]:
     """All tables of the page, from the exported numbers."""
-    found = tables(comparison_of(content["metrics"], content["seeds"]))
+    losses = {variant: run["held_out_mlm_loss"] for variant, run in content["training"].items()}
+    found = tables(comparison_of(content["metrics"], content["seeds"]), losses)
     seeds = [job for job in content["again"] if seed_of(job) not in (None, seed_of(content))]
     if seeds:
         found["seeds"] = seed_table([content, *seeds])
@@ -113,9 +114,9 @@ def tables_of(content: Mapping[str, Any]) -> dict[str, str]:
     return found | {f"glue {place}": glue_table(comparison_of(job["metrics"], 1)) for place, job in enumerate(more, 2)}
 
 
-def tables(comparison: Comparison) -> dict[str, str]:
-    """The tables of one job, as Markdown."""
-    held_out = [[name_of(row), *held_out_values(row)] for row in comparison.rows]
+def tables(comparison: Comparison, losses: Mapping[str, float]) -> dict[str, str]:
+    """The tables of one job, as Markdown. losses: of each variant on all held-out text, as its training ended."""
+    held_out = [[name_of(row), f"{losses[row.variant]:.3f}", *held_out_values(row)] for row in comparison.rows]
     ablation = []
     for row in comparison.rows:
         difference = comparison.points(row)
@@ -124,7 +125,9 @@ def tables(comparison: Comparison) -> dict[str, str]:
             shown = f"{published:+.2f}" if published is not None else ""
             ablation.append([name_of(row), difference_of(difference), shown])
     return {
-        "held out": table(["", "masked-LM loss", "right word", "agreement", "parameters", "latency"], held_out),
+        "held out": table(
+            ["", "loss, all", "loss, some", "right word", "agreement", "parameters", "latency"], held_out
+        ),
         "glue": glue_table(comparison),
         "ablation": table(["", "here", "published"], ablation),
     }
@@ -147,12 +150,12 @@ def seed_of(job: Mapping[str, Any]) -> str | None:
 
 
 def seed_table(jobs: Sequence[Mapping[str, Any]]) -> str:
-    """The students that were trained with a seed a job: held-out loss and GLUE mean of each seed, and of all."""
+    """The students that were trained with a seed a job: loss on all held-out text and GLUE mean of each, and of all."""
     rows = [{row.variant: row for row in comparison_of(job["metrics"], 1).rows} for job in jobs]
     lines, means = [], {}
     for variant in (name for name in VARIANTS if all(name in row for row in rows)):
         own = [row[variant] for row in rows]
-        losses = [row.measured["mlm_loss"] for row in own]
+        losses = [job["training"][variant]["held_out_mlm_loss"] for job in jobs]
         means[variant] = [100 * row.mean.value for row in own if row.mean]
         lines.append([f"{VARIANTS[variant]}, nats", *spread(losses, 3)])
         lines.append([f"{VARIANTS[variant]}, GLUE mean", *spread(means[variant], 1)])

@@ -135,10 +135,14 @@ def test_what_mlflow_holds_gives_the_same_tables_again(reports: dict[str, Path],
     found = compare_reports(reports)
     again = comparison_of(flat_metrics(found), found.seeds)
     assert again == found
-    (tmp_path / "page.md").write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in tables(found)))
-    write_page(tmp_path / "page.md", tables(again))
+    losses = {row.variant: 5.0 for row in again.rows}
+    (tmp_path / "page.md").write_text(
+        "".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in tables(found, losses))
+    )
+    write_page(tmp_path / "page.md", tables(again, losses))
     text = (tmp_path / "page.md").read_text()
     assert "| without soft targets | -5.0 +- 2.0 | -2.96 |" in text
+    assert "| all three losses | 5.000 | 4.000 (3.900 to 4.100) |" in text
     assert "old" not in text
     with pytest.raises(SystemExit, match="has no mark <!-- other -->"):
         write_page(tmp_path / "page.md", {"other": ""})

@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(add("run", "run_command", "Run a job file through the SDK; starts a workspace when none is up."))
     watch = add("watch", "run_command", "Follow a submitted job to its end.")
     watch.add_argument("job", metavar="JOB", help="the job's name, as `run --detach` prints it")
-    _add_deploy(add("deploy", "deploy_command", "Create the endpoint and the deployment that a folder describes."))
+    _add_deploy(
+        add("deploy", "deploy_command", "Create the endpoint and deployment of a folder; all traffic goes there.")
+    )
     _add_invoke(add("invoke", "invoke_command", "Send a request to an endpoint and print its answer."))
     check_help = "Say what is wrong with job, component and endpoint files, offline."
     _add_check(add_without_home("check", "check_command", check_help))

@@ -43,7 +43,9 @@ class ExportConfig:
     student_name: str = option("distilbert/distilbert-base-uncased", "Hub name of a masked-LM to export instead.")
     base_model_name: str = option("bert-base-uncased", "Name of the teacher, for the model's metadata.")
     int8: bool = option(False, "Also offer 8-bit weights, if they pass the gate on test_data.")
-    test_data: Path | None = option(None, "jsonl file, or a folder with one: sentences for the gate of int8.")
+    test_data: Path | None = option(
+        None, "csv, tsv, json or jsonl file, or a folder of them: sentences for the gate of int8."
+    )
     mlflow_model: Path = required("Folder for the MLflow model.")
 
     def __post_init__(self) -> None:

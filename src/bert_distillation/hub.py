@@ -1,7 +1,7 @@
 """Models and tokenizers from a folder or, where none is given, from the hub by name.
 
 Every step takes the two as separate inputs, `x` (a folder) and `x_name` (a hub name); the folder wins. A name may carry
-a revision, `owner/name@revision`; the names we default to are pinned here.
+a revision, `owner/name@revision`; the names we default to have theirs here.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ SIZES = (
 )
 REVISIONS = {
     BERT: "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "distilbert/distilbert-base-uncased": "12040accade4e8a0f71eabdb258fecc2e7e948be",
     "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
     "wikimedia/wikipedia": "b04c8d1ceb2f5cd4588862100d08de323dccfbaa",
     # The repository holds a script, which `datasets` no longer runs; the hub's own conversion lies on this branch.
@@ -36,7 +37,7 @@ REVISIONS = {
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
-    """'owner/name@revision' -> (name, revision); our defaults have a pinned revision without being told."""
+    """'owner/name@revision' -> (name, revision); our defaults have a revision without being told."""
     name, _, revision = name.partition("@")
     return name, revision or REVISIONS.get(name)
 
