@@ -187,7 +187,11 @@ def test_a_detached_job_is_watched_later_and_everything_is_deleted_when_asked(
     monkeypatch.setattr(workspace_commands, "_agreed", lambda question: False)
     assert cli.main(["reset", "--home", str(home)]) == 1
     assert capsys.readouterr().out == "Nothing was deleted.\n"
-    assert azureml_local("reset", "--only", "reuse", "--yes", home=home).returncode == 0
+    only = azureml_local("reset", "--only", "reuse", "--yes", home=home)
+    assert (only.returncode, only.stdout.splitlines()[-1]) == (
+        0,
+        f"The workspace was ended for it; `azureml-local up --home {home}` starts it again.",
+    )
     assert home.exists()
     assert "Deleted everything" in azureml_local("reset", "--yes", home=home).stdout
     assert not home.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from azureml_local.node_bodies import writable
-from azureml_local.spec import Data, Node, Output, Pipeline, Port
+from azureml_local.spec import Data, Distribution, Graph, Node, Output, Pipeline, Port
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline
 
 
@@ -85,3 +85,62 @@ def test_what_may_be_changed_may_be_changed(run: Callable, heard: Heard, tmp_pat
     run(Pipeline(name="may", experiment_name="trials", nodes={"spoil": nodes["spoil"]}))
     run(Pipeline(name="may2", experiment_name="trials", nodes={"compile": nodes["compile"]}))
     assert [heard.last(job).status for job in ("may-spoil", "may-compile")] == ["Completed", "Completed"]
+
+
+def test_what_the_pipeline_says_of_its_input_holds_for_its_nodes(run: Callable, heard: Heard, tmp_path: Path) -> None:
+    tmp_path.joinpath("fact").write_text("Paris")
+    spoil = component("echo Rome >> ${{inputs.data}}/fact", Port(name="data", type="uri_folder"))
+    for name, writable_inputs, status in (("loose", {"data"}, "Completed"), ("strict", set(), "Failed")):
+        node = Node(name="n", job_name=f"{name}-n", component=spoil, inputs={"data": "${{parent.inputs.data}}"})
+        graph = Graph(name="g", version="1", inputs=spoil.inputs, nodes={"n": node})
+        outer = Node(name="g", job_name=f"{name}-g", component=graph, inputs={"data": "${{parent.inputs.data}}"})
+        inputs = {"data": Data(path=tmp_path)}
+        run(
+            Pipeline(
+                name=name,
+                experiment_name="trials",
+                inputs=inputs,
+                writable=frozenset(writable_inputs),
+                nodes={"g": outer},
+            )
+        )
+        assert heard.last(f"{name}-n").status == status
+
+
+@pytest.mark.parametrize(("job", "name"), [("a", "my data"), ("b", "run(1)"), ("c", "a & b"), ("d", "it's $HOME")])
+def test_a_name_that_means_something_to_a_shell_does_not_reach_it(
+    run: Callable, heard: Heard, tmp_path: Path, job: str, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "fact.v1.txt").write_text("Paris\n")
+    ports = (Port(name="folder", type="uri_folder"), Port(name="file", type="uri_file"))
+    made = component(
+        "cat ${{inputs.folder}}/* ${{inputs.file}} > ${{outputs.out}}/copy; echo ${{inputs.file}}",
+        *ports,
+        outputs=(FOLDER,),
+    )
+    given = {"folder": Data(path=tmp_path / name), "file": Data(path=tmp_path / name / "fact.v1.txt")}
+    place = Output(place=tmp_path / "kept" / name)
+    node = Node(name="n", job_name=f"spoken-{job}-n", component=made, inputs=given, outputs={"out": place})
+    change = run(Pipeline(name=f"spoken-{job}", experiment_name="trials", nodes={"n": node}))
+    assert change.status == "Completed", change.error
+    assert (tmp_path / "kept" / name / "copy").read_text() == "Paris\nParis\n"
+    assert log_of(heard.last(f"spoken-{job}-n")).endswith("/inputs/file.txt\n"), "libraries read a file by its suffix"
+
+
+@pytest.mark.parametrize("name", ["outputs", "logs"])
+def test_code_with_a_file_in_the_place_of_a_jobs_folder_is_named(
+    run: Callable, heard: Heard, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    run(pipeline(f"file-{name}", {"n": component("true", code=tmp_path)}))
+    sentence = f'its code has a file "{name}", and every job has a folder of that name; rename the file'
+    assert heard.last(f"file-{name}-n").error == f'node "n" failed: {sentence}'
+
+
+def test_a_job_that_asks_for_several_machines_is_warned_that_it_runs_on_one(run: Callable, heard: Heard) -> None:
+    whole = pipeline("machines", {"n": component("true")})
+    node = replace(whole.nodes["n"], instance_count=2, distribution=Distribution(process_count="2"))
+    assert run(replace(whole, nodes={"n": node})).status == "Completed"
+    (warning,) = [text for text in heard.last("machines-n").warnings if "machines" in text]
+    assert warning == ("it asks for 2 machines (instance_count) and runs on this one alone: 2 processes in place of 4")

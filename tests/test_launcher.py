@@ -1,14 +1,16 @@
 """A workspace that starts or ends while somebody asks it to."""
 
+import fcntl
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from azureml_local import launcher
-from azureml_local.connection import Addresses, is_held
+from azureml_local.connection import Addresses, client_environment, is_held
 from azureml_local.home import Home
 from local_commands import azureml_local, command_line
 from small_pipelines import until
@@ -57,3 +59,45 @@ def test_two_who_start_a_workspace_at_once_find_the_same(tmp_path: Path):
     started = time.monotonic()
     assert launcher.stop(home)
     assert time.monotonic() - started < launcher.STOP_TIMEOUT
+
+
+def test_a_workspace_does_not_end_under_another_command_that_needs_it(tmp_path: Path):
+    home = Home(tmp_path / "home")
+    with launcher.in_use(home) as first:
+        with launcher.in_use(home):
+            assert not first.is_last()
+        assert first.is_last()
+        with ThreadPoolExecutor() as pool:  # a newcomer waits for the one who ends the workspace
+            use = launcher.in_use(home)
+            newcomer = pool.submit(use.__enter__)
+            with pytest.raises(TimeoutError):
+                newcomer.result(timeout=0.2)
+            fcntl.flock(first._lock, fcntl.LOCK_UN)
+            assert newcomer.result(timeout=20).is_last()
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Addresses]:
+    """A workspace that has just ended, and where it was."""
+    home = Home(tmp_path_factory.mktemp("ended") / "home")
+    azureml_local("up", home=home.path)
+    addresses = Addresses.read(home)
+    assert addresses
+    launcher.stop(home)
+    return home, addresses
+
+
+def test_a_workspace_that_does_not_answer_the_sdk_is_one_sentence(ended: tuple[Home, Addresses]):
+    home, addresses = ended
+    code = f"from azureml_local.client import connect; connect(Home({home.path!r}), {addresses!r})"
+    names = "from pathlib import PosixPath; from azureml_local.connection import *; from azureml_local.home import Home"
+    done = subprocess.run([sys.executable, "-c", f"{names}; {code}"], capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"azureml_local.errors.InputError: The workspace at {home.path} does not answer the SDK at ")
+
+
+def test_a_proxys_exceptions_are_kept_by_both_names(ended: tuple[Home, Addresses], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_PROXY", "a.example, b.example")
+    monkeypatch.setenv("no_proxy", "b.example,c.example")
+    found = client_environment(*ended)
+    assert found["NO_PROXY"] == found["no_proxy"] == "a.example,b.example,c.example,127.0.0.1,localhost"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,21 @@ def test_a_sweep_without_the_metric_fails_and_says_so(run: Callable) -> None:
 def test_never_more_trials_run_together_than_allowed(run: Callable, tmp_path: Path) -> None:
     alone = f"mkdir {tmp_path}/here || exit 9; sleep 0.1; rmdir {tmp_path}/here; {LOG}"
     assert run("alone", alone, replace(GRID, max_concurrent=1)).status == "Completed"
+
+
+def test_a_sweep_that_is_cancelled_is_cancelled_although_a_trial_has_completed(
+    run: Callable, engine: Engine, heard: Heard
+) -> None:
+    trial = f"{LOG}; [ ${{{{inputs.x}}}} != 1 ] || sleep 300"
+    with ThreadPoolExecutor() as pool:
+        end = pool.submit(run, "stopped", trial, replace(GRID, max_concurrent=1))
+        heard.wait("stopped-sweep_1", {"Completed"})
+        heard.wait("stopped-sweep_2", {"Running"})
+        engine.cancel("stopped")
+        assert end.result().status == "Canceled"
+    sweep = heard.last("stopped-sweep")
+    assert (sweep.status, sweep.outputs) == ("Canceled", {})
+    assert sweep.error == 'node "sweep" was ended: the job was cancelled'
 
 
 def test_a_sweep_ends_with_its_time(run: Callable, heard: Heard) -> None:

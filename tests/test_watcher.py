@@ -1,8 +1,14 @@
 """What a watcher asks of a workspace while it follows a job."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
+from azureml_local.errors import InputError
+from azureml_local.home import Home
 from azureml_local.watch import STEP, Watcher
 
 
@@ -34,3 +40,22 @@ def test_what_has_ended_is_not_asked_for_again():
     assert [child["status"] for child in watcher._below("job")][-1] == "Running"  # its own end comes with the next look
     watcher.children["busy"] = [run("c", "Completed")]
     assert [child["status"] for child in watcher._below("job")][-1] == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [(404, "has no job a/b"), (501, r"could not say what has become of the job a/b \(status 501\); its log is")],
+)
+def test_an_answer_that_is_an_error_is_one_sentence(status: int, sentence: str, tmp_path: Path):
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path.decode())
+        return httpx.Response(status)
+
+    watcher = Watcher.__new__(Watcher)
+    watcher._home = Home(tmp_path)
+    watcher._http = httpx.Client(base_url="https://127.0.0.1/runs/", transport=httpx.MockTransport(answer))
+    with pytest.raises(InputError, match=sentence):
+        watcher.look("a/b")
+    assert asked == ["/runs/a%2Fb"]

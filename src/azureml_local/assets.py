@@ -105,6 +105,13 @@ class Assets:
         is_default = len(parts) == OUTPUT_PATH.count("/") + 1 and parts[0] == OUTPUT_PATH.split("/")[0]
         return is_default and parts[1] != job and self._store.get(RUNS, parts[1]) is not None
 
+    def output_address(self, job: str, output: str, path: Path) -> str:
+        """The address of a job's output that lies at `path`: the place that the job gave it, or Azure's default one."""
+        for datastore, container in DATASTORES.items():
+            if path.is_relative_to(folder := self._blobs.path(container)):
+                return _address(datastore, path.relative_to(folder).as_posix(), path)
+        return output_address(job, output, path)
+
     def check_free(self, data_type: str, name: str, version: str) -> None:
         """Raise SpecError where an output cannot become this version, for it is there already."""
         kind = kind_of(data_type)
@@ -167,12 +174,15 @@ def kind_of(data_type: str) -> str:
 
 
 def output_address(job: str, output: str, path: Path, below: str = "") -> str:
-    """A job's output, or what is `below` it, as a datastore path in its long form.
+    """A job's output in its default place, or what is `below` it, as a datastore path in its long form.
 
     path: where it is on this machine; a folder's address ends with a slash, so that no other begins with it.
     """
+    return _address(*_place(job, output, below), path)
+
+
+def _address(datastore: str, place: str, path: Path) -> str:
     workspace = f"subscriptions/{SUBSCRIPTION}/resourcegroups/{RESOURCE_GROUP}/workspaces/{WORKSPACE}"
-    datastore, place = _place(job, output, below)
     return f"azureml://{workspace}/datastores/{datastore}/paths/{place}{'/' if path.is_dir() else ''}"
 
 

@@ -22,24 +22,35 @@ _FOREIGN = ("AZURE_", "MSI_")
 
 
 def connect(home: Home, addresses: Addresses) -> "MLClient":
-    """A client of the workspace. Changes this process's environment, and imports the SDK only then."""
+    """A client of the workspace. Changes this process's environment, and imports the SDK only then.
+
+    Raises InputError where the workspace does not answer.
+    """
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[name]
     os.environ.update(client_environment(home, addresses))
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    with contextlib.redirect_stderr(io.StringIO()):  # experimental classes announce themselves
-        from azure.ai.ml import MLClient
-        from azure.identity import DefaultAzureCredential
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # experimental classes announce themselves
+            from azure.ai.ml import MLClient
+            from azure.identity import DefaultAzureCredential
 
-    return MLClient(
-        DefaultAzureCredential(),
-        SUBSCRIPTION,
-        RESOURCE_GROUP,
-        WORKSPACE,
-        show_progress=False,
-        enable_telemetry=False,
-    )
+        return MLClient(
+            DefaultAzureCredential(),
+            SUBSCRIPTION,
+            RESOURCE_GROUP,
+            WORKSPACE,
+            show_progress=False,
+            enable_telemetry=False,
+        )
+    except Exception as error:
+        if type(error).__name__ != "MlException":  # raised while the SDK is imported, so its class is not to be had
+            raise
+        raise InputError(
+            f"The workspace at {home.path} does not answer the SDK at {addresses.url}: it has just ended, or a proxy "
+            f"stands in between. `azureml-local status` tells whether it is up, and its log is {home.log}."
+        ) from error
 
 
 @contextlib.contextmanager

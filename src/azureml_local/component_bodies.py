@@ -11,7 +11,16 @@ from uuid import uuid4
 
 from azureml_local.arm_ids import short_name
 from azureml_local.assets import Assets
-from azureml_local.node_bodies import distribution_of, node_outputs, node_values, seconds_of, sweep_of, texts, writable
+from azureml_local.node_bodies import (
+    distribution_of,
+    instances_of,
+    node_outputs,
+    node_values,
+    seconds_of,
+    sweep_of,
+    texts,
+    writable,
+)
 from azureml_local.spec import Component, Environment, Graph, Node, Port, SpecError
 
 Json = dict[str, Any]
@@ -84,6 +93,7 @@ class Components:
             outputs=node_outputs(body.get("outputs"), where, job_name, self._assets),
             distribution=distribution_of(body.get("distribution")),
             environment_variables=texts(body.get("environment_variables")),
+            instance_count=instances_of(body.get("resources")),
             timeout=seconds_of((body.get("limits") or {}).get("timeout"), f"{where}, limits.timeout"),
             sweep=sweep_of(body, where) if kind == "sweep" else None,
             display_name=body.get("display_name") or "",

@@ -134,7 +134,9 @@ def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:
         "IDENTITY_HEADER": Identity(read_secret(home.secret)).header,
         # `DefaultAzureCredential` asks us alone, whatever secrets of the real cloud the shell holds.
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+        # By both names: some libraries read the one, some the other, and most prefer the lower one where both are set.
         "NO_PROXY": _no_proxy(),
+        "no_proxy": _no_proxy(),
         # Seconds between two looks at a job that is streamed.
         "AZUREML_RUN_POLLING_INTERVAL_MIN": "1",
         "AZUREML_RUN_POLLING_INTERVAL_MAX": "2",
@@ -153,5 +155,6 @@ def shell_exports(environment: dict[str, str]) -> str:
 
 
 def _no_proxy() -> str:
-    kept = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
+    given = [os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")]
+    kept = [host.strip() for hosts in given for host in hosts.split(",") if host.strip()]
     return ",".join(dict.fromkeys([*kept, "127.0.0.1", "localhost"]))

@@ -70,6 +70,11 @@ class Home:
         return self.path / "lock"
 
     @property
+    def users(self) -> Path:
+        """Locked, each for itself, by the commands that need the running workspace."""
+        return self.path / "users.lock"
+
+    @property
     def ports(self) -> Path:
         """The ports of the last run: they are taken again when they are free."""
         return self.path / "ports.json"
@@ -82,7 +87,10 @@ class Home:
     def entries(self) -> list[Path]:
         """What is in the folder and belongs to the workspace, but its secret."""
         own = {"artifacts", "deployments", "environments", "jobs", "reuse"}
-        own |= {path.name for path in (self.blobs, self.certificates, self.state, self.lock, self.ports, self.log)}
+        own |= {
+            path.name
+            for path in (self.blobs, self.certificates, self.state, self.lock, self.users, self.ports, self.log)
+        }
         databases = (self.database.name, "mlflow.db")
         own |= {f"{name}{end}" for name in databases for end in ("", "-wal", "-shm")}
         return [self.path / name for name in sorted(own) if (self.path / name).exists()]

@@ -11,6 +11,7 @@ from azureml_local.component_bodies import Components, NotSpokenError
 from azureml_local.node_bodies import (
     distribution_of,
     given_ports,
+    instances_of,
     node_outputs,
     node_values,
     seconds_of,
@@ -56,6 +57,7 @@ def _pipeline(name: str, properties: Json, assets: Assets) -> Pipeline:
         experiment_name=properties.get("experimentName") or "Default",
         display_name=properties.get("displayName") or name,
         inputs=values(properties.get("inputs"), "", assets),
+        writable=writable(properties.get("inputs")),
         outputs=node_outputs(properties.get("outputs"), "", name, assets),
         nodes=Components(assets).nodes(nodes),
         continue_on_step_failure=_is_true(settings.get("continue_on_step_failure")),
@@ -108,6 +110,7 @@ def _command_node(name: str, properties: Json, assets: Assets) -> Node:
         outputs=outputs,
         distribution=distribution_of(properties.get("distribution")),
         environment_variables=texts(properties.get("environmentVariables")),
+        instance_count=instances_of(properties.get("resources")),
         timeout=seconds_of((properties.get("limits") or {}).get("timeout"), "the job, limits.timeout"),
         display_name=properties.get("displayName") or name,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH, RUNS, Assets, output_address
+from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH, RUNS, Assets
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
 from azureml_local.checks import ERROR, problems
 from azureml_local.engine.changes import FINAL, JobChange
@@ -16,6 +16,7 @@ from azureml_local.engine.plan import Plan
 from azureml_local.engine.runs import SQLITE
 from azureml_local.home import Home
 from azureml_local.job_bodies import pipeline_of
+from azureml_local.job_changes import changed_field
 from azureml_local.job_notes import notes
 from azureml_local.live_log import LiveLog
 from azureml_local.metrics import read_latest
@@ -28,6 +29,10 @@ JOBS = "jobs"  # what was submitted: pipelines and stand-alone jobs, as the SDK 
 
 NOT_KEPT = ("best_trial", "reused", "reused_root")  # fields of a change that are written in Azure's words
 DIED = "the local workspace was stopped while this job ran"
+OTHER = (
+    'name: "{name}" is a job already, and this one differs in its {field}; give it another name, or none. Only display '
+    "name, description, tags and properties of a submitted job can be changed"
+)
 TAKEN = (
     'the output "{output}" is not registered: another job has made {asset} meanwhile; give another version, or none '
     "for the next one"
@@ -51,10 +56,12 @@ class Jobs:
     def submit(self, name: str, body: Json) -> Resource:
         """Start a job. A known name is an update of the job's description and is never run again.
 
-        Raises SpecError for a job that cannot be run as written; nothing is kept then.
+        Raises SpecError for a job that cannot be run as written, and for another one of a known name; nothing is kept.
         """
         properties = body.get("properties") or {}
         if known := self._store.get(JOBS, name):
+            if changed := changed_field(known.body["properties"], properties):
+                raise SpecError(OTHER.format(name=name, field=changed))
             return self._describe(known, properties)
         pipeline = pipeline_of(name, properties, self._assets)
         _check(pipeline)
@@ -145,7 +152,7 @@ class Jobs:
         """Make those outputs assets for which the job asked."""
         for output, asked in run.body.get("registers", {}).items():
             if path := change.outputs.get(output):
-                address = output_address(change.name, output, path)
+                address = self._assets.output_address(change.name, output, path)
                 if not self._assets.register(asked["type"], asked["name"], asked["version"], address):
                     self._warn(change.name, TAKEN.format(output=output, asset=f"{asked['name']}:{asked['version']}"))
 

@@ -1,13 +1,15 @@
 """Starts the workspace's process in the background, finds it again, and ends it."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import IO
 
 import httpx
 
@@ -22,16 +24,37 @@ KILL_TIMEOUT = 5.0
 PAUSE = 0.05  # between two looks
 
 
+class Use:
+    """One of the commands that need the workspace; one that was started for a command does not end under another."""
+
+    def __init__(self, lock: IO[bytes]) -> None:
+        self._lock = lock
+
+    def is_last(self) -> bool:
+        """Whether no other command needs it; from then on none begins to before this one is done."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def in_use(home: Home) -> Iterator[Use]:
+    """Need the workspace: no command that started it ends it meanwhile. Waits for one that is ending it."""
+    _create(home)
+    with home.users.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield Use(lock)
+
+
 def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
     """Make sure that the workspace is up; returns when it answers. The flag tells whether it was started now.
 
     Raises InputError where it does not start, and where it is up with other settings than those that are asked for.
     """
     deadline = time.monotonic() + START_TIMEOUT
-    try:
-        home.create()
-    except OSError as error:
-        raise InputError(f"Cannot keep a workspace at {home.path}: {error.strerror}.") from error
+    _create(home)
     while time.monotonic() < deadline:
         if running := Addresses.read(home):
             return _suited(running, settings), False
@@ -65,6 +88,13 @@ def find(home: Home) -> Addresses:
     if not running:
         raise InputError(f"No workspace is up at {home.path}; start it with `azureml-local up`.")
     return running
+
+
+def _create(home: Home) -> None:
+    try:
+        home.create()
+    except OSError as error:
+        raise InputError(f"Cannot keep a workspace at {home.path}: {error.strerror}.") from error
 
 
 def _spawn(home: Home, settings: Settings, lock: int) -> subprocess.Popen[bytes]:

@@ -40,6 +40,17 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--register waits for the job's end, and --detach does not: leave one of them out.")
     _check(options.file, overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job is cancelled then, too
+    with launcher.in_use(home) as use:
+        return _run(home, use, options, overrides, registrations)
+
+
+def _run(
+    home: Home,
+    use: launcher.Use,
+    options: argparse.Namespace,
+    overrides: list[dict[str, str]],
+    registrations: dict[str, str],
+) -> int:
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     addresses, started = launcher.start(home, Settings.of(options))
     detached, watcher = False, None
@@ -69,8 +80,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     finally:
         if started and not options.keep_up and not detached:
-            if watcher and watcher.is_busy():
-                console.print("The workspace stays up: another job runs in it.")
+            if not use.is_last() or (watcher and watcher.is_busy()):
+                console.print("The workspace stays up, for something else runs in it; `azureml-local down` ends it.")
             else:
                 launcher.stop(home)
 
@@ -120,8 +131,21 @@ def submit(client: "MLClient", file: Path, overrides: list[dict[str, str]]) -> s
 
     with sdk_call(f"load {file}"):
         job = load_job(file, params_override=overrides)
+    if job.name and _is_there(client, str(job.name)):
+        raise InputError(f"{file}: the workspace has a job {job.name} already; give another name, or none.")
     with sdk_call(f"submit {file}"):
         return str(client.jobs.create_or_update(job).name)
+
+
+def _is_there(client: "MLClient", name: str) -> bool:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    with sdk_call(f'look up the job "{name}"'):
+        try:
+            client.jobs.get(name)
+        except ResourceNotFoundError:
+            return False
+    return True
 
 
 def _check(file: Path, overrides: list[dict[str, str]]) -> None:

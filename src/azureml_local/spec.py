@@ -142,6 +142,7 @@ class Node:
     outputs: dict[str, Output] = field(default_factory=dict)
     distribution: Distribution | None = None  # overrides the component's
     environment_variables: dict[str, str] = field(default_factory=dict)
+    instance_count: int = 1  # the machines that it asks for
     timeout: float | None = None  # seconds
     sweep: Sweep | None = None
     display_name: str = ""
@@ -156,6 +157,7 @@ class Pipeline:
     name: str
     experiment_name: str
     inputs: dict[str, Value | None] = field(default_factory=dict)  # None: declared, optional and not given
+    writable: frozenset[str] = frozenset()  # the inputs that its nodes may change, as their mode says
     outputs: dict[str, Output] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     display_name: str = ""

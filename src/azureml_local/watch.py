@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 from rich.console import Console
@@ -81,7 +82,7 @@ class Watcher:
 
     def look(self, name: str) -> JobState:
         """The job now."""
-        run = self._get(name)
+        run = self._get(quote(name, safe=""))
         folder = self._home.blobs / BLOBSTORE
         outputs = {
             output: (folder / OUTPUT_PATH.format(job=name, output=output)).resolve() for output in run["outputs"]
@@ -137,10 +138,14 @@ class Watcher:
             ) from error
 
     def _get(self, path: str) -> dict[str, Any]:
-        reply = self._http.get(path)
+        name, reply = unquote(path.partition("/")[0]), self._http.get(path)
         if reply.status_code == httpx.codes.NOT_FOUND:
-            raise InputError(f"The workspace at {self._home.path} has no job {path.partition('/')[0]}.")
-        reply.raise_for_status()
+            raise InputError(f"The workspace at {self._home.path} has no job {name}.")
+        if reply.is_error:
+            raise InputError(
+                f"The workspace at {self._home.path} could not say what has become of the job {name} "
+                f"(status {reply.status_code}); its log is {self._home.log}."
+            )
         return reply.json()
 
     def _state(self, run: dict[str, Any]) -> NodeState:

@@ -15,6 +15,7 @@ from azureml_local.home import Home
 from azureml_local.settings import Settings
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
 from azureml_local.store import Store
+from azureml_local.watch import Watcher
 
 
 def up(options: argparse.Namespace) -> int:
@@ -63,15 +64,23 @@ def reset(options: argparse.Namespace) -> int:
     if not home.secret.is_file() and not is_held(home):
         print(f"There is no workspace at {home.path}.")
         return 0
+    addresses = Addresses.read(home)
+    if options.only and addresses and Watcher(home, addresses).is_busy():
+        raise InputError(
+            f"A job runs in the workspace at {home.path}, and to delete the {options.only} ends the workspace: "
+            "wait for the job, or cancel it."
+        )
     what = f"the {options.only} of" if options.only else "everything in"
     freed = disk.usage(home)
     amount = disk.size(freed[options.only] if options.only else sum(freed.values()))
     if not options.yes and not _agreed(f"Delete {what} the workspace at {home.path} ({amount})?"):
         print("Nothing was deleted.")
         return 1
-    launcher.stop(home)
+    stopped = launcher.stop(home)
     disk.remove(home, options.only)
     print(f"Deleted {what} the workspace at {home.path}: {amount}.")
+    if options.only and stopped:
+        print(f"The workspace was ended for it; `azureml-local up{_home_option(options)}` starts it again.")
     return 0
 
 

@@ -10,6 +10,7 @@ from azureml_local.engine.plan import Group, Plan, Task
 from azureml_local.engine.scopes import Bound, Scope, look_up
 from azureml_local.engine.sweeps import trial_values
 from azureml_local.expressions import command_line, did_you_mean, references, substitute, whole_reference
+from azureml_local.home import SPECIAL
 from azureml_local.spec import Component, Data, Distribution, Graph, Node, Pipeline, Port, SpecError, Value
 
 
@@ -30,7 +31,7 @@ class _Binder:
         self._jobs = jobs
         self.tasks: dict[str, Task] = {}
         self.groups: dict[str, Group] = {}
-        inputs = {name: Bound(value) for name, value in pipeline.inputs.items()}
+        inputs = {name: Bound(value, is_writable=name in pipeline.writable) for name, value in pipeline.inputs.items()}
         self.root = Scope("", pipeline.name, jobs, pipeline.nodes, inputs, pipeline.outputs)
 
     def bind(self, scope: Scope) -> None:
@@ -86,11 +87,11 @@ class _Binder:
         name = scope.prefix + node.name
         given = {key: _as_given(bound.value, component.inputs[key], name) for key, bound in inputs.items()}
         outputs = {output: scope.place(node, output) for output in component.outputs}
-        values = {f"inputs.{key}": None if value is None else str(value) for key, value in given.items()}
+        folder, links = self._jobs / node.job_name, dict[Path, Path]()
+        values = {f"inputs.{key}": _spoken(value, folder / "inputs" / key, links) for key, value in given.items()}
+        values |= {f"outputs.{key}": _spoken(path, folder / "outputs" / key, links) for key, path in outputs.items()}
         try:
-            command = command_line(
-                component.command, {**values, **{f"outputs.{k}": str(v) for k, v in outputs.items()}}
-            )
+            command = command_line(component.command, values)
         except SpecError as error:
             raise SpecError(f'node "{name}", command: {error}') from None
         distribution = node.distribution or component.distribution
@@ -100,11 +101,13 @@ class _Binder:
             component=component,
             job=node.job_name,
             parent=None if node.job_name == scope.job else scope.job,
-            folder=self._jobs / node.job_name,
+            folder=folder,
             needs=frozenset().union(*(bound.needs for bound in inputs.values())),
             command=command,
             given={key: value for key, value in given.items() if value is not None},
             outputs=outputs,
+            writable=frozenset(key for key, bound in inputs.items() if bound.is_writable),
+            links=links,
             distribution=distribution.type if distribution else None,
             process_count=self._process_count(scope, name, distribution),
             timeout=node.timeout,
@@ -115,6 +118,8 @@ class _Binder:
         bound = self._resolve(scope, node.inputs[port.name], where) if port.name in node.inputs else Bound(None)
         if bound.value is None and port.default is not None:
             bound = replace(bound, value=port.default)
+        if port.name in node.writable:
+            bound = replace(bound, is_writable=True)
         swept = node.sweep is not None and port.name in node.sweep.search_space
         if bound.value is None and not port.optional and not swept:
             raise SpecError(f"{where} is required and has no value")
@@ -181,6 +186,15 @@ def _as_given(value: Value | None, port: Port, node: str) -> str | Path | None:
     if port.is_data:
         raise SpecError(f'{where} takes data ({port.type}), but is given the text "{value}"')
     return _literal(value, port, where)
+
+
+def _spoken(value: str | Path | None, link: Path, links: dict[Path, Path]) -> str | None:
+    """How a command names a value. Of data in a place whose name would mean something to a shell, a link to it."""
+    if not isinstance(value, Path) or not SPECIAL.search(str(value)):
+        return None if value is None else str(value)
+    link = link if SPECIAL.search(value.suffix) else link.with_name(link.name + value.suffix)
+    links[link] = value
+    return str(link)
 
 
 def _literal(text: str, port: Port, where: str) -> str:

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from azureml_local.engine.plan import Task, is_default_artifacts
 from azureml_local.environments.job_environments import Interpreter
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
-from azureml_local.spec import FILE_TYPES, RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Pipeline
+from azureml_local.spec import FILE_TYPES, RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Pipeline, SpecError
 
 # Measured to help training on CPUs: large tensors are kept by the allocator and not mapped anew each time, and threads
 # that wait for one another sleep: spinning, they take the cores from the nodes beside them (ten times slower).
@@ -48,10 +48,18 @@ class Command:
         self._processes: list[ProcessGroup] = []
 
     def prepare(self) -> None:
-        """Make the job's folders: a copy of the code of its own, the outputs and the logs."""
+        """Make the job's folders: a copy of the code of its own, the outputs and the logs.
+
+        Raises SpecError for code that has a file where a job has one of its folders.
+        """
         task, work = self._task, self._task.folder / "work"
         if task.component.code:
             shutil.copytree(task.component.code, work, dirs_exist_ok=True)
+        for name in ("outputs", "logs"):
+            if (work / name).is_file():
+                raise SpecError(
+                    f'its code has a file "{name}", and every job has a folder of that name; rename the file'
+                )
         for folder in (work / "outputs", work / "logs", task.folder / "outputs", task.log_folder / "user_logs"):
             folder.mkdir(parents=True, exist_ok=True)
         for name in ("outputs", "logs"):  # what a job leaves there is found beside its logs, as on Azure
@@ -62,6 +70,9 @@ class Command:
                 _link(path, task.log_folder)
             elif task.component.outputs[name].type not in FILE_TYPES:
                 path.mkdir(exist_ok=True)
+        for link, target in task.links.items():
+            link.parent.mkdir(exist_ok=True)
+            _link(link, target)
         self._describe()
 
     def run(self) -> tuple[str, str | None]:

@@ -223,12 +223,12 @@ class PipelineRun:
         completed = [name for name in trials if self._status(name) == "Completed"]
         metrics = {name: self._shop.runs.metric(trials[name].job, metric) for name in completed}
         best = best_trial(metrics, sweep.sweep.maximize)
-        if best:
+        if self._stopped and len(completed) < len(trials):
+            self._end_group(sweep, "Canceled", f'node "{sweep.name}" was ended: {self._stopped}')
+        elif best:
             link_outputs(sweep.folder, sweep.outputs, trials[best].outputs)
             self._shop.runs.copy(trials[best].job, sweep.job)
             self._end_group(sweep, "Completed", None, best_trial=trials[best].job)
-        elif self._stopped:
-            self._end_group(sweep, "Canceled", f'node "{sweep.name}" was ended: {self._stopped}')
         else:
             reason = f'none of its {len(trials)} trials logged the metric "{metric}" and completed'
             errors = [self.journal[trials[name].job].error for name in trials if self._status(name) == "Failed"]
@@ -250,7 +250,8 @@ class PipelineRun:
         failed = [job for job in top if job.status == "Failed"]
         if failed:
             return "Failed", min(failed, key=lambda job: job.end_time or now()).error
-        return _worst(top), self._stopped or None
+        status = _worst(top)
+        return status, None if status == "Completed" else self._stopped or None
 
 
 def _new_job(step: Task | Group) -> JobChange:

@@ -26,6 +26,8 @@ class Task:
     command: str
     given: dict[str, str | Path]  # its inputs: a literal's text, or where the data are
     outputs: dict[str, Path]
+    writable: frozenset[str] = frozenset()  # the inputs that it may change
+    links: dict[Path, Path] = field(default_factory=dict)  # what its command reads and writes through, and where it is
     distribution: str | None = None  # its type, None for a plain command
     process_count: int = 1
     timeout: float | None = None  # seconds

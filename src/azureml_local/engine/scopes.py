@@ -15,6 +15,7 @@ class Bound:
 
     value: Value | None
     needs: frozenset[str] = frozenset()
+    is_writable: bool = False  # whether a job may change the data, as a mode around it says
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from azureml_local.engine.reuse import Finished, reuse_key, stamp
 from azureml_local.engine.shop import Shop
 from azureml_local.environments.job_environments import Interpreter, JobEnvironmentError, WaitCancelledError
 from azureml_local.environments.private_layer import may_install, private_layer
-from azureml_local.spec import Pipeline
+from azureml_local.spec import Pipeline, SpecError
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class TaskRun:
         except WaitCancelledError:
             status, error = "Canceled", f'node "{task.name}" was ended: {self._ended or "the workspace was ended"}'
             self._shop.runs.finish(task.job, status)
-        except JobEnvironmentError as problem:
+        except (JobEnvironmentError, SpecError) as problem:
             status, error = "Failed", f'node "{task.name}" failed: {problem}'
             self._shop.runs.finish(task.job, status)
         except Exception as bug:
@@ -116,7 +116,7 @@ class TaskRun:
         for name, value in task.given.items():
             if isinstance(value, Path) and not value.exists():
                 return "Failed", f'node "{task.name}" failed: there is nothing at {value}, its input "{name}"'
-        self._advance(task.job, "Running", warnings=tuple(filter(None, [interpreter.warning])))
+        self._advance(task.job, "Running", warnings=tuple(filter(None, [interpreter.warning, fewer_machines(task)])))
         found = read_only_inputs(task)
         status, error = command.run()
         changed = [name for name, before in found.items() if stamp(Path(task.given[name]).resolve()) != before]
@@ -134,6 +134,17 @@ class TaskRun:
         return private_layer(interpreter, task.folder / "packages")
 
 
+def fewer_machines(task: Task) -> str:
+    """What is not as on Azure, where a job asks for several machines."""
+    count, processes = task.node.instance_count, task.process_count
+    if count < 2:
+        return ""
+    return (
+        f"it asks for {count} machines (instance_count) and runs on this one alone: {processes} "
+        f"process{'es' if processes > 1 else ''} in place of {count * processes}"
+    )
+
+
 def read_only_inputs(task: Task) -> dict[str, str]:
     """The stamps of the inputs that a job must not change; not of those that it writes its outputs into."""
     places = {name: value.resolve() for name, value in task.given.items() if isinstance(value, Path)}
@@ -141,7 +152,7 @@ def read_only_inputs(task: Task) -> dict[str, str]:
     return {
         name: stamp(place)
         for name, place in places.items()
-        if name not in task.node.writable
+        if name not in task.writable
         and not any(path.is_relative_to(place) or place.is_relative_to(path) for path in written)
     }
 

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from azureml_local.arm_ids import PROVIDER, resource_id
-from azureml_local.assets import output_address
 from azureml_local.jobs import JOBS
 from azureml_local.rest.assets import View
 from azureml_local.rest.bodies import Json, arm_body, page
@@ -77,7 +76,8 @@ def job_body(job: Resource, base: str, here: Workspace) -> Json:
     page = signed(here.page_address or base, JOB_PAGE.format(name=job.name), here)
     outputs = {name: {**(given or {})} for name, given in (sent.get("outputs") or {}).items()}
     for name, path in (now.get("outputs") or {}).items():
-        outputs.setdefault(name, {"jobOutputType": "uri_folder"})["uri"] = output_address(job.name, name, Path(path))
+        address = here.assets.output_address(job.name, name, Path(path))
+        outputs.setdefault(name, {"jobOutputType": "uri_folder"})["uri"] = address
     properties = {
         **sent,
         "status": now.get("status", NOT_STARTED),

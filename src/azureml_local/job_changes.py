@@ -1,0 +1,29 @@
+"""Whether a job that is sent again is the one that was submitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+# What makes a job; the SDK adds to the rest, and leaves out, when it sends a job back that it has read.
+FIELDS = ("command", "codeId", "environmentId", "inputs", "jobs", "trial", "searchSpace")
+OF_A_NODE = ("componentId", "trial", "inputs")
+
+
+def changed_field(submitted: Json, sent: Json) -> str:
+    """The first field in which the job that is sent is another one, or nothing."""
+    for field in FIELDS:
+        if field in sent and _plain(field, sent[field]) != _plain(field, submitted.get(field)):
+            return field
+    return ""
+
+
+def _plain(field: str, value: Any) -> Any:
+    """A value without what says the same whether it is there or not."""
+    if isinstance(value, dict):
+        kept = {key: _plain("", part) for key, part in value.items()}
+        if field == "jobs":
+            kept = {name: {key: node.get(key) for key in OF_A_NODE} for name, node in kept.items() if node}
+        return {key: part for key, part in kept.items() if part not in (None, {}, [])}
+    return [_plain("", part) for part in value] if isinstance(value, list) else value
