@@ -45,13 +45,14 @@ def held_out_sums(
     mlm_probability: float = 0.15,
     share: tuple[int, int] = (0, 1),
 ) -> Tensor:
-    """(2,) float64 on the model's device: the sum of the masked-LM loss in nats over masked tokens, and their number.
+    """(2,) on the model's device: the sum of the masked-LM loss in nats over masked tokens, and their number.
 
     share: as in `masked_batches`. The model keeps its training mode.
     """
     was_training = model.training
     model.eval()
-    sums = torch.zeros(2, dtype=torch.float64, device=model.device)
+    dtype = torch.float64 if model.device.type != "mps" else torch.float32  # which has no double
+    sums = torch.zeros(2, dtype=dtype, device=model.device)
     for batch in masked_batches(folder, tokenizer, mlm_probability, share):
         logits, labels = masked_logits(model, batch)
         sums[0] += F.cross_entropy(logits, labels, reduction="sum")

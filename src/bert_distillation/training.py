@@ -40,6 +40,7 @@ from bert_distillation.word_counts import count_words
 
 WORKERS_OF_A_GPU = 2  # each makes 800 thousand tokens a second; an H100 takes 600 thousand at 40 % of its peak
 MATRIX = 2  # dimensions
+MOST_AHEAD = 64  # batches of a worker
 PATIENCE = timedelta(hours=1)  # of processes that wait while the first reads all of a large corpus for its checksum
 
 
@@ -225,7 +226,8 @@ def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -
         batch_sampler=order,
         collate_fn=whole_batch,
         num_workers=workers,
-        prefetch_factor=max(2, -(-order.plan.batches_per_step // workers)) if workers else None,  # a whole step ahead
+        # A whole step ahead; a batch that waits holds some files open in its worker.
+        prefetch_factor=min(max(2, -(-order.plan.batches_per_step // workers)), MOST_AHEAD) if workers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=ignore_signals,
         generator=torch.Generator(),  # else each start draws from the stream that dropout uses, and a resume differs
