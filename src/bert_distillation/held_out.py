@@ -20,7 +20,7 @@ def masked_batches(
 ) -> Iterator[dict[str, Tensor]]:
     """The held-out sequences in padded batches, each sequence with the same masks at every call and for every model.
 
-    share: (index, number) of one process among several, which takes every so-manieth batch.
+    share: (index, number): of so many processes the one with this index, which takes every `number`-th batch.
     """
     corpus = open_sequences(folder)
     dataset = MaskedSequences(corpus, tokenizer, mlm_probability, seed=0)

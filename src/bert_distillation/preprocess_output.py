@@ -107,8 +107,8 @@ class PreprocessOutput:
     def add(self, made: MadeBlock) -> None:
         """Write what a block became, as soon as there is something to train on."""
         self.waiting.append(made)
-        is_first = made.sequences.num_rows and not made.held_out
-        if is_first or self.test_file is not None or self.finished[False].blocks:
+        is_trained_on = made.sequences.num_rows > 0 and not made.held_out
+        if is_trained_on or self.test_file is not None or self.finished[False].blocks:
             self._write_waiting()
 
     def total(self) -> Counts:
