@@ -240,9 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=Path, required=True)
     parser.add_argument("--sizes", nargs="+", default=["base-8", "base-32", "small-32"])
-    parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, help="default: those that this CPU has instructions for"
-    )
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="default: those this CPU has instructions for")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--dropout", type=float, default=0.0, help="of the student (default: %(default)s)")
     parser.add_argument("--json", type=Path)
@@ -251,8 +249,8 @@ def main() -> None:
     if not 1 <= options.rounds <= MOST_ROUNDS - WARM_UP:
         parser.error(f"--rounds must be from 1 to {MOST_ROUNDS - WARM_UP}, got {options.rounds}")
     for size in options.sizes:
-        if not re.fullmatch(rf"({'|'.join(SHAPES)})-[1-9][0-9]{{0,3}}", size):
-            parser.error(f"--sizes are {' or '.join(SHAPES)} with a number of sequences, such as base-8, got {size!r}")
+        if not re.fullmatch(r"(base|small)-[1-9][0-9]{0,3}", size):
+            parser.error(f"--sizes are base-N or small-N, of N sequences, such as base-8, got {size!r}")
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
     if not options.variants:

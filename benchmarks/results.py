@@ -86,15 +86,15 @@ def read_again(job: str, first: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def comparison_of(metrics: Mapping[str, float], seeds: int) -> Comparison:
-    """The comparison that `compare` logged as flat metrics."""
+    """The comparison that `compare` logged as flat metrics. seeds: of fine-tuning, where it did not log them."""
     rows = []
     for variant in VARIANTS:
         own = {name.removeprefix(f"{variant}_"): value for name, value in metrics.items() if belongs(name, variant)}
         if own:
             tasks = {name: Scored(own[name], own.get(f"{name}_deviation")) for name in TASKS if name in own}
-            measured = {name: value for name, value in own.items() if name.split("_")[0] not in (*TASKS, "glue")}
-            rows.append(Row(variant, tasks, measured))
-    return Comparison(tuple(rows), seeds)
+            kept = (name for name in own if name.split("_")[0] not in (*TASKS, "glue", "seeds"))
+            rows.append(Row(variant, tasks, {name: own[name] for name in kept}, int(own.get("seeds", seeds))))
+    return Comparison(tuple(rows))
 
 
 def belongs(name: str, variant: str) -> bool:

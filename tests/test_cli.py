@@ -10,7 +10,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from azureml_local import cli, overrides, workspace_commands
+from azureml_local import cli, launcher, workspace_commands
 from azureml_local.client import sdk_call
 from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
@@ -19,8 +19,6 @@ from azureml_local.invoke_command import MODEL_STATUS, listing, refusal
 from azureml_local.watch import duration
 from local_commands import azureml_local, on_a_terminal
 from local_project import write_project
-
-PIPELINE = {"type": "pipeline", "inputs": {"text": "hi"}, "jobs": {"greet": {"component": "greet.yml", "inputs": {}}}}
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +195,35 @@ def test_a_detached_job_is_watched_later_and_everything_is_deleted_when_asked(
     assert not home.exists()
 
 
+def test_a_run_leaves_a_workspace_up_that_others_need_and_takes_no_name_that_is_known(tmp_path: Path):
+    job, home = tmp_path / "job.yml", tmp_path / "home"
+    job.write_text("{type: command, name: known, command: 'echo done', environment: {image: any}}\n")
+    with launcher.in_use(Home(home)):
+        run = azureml_local("run", job, home=home)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1].startswith("The workspace stays up, for something else needs it")
+    again = azureml_local("run", job, home=home)
+    assert (again.returncode, again.stderr) == (
+        2,
+        f"azureml-local: {job}: the workspace has a job known already; give another name, or none.\n",
+    )
+    job.write_text("{type: command, command: 'sleep 300', environment: {image: any}}\n")
+    assert azureml_local("run", job, "--detach", home=home).returncode == 0
+    refused = azureml_local("reset", "--only", "reuse", "--yes", home=home)
+    assert refused.returncode == 2
+    assert f"A job runs in the workspace at {home}, and to delete the reuse ends the workspace" in refused.stderr
+    assert "is down" in azureml_local("down", home=home).stdout
+
+
+def test_what_is_asked_to_be_up_stays_up(tmp_path: Path):
+    home = Home(tmp_path)
+    with launcher.in_use(home):
+        assert not launcher.is_kept(home)
+        assert "is up" in azureml_local("up", home=tmp_path).stdout
+        assert launcher.is_kept(home)
+        azureml_local("down", home=tmp_path)
+
+
 def test_only_a_workspaces_own_files_are_deleted(tmp_path: Path):
     assert "There is no workspace" in azureml_local("reset", "--yes", home=tmp_path).stdout
     azureml_local("up", home=tmp_path)
@@ -248,42 +275,6 @@ def test_answers_are_listed_only_where_each_belongs_to_a_text():
 )
 def test_a_refused_request_is_told_in_the_words_of_who_refused_it(reply: httpx.Response, expected: str):
     assert refusal("greeter", reply, Home(Path("/home"))) == f'"greeter" answered with {expected}'
-
-
-def test_overrides_are_those_of_az_ml(project: Path):
-    settings = ["inputs.text=a=b", "jobs.greet.inputs.times=2", "experiment_name=x", "settings.force_rerun=true"]
-    assert overrides.parse_overrides(settings, PIPELINE, project) == [
-        {"inputs.text": "a=b"},
-        {"jobs.greet.inputs.times": "2"},
-        {"experiment_name": "x"},
-        {"settings.force_rerun": "true"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("setting", "expected"),
-    [
-        ("inputs.txt=1", '--set inputs.txt: the file has no "txt" under "inputs"; did you mean "text"?'),
-        ("inputs.nope=1", '--set inputs.nope: the file has no "nope" under "inputs"; there are text.'),
-        (
-            "jobs.gret.inputs.x=1",
-            '--set jobs.gret.inputs.x: the file has no "gret" under "jobs"; did you mean "greet"?',
-        ),
-        ("input.text=1", '--set input.text: a job has no "input"; did you mean "inputs"?'),
-        ("inputs.text.path=x", "--set inputs.text.path: \"text\" is 'hi' in the file and has no fields to set."),
-        (
-            "jobs.greet.inputs.tims.path=1",
-            '--set jobs.greet.inputs.tims.path: the component of "greet" has no input "tims"; did you mean "times"?',
-        ),
-        ("jobs.greet.comput=x", '--set jobs.greet.comput: a node has no "comput"; did you mean "compute"?'),
-        ("jobs.greet.nope=x", '--set jobs.greet.nope: a node has no "nope".'),
-        ("inputs.text", "--set inputs.text: expected key=value, as in --set inputs.seed=1."),
-    ],
-)
-def test_an_override_without_a_place_is_refused(setting: str, expected: str, project: Path):
-    with pytest.raises(InputError) as refusal:
-        overrides.parse_overrides([setting], PIPELINE, project)
-    assert str(refusal.value) == expected
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (59.94, "59.9 s"), (61.5, "1 min 02 s")])

@@ -185,32 +185,6 @@ def test_a_known_job_is_updated_and_never_run_twice(workspace: Workspace, client
     assert counter.read_text() == "run\n"
 
 
-def test_another_job_under_a_known_name_is_refused(client: TestClient):
-    first, second = command_job("echo one"), command_job("echo two")
-    assert client.put(resource_id("jobs", "same"), json=first).status_code == 201
-    reply = client.put(resource_id("jobs", "same"), json=second)
-    assert reply.status_code == 400
-    message = reply.json()["error"]["message"]
-    assert message.startswith(
-        'name: "same" is a job already, and this one differs in its command; give it another name'
-    )
-    assert client.get(resource_id("jobs", "same")).json()["properties"]["command"] == "echo one"
-    wait_for(client, "same")
-
-
-def test_an_output_keeps_the_address_that_the_job_gave_it(client: TestClient):
-    place = "azureml://datastores/workspaceblobstore/paths/exports/${{name}}/data.csv"
-    output = {"jobOutputType": "uri_file", "uri": place, "assetName": "exported"}
-    job = command_job("echo 1 > ${{outputs.o}}")
-    job["properties"]["outputs"] = {"o": output}
-    client.put(resource_id("jobs", "placed"), json=job)
-    assert wait_for(client, "placed")["status"] == "Completed"
-    uri = client.get(resource_id("jobs", "placed")).json()["properties"]["outputs"]["o"]["uri"]
-    assert uri.endswith("/datastores/workspaceblobstore/paths/exports/placed/data.csv")
-    data = client.get(resource_id("data", "exported", "1")).json()["properties"]
-    assert data["dataUri"] == uri
-
-
 def test_a_job_that_cannot_be_run_names_node_and_field_and_leaves_no_trace(client: TestClient):
     component = {"type": "command", "command": "echo ${{inputs.text}}", "inputs": {"text": {"type": "string"}}}
     client.put(resource_id("components", "say", "1"), json={"properties": {"componentSpec": component}})

@@ -92,3 +92,42 @@ def test_a_version_of_a_component_stays_what_it_is(client: TestClient):
     assert put(outputs={"out": {"type": "uri_folder"}}) == 409
     assert put(is_deterministic=False) == 409
     assert put(is_deterministic=True) == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [
+        ("command", "echo two"),
+        ("environmentVariables", {"A": "2"}),
+        ("distribution", {"distributionType": "PyTorch", "processCountPerInstance": 2}),
+        ("inputs", {"x": {"jobInputType": "literal", "value": "2"}}),
+    ],
+)
+def test_another_job_under_a_known_name_is_refused(client: TestClient, field: str, other: object):
+    first = command_job("echo one")
+    first["properties"] |= {"environmentVariables": {"A": "1"}, "inputs": {"x": {"value": "1"}}}
+    second = {"properties": {**first["properties"], field: other}}
+    name = f"same-{field}"
+    assert client.put(resource_id("jobs", name), json=first).status_code == 201
+    reply = client.put(resource_id("jobs", name), json=second)
+    assert reply.status_code == 400
+    message = reply.json()["error"]["message"]
+    assert message.startswith(f'name: "{name}" is a job already, and this one differs in its {field}; give it another')
+    assert client.get(resource_id("jobs", name)).json()["properties"].get(field) == first["properties"].get(field)
+    assert client.put(resource_id("jobs", name), json=first).status_code == 200
+    assert wait_for(client, name)["status"] == "Completed"
+
+
+def test_an_output_keeps_the_address_that_the_job_gave_it(workspace: Workspace, client: TestClient):
+    place = "azureml://datastores/workspaceblobstore/paths/exports/${{name}}/data"
+    job = command_job("echo 1 > ${{outputs.o}}/x")
+    job["properties"]["outputs"] = {"o": {"jobOutputType": "uri_folder", "uri": place, "assetName": "exported"}}
+    client.put(resource_id("jobs", "placed"), json=job)
+    assert wait_for(client, "placed")["status"] == "Completed"
+    uri = client.get(resource_id("jobs", "placed")).json()["properties"]["outputs"]["o"]["uri"]
+    assert uri.endswith("/datastores/workspaceblobstore/paths/exports/placed/data/")
+    run = client.get(f"/history/v1.0{WORKSPACE_ID}/runs/placed").json()
+    assert run["outputs"]["o"]["assetId"] == uri
+    assert client.get(resource_id("data", "exported", "1")).json()["properties"]["dataUri"] == uri
+    assert workspace.assets.settle("azureml://jobs/placed/outputs/o") == uri
+    assert workspace.assets.settle("azureml://jobs/placed/outputs/o/paths/x") == f"{uri}x"

@@ -9,8 +9,9 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerFast
 
-from bert_distillation import held_out
+from bert_distillation import held_out, training
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
+from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import held_out_sums
@@ -19,7 +20,7 @@ from bert_distillation.packing import Packing
 from bert_distillation.pretrain import PretrainConfig, pretrain
 from bert_distillation.progress import TrainingLog
 from bert_distillation.sequences import open_sequences, sequence_lengths
-from bert_distillation.training import batches_by_step, make_optimizer
+from bert_distillation.training import batches_by_step, make_optimizer, run_identity
 from small_models import TEXTS, save, small_bert, small_sequences
 
 
@@ -67,6 +68,27 @@ def test_only_matrices_decay(sequences, tmp_path):
     for name, parameter in model.named_parameters():
         is_free = name.endswith("bias") or "LayerNorm" in name
         assert decay[id(parameter)] == (0.0 if is_free else 0.1), name
+
+
+def test_a_checkpoint_of_when_all_weights_decayed_is_of_another_run(sequences, tmp_path, monkeypatch, capsys):
+    steps = {"max_train_steps": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
+    sizes = {"num_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+    settings = {"sequences": sequences, "mixed_precision": "no", "checkpoints": tmp_path / "checkpoints"}
+    config = PretrainConfig(model=tmp_path / "model", **settings, **steps, **sizes)
+
+    def as_before(*arguments: object) -> RunIdentity:
+        found = run_identity(*arguments)
+        return RunIdentity({name: value for name, value in found.shape.items() if name != "decays"}, found.split)
+
+    def all_together(parameters: list, config: PretrainConfig, has_scaler: bool) -> torch.optim.AdamW:
+        return torch.optim.AdamW(parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "run_identity", as_before)
+        patch.setattr(training, "make_optimizer", all_together)
+        pretrain(config)
+    pretrain(config)
+    assert "belongs to another run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -117,10 +139,16 @@ def pretrain_and_load(config: PretrainConfig) -> torch.nn.Module:
     return AutoModelForMaskedLM.from_pretrained(config.model)
 
 
-def test_a_process_of_the_data_loader_that_died_is_one_sentence(sequences, capsys):
-    def step(_: object) -> None:
-        raise RuntimeError("DataLoader worker (pid 18023) is killed by signal: Killed. ")
+def test_a_process_of_the_data_loader_that_died_is_one_sentence_and_a_bug_in_it_is_not(sequences, capsys):
+    def run_into(message: str) -> None:
+        def step(_: object) -> None:
+            raise RuntimeError(message)
 
-    with pytest.raises(SystemExit, match="1"):
         run_step(PretrainConfig, step, ["--sequences", str(sequences), "--model", "model"])
-    assert "lower --dataloader_workers" in capsys.readouterr().err
+
+    for words in ("worker (pid 18023) is killed by signal: Killed. ", "worker (pid(s) 18023) exited unexpectedly"):
+        with pytest.raises(SystemExit, match="1"):
+            run_into(f"DataLoader {words}")
+        assert "lower --dataloader_workers" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="Original Traceback"):
+        run_into("Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback")

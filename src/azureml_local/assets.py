@@ -105,12 +105,16 @@ class Assets:
         is_default = len(parts) == OUTPUT_PATH.count("/") + 1 and parts[0] == OUTPUT_PATH.split("/")[0]
         return is_default and parts[1] != job and self._store.get(RUNS, parts[1]) is not None
 
-    def output_address(self, job: str, output: str, path: Path) -> str:
-        """The address of a job's output that lies at `path`: the place that the job gave it, or Azure's default one."""
+    def output_address(self, job: str, output: str, path: Path, below: str = "") -> str:
+        """A job's output, or what is `below` it, as a datastore path: in the place that the job gave it, or by default.
+
+        path: where it is on this machine.
+        """
+        real = path.resolve()
         for datastore, container in DATASTORES.items():
-            if path.is_relative_to(folder := self._blobs.path(container)):
-                return _address(datastore, path.relative_to(folder).as_posix(), path)
-        return output_address(job, output, path)
+            if real.is_relative_to(folder := self._blobs.path(container).resolve()):
+                return _address(datastore, real.relative_to(folder).as_posix(), path)
+        return _address(*_place(job, output, below), path)
 
     def check_free(self, data_type: str, name: str, version: str) -> None:
         """Raise SpecError where an output cannot become this version, for it is there already."""
@@ -143,7 +147,7 @@ class Assets:
         """
         path = self.locate(uri)
         match = _OUTPUT_URI.fullmatch(uri)
-        return output_address(match["job"], match["output"], path, _below(match)) if match else uri
+        return self.output_address(match["job"], match["output"], path, _below(match)) if match else uri
 
     def _locate(self, uri: str) -> Path | None:
         if match := _DATASTORE_URI.fullmatch(uri):
@@ -173,15 +177,8 @@ def kind_of(data_type: str) -> str:
     return "models" if data_type in MODEL_TYPES else "data"
 
 
-def output_address(job: str, output: str, path: Path, below: str = "") -> str:
-    """A job's output in its default place, or what is `below` it, as a datastore path in its long form.
-
-    path: where it is on this machine; a folder's address ends with a slash, so that no other begins with it.
-    """
-    return _address(*_place(job, output, below), path)
-
-
 def _address(datastore: str, place: str, path: Path) -> str:
+    """The long form; a folder's address ends with a slash, so that no other begins with it."""
     workspace = f"subscriptions/{SUBSCRIPTION}/resourcegroups/{RESOURCE_GROUP}/workspaces/{WORKSPACE}"
     return f"azureml://{workspace}/datastores/{datastore}/paths/{place}{'/' if path.is_dir() else ''}"
 

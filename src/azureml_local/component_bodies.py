@@ -126,6 +126,7 @@ class Components:
             inputs=_ports(body.get("inputs")),
             outputs=_ports(body.get("outputs")),
             distribution=distribution_of(body.get("distribution")),
+            instance_count=instances_of(body.get("resources")),
             environment_variables=texts(body.get("environment_variables")),
             is_deterministic=str(body.get("is_deterministic", True)).lower() != "false",
             display_name=body.get("display_name") or "",

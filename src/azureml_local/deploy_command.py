@@ -24,6 +24,7 @@ def deploy(options: argparse.Namespace) -> int:
         read_yaml(file)
     home = Home.choose(options.home)
     addresses = launcher.find(home)
+    launcher.keep(home)
     client = connect(home, addresses)
     from azure.ai.ml import load_online_deployment, load_online_endpoint
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from azureml_local import launcher
 from azureml_local.client import connect, sdk_call
+from azureml_local.connection import Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 
@@ -23,7 +24,21 @@ def invoke(options: argparse.Namespace) -> int:
     """Send a request to an endpoint and print its answer: as it came, or for a person each text beside its own."""
     request = _request(options)
     home = Home.choose(options.home)
-    client = connect(home, launcher.find(home))
+    addresses = launcher.find(home)
+    with launcher.in_use(home):
+        reply = _ask(options, request, home, addresses)
+    if not reply.is_success:
+        raise InputError(refusal(options.endpoint, reply, home))
+    table = None if options.json or not sys.stdout.isatty() else listing(request, reply.text)
+    if table:
+        Console().print(table)
+    else:
+        print(reply.text)
+    return 0
+
+
+def _ask(options: argparse.Namespace, request: str, home: Home, addresses: Addresses) -> httpx.Response:
+    client = connect(home, addresses)
     with sdk_call(f'invoke "{options.endpoint}"'):
         address = str(client.online_endpoints.get(options.endpoint).scoring_uri)
         key = client.online_endpoints.get_keys(options.endpoint).primary_key
@@ -33,17 +48,9 @@ def invoke(options: argparse.Namespace) -> int:
     # The SDK's own `invoke` hides what the scoring script says when it refuses a request.
     trust = ssl.create_default_context(cafile=str(home.bundle))
     try:
-        reply = httpx.post(address, content=request, headers=headers, verify=trust, trust_env=False, timeout=TIMEOUT)
+        return httpx.post(address, content=request, headers=headers, verify=trust, trust_env=False, timeout=TIMEOUT)
     except httpx.HTTPError as error:
         raise InputError(f'Could not invoke "{options.endpoint}": {error!r}.') from error
-    if not reply.is_success:
-        raise InputError(refusal(options.endpoint, reply, home))
-    table = None if options.json or not sys.stdout.isatty() else listing(request, reply.text)
-    if table:
-        Console().print(table)
-    else:
-        print(reply.text)
-    return 0
 
 
 def _request(options: argparse.Namespace) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 Json = dict[str, Any]
 
 # What makes a job; the SDK adds to the rest, and leaves out, when it sends a job back that it has read.
-FIELDS = ("command", "codeId", "environmentId", "inputs", "jobs", "trial", "searchSpace")
-OF_A_NODE = ("componentId", "trial", "inputs")
+OF_A_COMMAND = ("command", "codeId", "environmentId", "environmentVariables", "distribution", "inputs")
+FIELDS = (*OF_A_COMMAND, "jobs", "trial", "searchSpace", "objective", "samplingAlgorithm")
+OF_A_SWEEP = ("trial", "search_space", "objective", "sampling_algorithm")
+OF_A_NODE = ("componentId", "inputs", "environment_variables", "distribution", *OF_A_SWEEP)
 
 
 def changed_field(submitted: Json, sent: Json) -> str:

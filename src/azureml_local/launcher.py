@@ -22,6 +22,7 @@ START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 30.0
 KILL_TIMEOUT = 5.0
 PAUSE = 0.05  # between two looks
+KEPT = "kept\n"
 
 
 class Use:
@@ -46,6 +47,16 @@ def in_use(home: Home) -> Iterator[Use]:
     with home.users.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield Use(lock)
+
+
+def keep(home: Home) -> None:
+    """Let the workspace stay up after the command that started it: somebody asked for it, or for an endpoint in it."""
+    home.users.write_text(KEPT)
+
+
+def is_kept(home: Home) -> bool:
+    """Whether it stays up after the command that started it."""
+    return home.users.read_text() == KEPT
 
 
 def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
@@ -114,6 +125,7 @@ def _spawn(home: Home, settings: Settings, lock: int) -> subprocess.Popen[bytes]
             pass_fds=[lock],
         )
     home.lock.write_text(str(process.pid))
+    home.users.write_text("")
     return process
 
 

@@ -61,10 +61,10 @@ def distribution_of(body: Json | None) -> Distribution | None:
     return Distribution(type=kind.lower(), process_count=str(count))
 
 
-def instances_of(resources: Json | None) -> int:
-    """The machines that a job asks for, by either spelling of the field; 1 where it does not say."""
+def instances_of(resources: Json | None) -> int | None:
+    """The machines that a job asks for, by either spelling of the field; None where it does not say."""
     count = str((resources or {}).get("instance_count") or (resources or {}).get("instanceCount"))
-    return int(count) if count.isdecimal() and len(count) < 6 else 1
+    return int(count) if count.isdecimal() and len(count) < 6 else None
 
 
 def texts(variables: Json | None) -> dict[str, str]:

@@ -80,8 +80,8 @@ def _run(
         return 0
     finally:
         if started and not options.keep_up and not detached:
-            if not use.is_last() or (watcher and watcher.is_busy()):
-                console.print("The workspace stays up, for something else runs in it; `azureml-local down` ends it.")
+            if not use.is_last() or launcher.is_kept(home) or (watcher and watcher.is_busy()):
+                console.print("The workspace stays up, for something else needs it; `azureml-local down` ends it.")
             else:
                 launcher.stop(home)
 
@@ -91,7 +91,8 @@ def watch(options: argparse.Namespace) -> int:
     home = Home.choose(options.home)
     watcher = Watcher(home, launcher.find(home))
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
-    state = watcher.follow(options.job, console)
+    with launcher.in_use(home):
+        state = watcher.follow(options.job, console)
     _summarise(state, console)
     return 0 if state.job.status == "Completed" else 1
 

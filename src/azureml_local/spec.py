@@ -85,6 +85,7 @@ class Component:
     inputs: dict[str, Port] = field(default_factory=dict)
     outputs: dict[str, Port] = field(default_factory=dict)
     distribution: Distribution | None = None
+    instance_count: int | None = None  # the machines that it asks for
     environment_variables: dict[str, str] = field(default_factory=dict)
     is_deterministic: bool = True
     display_name: str = ""
@@ -142,7 +143,7 @@ class Node:
     outputs: dict[str, Output] = field(default_factory=dict)
     distribution: Distribution | None = None  # overrides the component's
     environment_variables: dict[str, str] = field(default_factory=dict)
-    instance_count: int = 1  # the machines that it asks for
+    instance_count: int | None = None  # the machines that it asks for, where it overrides the component's
     timeout: float | None = None  # seconds
     sweep: Sweep | None = None
     display_name: str = ""

@@ -58,6 +58,7 @@ class Row:
     variant: str
     tasks: Mapping[str, Scored]  # GLUE task -> headline, as a share
     measured: Mapping[str, float]  # of `evaluate`, with the ends of its intervals
+    seeds: int = 1  # of fine-tuning, a task
 
     @property
     def mean(self) -> Scored | None:
@@ -75,7 +76,11 @@ class Comparison:
     """All rows, in the order of `VARIANTS`."""
 
     rows: tuple[Row, ...]
-    seeds: int  # of fine-tuning, a task
+
+    @property
+    def seeds(self) -> int:
+        """The most that a row has."""
+        return max((row.seeds for row in self.rows), default=1)
 
     def row(self, variant: str) -> Row | None:
         """The row of a variant, if it was run."""
@@ -86,10 +91,11 @@ class Comparison:
         whole = self.row(WHOLE)
         if whole is None or row.mean is None or whole.mean is None:
             return None
-        deviations = (row.mean.deviation, whole.mean.deviation)
-        both = math.hypot(*(100 * one for one in deviations if one is not None)) if None not in deviations else None
-        error = both / math.sqrt(self.seeds) if both is not None else None
-        return Difference(100 * (row.mean.value - whole.mean.value), error)
+        points, error = 100 * (row.mean.value - whole.mean.value), None
+        if row.mean.deviation is not None and whole.mean.deviation is not None:
+            parts = (row.mean.deviation / math.sqrt(row.seeds), whole.mean.deviation / math.sqrt(whole.seeds))
+            error = 100 * math.hypot(*parts)
+        return Difference(points, error)
 
     def kept(self, row: Row) -> float | None:
         """The row's mean as a share of the teacher's."""
@@ -99,8 +105,8 @@ class Comparison:
         return ratio(row.mean.value, teacher.mean.value)
 
 
-def read_row(variant: str, folder: Path) -> tuple[Row, int]:
-    """A model's row and the seeds of its tasks, from the folder of its report."""
+def read_row(variant: str, folder: Path) -> Row:
+    """A model's row, from the folder of its report."""
     existing_folder(variant, folder, "the report of one model, written by `report`")
     file = folder / REPORT_METRICS
     try:
@@ -114,16 +120,17 @@ def read_row(variant: str, folder: Path) -> tuple[Row, int]:
         numbers += [score.deviation for score in tasks.values() if score.deviation is not None]
         if not all(map(is_number, numbers)) or not tasks.keys() <= TASKS.keys():
             raise ValueError
-        seeds = max((int(score["seeds"]) for score in ran.values()), default=1)
+        seeds = min((int(score["seeds"]) for score in ran.values()), default=1)
+        if seeds < 1:
+            raise ValueError
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise InputError(f"{variant}: {file} is not what `report` writes; give the folder of a report.") from None
-    return Row(variant, tasks, measured), seeds
+    return Row(variant, tasks, measured, seeds)
 
 
 def compare_reports(folders: Mapping[str, Path]) -> Comparison:
     """The comparison of the models whose reports are given; all must have run the same tasks."""
-    read = {variant: read_row(variant, folder) for variant, folder in folders.items()}
-    rows = [row for row, _ in read.values()]
+    rows = [read_row(variant, folder) for variant, folder in folders.items()]
     check_held_out_text([row for row in rows if HELD_OUT_TOKENS in row.measured])
     for row in rows[1:]:
         if set(row.tasks) != set(rows[0].tasks):
@@ -131,7 +138,7 @@ def compare_reports(folders: Mapping[str, Path]) -> Comparison:
                 f"{row.variant} ran {', '.join(row.tasks) or 'no task'} and {rows[0].variant} ran "
                 f"{', '.join(rows[0].tasks) or 'none'}; fine-tune all models on the same tasks."
             )
-    return Comparison(tuple(rows), max((seeds for _, seeds in read.values()), default=1))
+    return Comparison(tuple(rows))
 
 
 def check_held_out_text(rows: list[Row]) -> None:
@@ -173,4 +180,5 @@ def flat_metrics(comparison: Comparison) -> dict[str, float]:
             flat[f"{row.variant}_{name}"] = score.value
             flat[f"{row.variant}_{name}_deviation"] = score.deviation
         flat |= {f"{row.variant}_{name}": value for name, value in row.measured.items()}
+        flat[f"{row.variant}_seeds"] = row.seeds
     return {name: value for name, value in flat.items() if value is not None}

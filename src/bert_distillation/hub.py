@@ -65,13 +65,13 @@ def load_model(
 
     A checkpoint that lacks some of the model's weights is refused, because they would be random; only those whose names
     begin with one of `new` may be missing or of another shape, and are drawn anew. Weights saved in half precision
-    become single: training in half would round its small steps away.
+    become single, because training in half would round its small steps away; `dtype="auto"` keeps them.
     """
     where = source(folder, name, of=of)
     if folder is not None:
         check_weights(folder, of)
         check_size(folder, of)
-    settings |= {"ignore_mismatched_sizes": bool(new), "output_loading_info": True, "dtype": torch.float32}
+    settings = {"dtype": torch.float32, "ignore_mismatched_sizes": bool(new), "output_loading_info": True} | settings
     model, loaded = _load(auto_class, where, of, use_safetensors=True, **settings)
     mismatched = {key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"]}
     random = sorted(key for key in {*loaded["missing_keys"], *mismatched} if not (new and key.startswith(new)))

@@ -197,7 +197,7 @@ def is_lost_process(error: Exception) -> bool:
 
 def is_lost_worker(error: Exception) -> bool:
     """Whether a process that prepares batches died; torch has no class of its own for that."""
-    return "DataLoader worker" in str(error)
+    return "DataLoader worker (pid" in str(error)  # what is raised in one has other words
 
 
 def way_out_of_memory(config: Any) -> str:

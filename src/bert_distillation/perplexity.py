@@ -24,7 +24,7 @@ class CausalModel:
     def __init__(self, folder: Path | None, name: str, batch_size: int, add_start_token: bool = True):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self.model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model").eval()
+        self.model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model", dtype="auto").eval()
         self.tokenizer: Any = hub.load_with(AutoTokenizer, folder, name, of="causal_model")
         self.longest = getattr(self.model.config, "max_position_embeddings", LONGEST)
         place = str(folder or name)

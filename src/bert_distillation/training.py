@@ -211,6 +211,7 @@ def run_identity(
     shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING | SPLIT}
     shape |= {name: value for name, value in checksums.items() if name != "held_out"}
     shape |= {"last_step": str(last_step), "rows_per_step": str(plan.rows_per_step), "precision": precision}
+    shape["decays"] = "matrices"  # a checkpoint of when all weights did is of another run
     return RunIdentity(
         shape=shape,
         split={name: settings[name] for name in SPLIT} | {"num_processes": str(plan.num_processes)},

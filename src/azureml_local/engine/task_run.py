@@ -136,7 +136,7 @@ class TaskRun:
 
 def fewer_machines(task: Task) -> str:
     """What is not as on Azure, where a job asks for several machines."""
-    count, processes = task.node.instance_count, task.process_count
+    count, processes = task.node.instance_count or task.component.instance_count or 1, task.process_count
     if count < 2:
         return ""
     return (

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 
-from azureml_local.assets import DEFAULT_OUTPUT_PATH, output_address
+from azureml_local.assets import DEFAULT_OUTPUT_PATH
 from azureml_local.blobs import ARTIFACTS
 from azureml_local.engine.changes import FINAL
 from azureml_local.rest.bodies import USER, Json, page
@@ -32,7 +32,7 @@ data = APIRouter()  # below /data/v1.0{workspace}
 @history.get("/experiments/{experiment}/runs/{name}")
 def get_run(name: str, here: Here) -> Json:
     """What has become of a job or of a node."""
-    return run_body(_found(name, here))
+    return run_body(_found(name, here), here)
 
 
 @history.get("/runs/{name}/details")
@@ -44,13 +44,13 @@ def get_details(name: str, base: Base, here: Here) -> Json:
     folder = f"/blob/{ARTIFACTS}/{DEFAULT_OUTPUT_PATH.format(job=name)}"
     signature = here.identity.sign(folder)
     logs = {log: f"{base}{folder}/{log}?{signature}" for log in log_names(run)}
-    return {**run_body(run), "createdTimeUtc": run.created, "logFiles": logs}
+    return {**run_body(run, here), "createdTimeUtc": run.created, "logFiles": logs}
 
 
 @history.get("/runs/{name}/children")
 def get_children(name: str, here: Here, top: Annotated[int | None, Query(alias="$top", ge=0)] = None) -> Json:
     """The runs of a pipeline's nodes."""
-    return page(run_body(child) for child in here.jobs.children(_found(name, here).name)[:top])
+    return page(run_body(child, here) for child in here.jobs.children(_found(name, here).name)[:top])
 
 
 @history.get("/runs/{name}/serviceinstances/{node}")
@@ -63,7 +63,7 @@ def get_services(name: str, here: Here) -> Json:
 @history.post("/rundata")
 def get_run_data(body: Body, here: Here, agent: Annotated[str, Header(alias="user-agent")] = "") -> Json:
     """A run, for who looks for its outputs."""
-    found = run_body(_found(str(body.get("runId")), here))
+    found = run_body(_found(str(body.get("runId")), here), here)
     sdk = SDK_VERSION.search(agent)
     if sdk and tuple(map(int, sdk.groups())) < NEW_TYPES:
         found["outputs"] = {name: {**output, "type": "UriFolder"} for name, output in found["outputs"].items()}
@@ -74,7 +74,7 @@ def get_run_data(body: Body, here: Here, agent: Annotated[str, Header(alias="use
 def change_run(name: str, body: Body, here: Here) -> Json:
     """Change what is said of a run, or archive it."""
     check(body, RUN)
-    return run_body(here.jobs.change(_found(name, here).name, body))
+    return run_body(here.jobs.change(_found(name, here).name, body), here)
 
 
 @data.post("/dataversion/batchGetResolvedUris")
@@ -90,12 +90,12 @@ def log_names(run: Resource) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
-def run_body(run: Resource) -> Json:
+def run_body(run: Resource, here: Workspace) -> Json:
     """A run as the run history has it."""
     state = run.body
     # As data, whatever they are: the SDK cannot read the model data plane's answer.
     outputs = {
-        name: {"assetId": output_address(run.name, name, Path(path)), "type": "uri_folder"}
+        name: {"assetId": here.assets.output_address(run.name, name, Path(path)), "type": "uri_folder"}
         for name, path in (state.get("outputs") or {}).items()
     }
     user = {"userName": USER, "userObjectId": SUBSCRIPTION, "userTenantId": SUBSCRIPTION}
