@@ -223,7 +223,7 @@ class PipelineRun:
         completed = [name for name in trials if self._status(name) == "Completed"]
         metrics = {name: self._shop.runs.metric(trials[name].job, metric) for name in completed}
         best = best_trial(metrics, sweep.sweep.maximize)
-        if self._stopped and len(completed) < len(trials):
+        if self._stopped and any(self._status(name) == "Canceled" for name in trials):
             self._end_group(sweep, "Canceled", f'node "{sweep.name}" was ended: {self._stopped}')
         elif best:
             link_outputs(sweep.folder, sweep.outputs, trials[best].outputs)
