@@ -24,7 +24,6 @@ import ctypes
 import gc
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -51,6 +50,13 @@ class Size:
     """`base-8`: BERT-base and its student, 8 sequences of up to 128 tokens at a time."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        kind, _, count = self.name.partition("-")
+        if kind not in SHAPES or not count.isdecimal() or int(count) < 1:
+            raise argparse.ArgumentTypeError(
+                f"a size is {' or '.join(SHAPES)} and a number, as base-8, not {self.name!r}"
+            )
 
     @property
     def width(self) -> int:
@@ -239,7 +245,7 @@ def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=Path, required=True)
-    parser.add_argument("--sizes", nargs="+", default=["base-8", "base-32", "small-32"])
+    parser.add_argument("--sizes", nargs="+", type=Size, default=[*map(Size, ("base-8", "base-32", "small-32"))])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="default: those this CPU has instructions for")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--dropout", type=float, default=0.0, help="of the student (default: %(default)s)")
@@ -248,9 +254,6 @@ def main() -> None:
     options = parser.parse_args()
     if not 1 <= options.rounds <= MOST_ROUNDS - WARM_UP:
         parser.error(f"--rounds must be from 1 to {MOST_ROUNDS - WARM_UP}, got {options.rounds}")
-    for size in options.sizes:
-        if not re.fullmatch(r"(base|small)-[1-9][0-9]{0,3}", size):
-            parser.error(f"--sizes are base-N or small-N, of N sequences, such as base-8, got {size!r}")
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
     if not options.variants:
@@ -258,10 +261,10 @@ def main() -> None:
 
         options.variants = [name for name in VARIANTS if precision(name) == "float32" or cpu_has_bf16()]
     if options.memory_of:
-        print(memory(Size(options.sizes[0]), options.sequences, options.dropout, options.memory_of))
+        print(memory(options.sizes[0], options.sequences, options.dropout, options.memory_of))
         return
     rows = []
-    for size in map(Size, options.sizes):
+    for size in options.sizes:
         peaks = {variant: _memory_elsewhere(size, variant, options) for variant in options.variants}
         for row in measure(size, options.sequences, options.rounds, options.dropout, options.variants):
             row["memory_bytes"] = peaks[row["variant"]]

@@ -215,7 +215,7 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(
     tokenizer: PreTrainedTokenizerFast, glue: Path, tmp_path: Path
 ):
     folder = save(small_bert(vocab_size=len(PIECES) - 1), tokenizer, tmp_path / "model")
-    with pytest.raises(InputError, match=f"The tokenizer has {len(PIECES)} words and the model {len(PIECES) - 1}"):
+    with pytest.raises(InputError, match=f"its tokenizer has {len(PIECES)} words and the model {len(PIECES) - 1}"):
         finetune(config("sst2", folder, glue, tmp_path))
 
 

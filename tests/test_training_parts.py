@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from bert_distillation import held_out, training
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
@@ -109,7 +109,7 @@ def test_all_spikes_are_counted_once_whatever_the_number_of_processes(processes,
 def test_a_model_of_fewer_words_than_the_sequences_is_refused(sequences, tokenizer, tmp_path):
     small = save(small_bert(vocab_size=len(tokenizer) - 1), tokenizer, tmp_path / "small")
     settings = {"sequences": sequences, "mixed_precision": "no"}
-    sentence = rf"the sequences have {len(tokenizer)} words and the model {len(tokenizer) - 1}\."
+    sentence = rf"its tokenizer has {len(tokenizer)} words and the model {len(tokenizer) - 1};"
     with pytest.raises(InputError, match=f"initial_model: {sentence}"):
         pretrain(PretrainConfig(model=tmp_path / "model", initial_model=small, **settings))
     with pytest.raises(InputError, match=f"teacher: {sentence}"):
@@ -126,17 +126,11 @@ def test_a_model_saved_in_half_precision_is_trained_in_single(sequences, tokeniz
     half = save(small_bert().bfloat16(), tokenizer, tmp_path / "half")
     steps = {"max_train_steps": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
     settings = {"sequences": sequences, "initial_model": half, "mixed_precision": "no", "logging_steps": 1}
-    model = pretrain_and_load(PretrainConfig(model=tmp_path / "model", learning_rate=1e-5, **steps, **settings))
+    pretrain(PretrainConfig(model=tmp_path / "model", learning_rate=1e-5, **steps, **settings))
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "model")
     moved = [a != b.float() for a, b in zip(model.parameters(), small_bert().bfloat16().parameters(), strict=True)]
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert sum(int(parameter.sum()) for parameter in moved) > 0.5 * model.num_parameters(), "steps too small for bf16"
-
-
-def pretrain_and_load(config: PretrainConfig) -> torch.nn.Module:
-    from transformers import AutoModelForMaskedLM
-
-    pretrain(config)
-    return AutoModelForMaskedLM.from_pretrained(config.model)
 
 
 def test_a_process_of_the_data_loader_that_died_is_one_sentence_and_a_bug_in_it_is_not(sequences, capsys):

@@ -19,9 +19,9 @@ class CountingWatcher(Watcher):
         self.children, self.asked = children, Counter()
         self._ended = {}
 
-    def _get(self, path: str) -> dict[str, Any]:
-        self.asked[path] += 1
-        return {"value": self.children[path.partition("/")[0]]}
+    def _get(self, name: str, below: str = "") -> dict[str, Any]:
+        self.asked[name + below] += 1
+        return {"value": self.children[name]}
 
 
 def run(name: str, status: str, kind: str = STEP) -> dict[str, Any]:

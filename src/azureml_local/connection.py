@@ -19,6 +19,7 @@ PAGES_PATH = "/jobs"
 ENDPOINT_PAGE = "/endpoints/{endpoint}"
 YEAR = 365 * 24 * 3600  # seconds
 
+NO_PROXY = ("NO_PROXY", "no_proxy")
 CLIENT_VARIABLES = frozenset(
     {
         "AZUREML_CURRENT_CLOUD",
@@ -135,8 +136,7 @@ def client_environment(home: Home, addresses: Addresses) -> dict[str, str]:
         # `DefaultAzureCredential` asks us alone, whatever secrets of the real cloud the shell holds.
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
         # By both names: some libraries read the one, some the other, and most prefer the lower one where both are set.
-        "NO_PROXY": _no_proxy(),
-        "no_proxy": _no_proxy(),
+        **dict.fromkeys(NO_PROXY, _no_proxy()),
         # Seconds between two looks at a job that is streamed.
         "AZUREML_RUN_POLLING_INTERVAL_MIN": "1",
         "AZUREML_RUN_POLLING_INTERVAL_MAX": "2",
@@ -155,6 +155,6 @@ def shell_exports(environment: dict[str, str]) -> str:
 
 
 def _no_proxy() -> str:
-    given = [os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")]
+    given = [os.environ.get(name, "") for name in NO_PROXY]
     kept = [host.strip() for hosts in given for host in hosts.split(",") if host.strip()]
     return ",".join(dict.fromkeys([*kept, "127.0.0.1", "localhost"]))

@@ -16,16 +16,20 @@ OF_A_NODE = ("componentId", "inputs", "environment_variables", "distribution", *
 def changed_field(submitted: Json, sent: Json) -> str:
     """The first field in which the job that is sent is another one, or nothing."""
     for field in FIELDS:
-        if field in sent and _plain(field, sent[field]) != _plain(field, submitted.get(field)):
+        if field in sent and _said(field, sent[field]) != _said(field, submitted.get(field)):
             return field
     return ""
 
 
-def _plain(field: str, value: Any) -> Any:
+def _said(field: str, value: Any) -> Any:
+    if field == "jobs":
+        value = {name: {key: node.get(key) for key in OF_A_NODE} for name, node in (value or {}).items() if node}
+    return _without_empty(value)
+
+
+def _without_empty(value: Any) -> Any:
     """A value without what says the same whether it is there or not."""
     if isinstance(value, dict):
-        kept = {key: _plain("", part) for key, part in value.items()}
-        if field == "jobs":
-            kept = {name: {key: node.get(key) for key in OF_A_NODE} for name, node in kept.items() if node}
-        return {key: part for key, part in kept.items() if part not in (None, {}, [])}
-    return [_plain("", part) for part in value] if isinstance(value, list) else value
+        kept = {key: _without_empty(part) for key, part in value.items()}
+        return {key: part for key, part in kept.items() if part not in (None, {}, [])} or None
+    return [_without_empty(part) for part in value] if isinstance(value, list) else value

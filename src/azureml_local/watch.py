@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import httpx
 from rich.console import Console
@@ -82,7 +82,7 @@ class Watcher:
 
     def look(self, name: str) -> JobState:
         """The job now."""
-        run = self._get(quote(name, safe=""))
+        run = self._get(name)
         folder = self._home.blobs / BLOBSTORE
         outputs = {
             output: (folder / OUTPUT_PATH.format(job=name, output=output)).resolve() for output in run["outputs"]
@@ -92,7 +92,7 @@ class Watcher:
 
     def _below(self, name: str, has_ended: bool = False) -> Iterator[dict[str, Any]]:
         """The jobs in a job, each followed by those in it."""
-        children = self._ended.get(name) or self._get(f"{name}/children")["value"]
+        children = self._ended.get(name) or self._get(name, "/children")["value"]
         if has_ended and all(child["status"] in FINAL for child in children):
             self._ended[name] = children
         for child in children:
@@ -137,8 +137,8 @@ class Watcher:
                 f"{self._home.log}. `azureml-local up` starts it again, and it still knows its jobs."
             ) from error
 
-    def _get(self, path: str) -> dict[str, Any]:
-        name, reply = unquote(path.partition("/")[0]), self._http.get(path)
+    def _get(self, name: str, below: str = "") -> dict[str, Any]:
+        reply = self._http.get(quote(name, safe="") + below)
         if reply.status_code == httpx.codes.NOT_FOUND:
             raise InputError(f"The workspace at {self._home.path} has no job {name}.")
         if reply.is_error:

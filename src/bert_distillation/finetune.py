@@ -212,11 +212,7 @@ def check_fits(config: FinetuneConfig, model: PreTrainedModel, tokenizer: PreTra
             f"max_seq_length is {config.max_seq_length}, but the model has {positions} positions; "
             f"give --max_seq_length {positions} or less."
         )
-    if len(tokenizer) > model.config.vocab_size:
-        raise InputError(
-            f"The tokenizer has {len(tokenizer)} words and the model {model.config.vocab_size}; "
-            "give a folder whose tokenizer belongs to its model."
-        )
+    hub.require_words(model, tokenizer, of="model")
 
 
 def encode(examples: Examples, tokenizer: PreTrainedTokenizerFast, max_seq_length: int) -> datasets.Dataset:

@@ -159,11 +159,11 @@ def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTra
 
 
 def require_words(model: Any, tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
-    """Refuse a model that has no embedding for some words of the sequences."""
-    if model.config.vocab_size < len(tokenizer):
+    """Refuse a model that has no embedding for some words of its tokenizer."""
+    if len(tokenizer) > model.config.vocab_size:
         raise InputError(
-            f"{of}: the sequences have {len(tokenizer)} words and the model {model.config.vocab_size}. "
-            f"Run `preprocess` with the tokenizer of this {of}, or choose another {of}."
+            f"{of}: its tokenizer has {len(tokenizer)} words and the model {model.config.vocab_size}; "
+            "give a folder whose tokenizer belongs to its model."
         )
 
 
