@@ -54,9 +54,7 @@ class Size:
     def __post_init__(self) -> None:
         kind, _, count = self.name.partition("-")
         if kind not in SHAPES or not count.isdecimal() or int(count) < 1:
-            raise argparse.ArgumentTypeError(
-                f"a size is {' or '.join(SHAPES)} and a number, as base-8, not {self.name!r}"
-            )
+            raise argparse.ArgumentTypeError(f"a size is such as base-8 or small-32, not {self.name!r}")
 
     @property
     def width(self) -> int:
