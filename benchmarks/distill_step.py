@@ -265,9 +265,8 @@ def main() -> None:
     for size in options.sizes:
         peaks = {variant: _memory_elsewhere(size, variant, options) for variant in options.variants}
         for row in measure(size, options.sequences, options.rounds, options.dropout, options.variants):
-            row["memory_bytes"] = peaks[row["variant"]]
-            row["ratio_memory"] = peaks[row["variant"]] / peaks["random"] if "random" in peaks else None
-            rows.append(row)
+            row["memory_bytes"] = peak = peaks[row["variant"]]
+            rows.append(row | {"ratio_memory": peak / peaks["random"] if "random" in peaks else None})
     show(rows, options)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
