@@ -8,7 +8,7 @@ is left out. First, losses and gradients on the same sequences are compared; the
 
     textbook  padded batches of sequences of like length, all logits of teacher and student, torch's loss modules
     masked    packed rows as this package trains on them, with attention under a mask alone
-    package   the same with attention by sequences where dropout is 0 and the card has a kernel for it
+    package   the same with attention by sequences where the card has a kernel for it
     compiled  the same with layers that torch has compiled, `torch_compile`; on a CPU no other than `package`
 
 Rounds are interleaved; ratios are medians over rounds of real (not padding) tokens a second. The peak is that of a
@@ -37,11 +37,12 @@ from textbook_step import WEIGHTS, padded, textbook_losses
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
-from bert_distillation import attention
+from bert_distillation import masked_lm
 from bert_distillation.batches import MaskedSequences
 from bert_distillation.compiling import compile_layers
 from bert_distillation.flops import distillation_flops
 from bert_distillation.frozen import freeze_teacher
+from bert_distillation.layer_norms import keep_half_precision
 from bert_distillation.losses import Distillation, token_counts
 from bert_distillation.masked_lm import freeze_key_biases
 from bert_distillation.packing import Packing
@@ -75,15 +76,18 @@ class Bench:
             initializer_range=0.06,  # so that teacher and student differ by more than rounding
         )
         teacher = BertForMaskedLM(config).eval()
-        self.student = student_from_teacher(teacher, options.num_layers // 2, dropout=options.dropout)
-        self.student.to(self.device)
-        freeze_key_biases(self.student)
-        self.plain_teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device, DTYPES[self.precision])
-        frozen = [freeze_teacher(copy.deepcopy(teacher), self.device, DTYPES[self.precision]) for _ in range(2)]
-        self.teacher, self.compiled = frozen[0], (copy.deepcopy(self.student), frozen[1])
-        for model in self.compiled:
+        student = student_from_teacher(teacher, options.num_layers // 2, dropout=options.dropout).to(self.device)
+        freeze_key_biases(student)
+        plain_teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device, DTYPES[self.precision])
+        self.pairs = {"textbook": (copy.deepcopy(student), plain_teacher)}
+        keep_half_precision(student, self.device, self.precision)
+        for variant in ("package", "compiled"):
+            frozen = freeze_teacher(copy.deepcopy(teacher), self.device, DTYPES[self.precision])
+            self.pairs[variant] = (copy.deepcopy(student), frozen)
+        self.pairs["masked"] = self.pairs["package"]
+        for model in self.pairs["compiled"]:
             compile_layers(model, self.device)
-        self.flops = distillation_flops(config, self.student.config, self.row_length).total
+        self.flops = distillation_flops(config, student.config, self.row_length).total
         lengths = sequence_lengths(self.corpus)
         self.packing = Packing(lengths, self.row_length, seed=0)
         self.dataset = MaskedSequences(self.corpus, self.tokenizer, 0.15, 0, self.row_length)
@@ -127,11 +131,10 @@ class Bench:
         enabled = self.precision != "no"
         with torch.autocast(self.device.type, DTYPES[self.precision] if enabled else None, enabled=enabled):
             if variant == "textbook":
-                means = textbook_losses(self.student, self.plain_teacher, batch)
+                means = textbook_losses(*self.pairs[variant], batch)
                 return sum(WEIGHTS[name] * loss for name, loss in means.items()), means
-            student, teacher = self.compiled if variant == "compiled" else (self.student, self.teacher)
-            objective = Distillation(student, teacher, 2.0, False)
-            by_mask = patch.object(attention, "has_varlen_kernel", lambda *_: False)
+            objective = Distillation(*self.pairs[variant], 2.0, False)
+            by_mask = patch.object(masked_lm, "has_varlen_kernel", lambda *_: False)
             with by_mask if variant == "masked" else nullcontext():
                 return objective(batch, scales)
 
@@ -154,7 +157,7 @@ class Bench:
 
     def values_and_gradient(self, variant: str, batch: Batch) -> tuple[dict[str, float], Tensor]:
         """The three losses, and the student's gradient as one vector."""
-        student = self.compiled[0] if variant == "compiled" else self.student
+        student, _ = self.pairs[variant]
         student.eval().zero_grad(set_to_none=True)
         scales = self.scales(variant, batch)
         total, losses = self.losses(variant, self.to_device(batch), scales)
@@ -173,7 +176,7 @@ class Bench:
             int(batch["attention_mask"].sum()) if "attention_mask" in batch else len(batch["input_ids"])
             for batch in batches
         )
-        for student in (self.student, self.compiled[0]):
+        for student, _ in self.pairs.values():
             student.zero_grad(set_to_none=True)
 
         def steps() -> None:

@@ -21,7 +21,7 @@ def packed_batch(seed: int = 0, rows: tuple[tuple[int, ...], ...] = ROWS, share:
             sequence_ids[row, start : start + size] = number
             position_ids[row, start : start + size] = torch.arange(size)
             start += size
-    stretches = [size for lengths in rows for size in (*lengths, length - sum(lengths)) if size]
+    sizes = [size for lengths in rows for size in lengths]
     places = sequence_ids.flatten().nonzero()[:, 0]
     masked = torch.rand(len(places), generator=generator) < share
     places = torch.cat([places[masked], places[~masked]])
@@ -34,7 +34,7 @@ def packed_batch(seed: int = 0, rows: tuple[tuple[int, ...], ...] = ROWS, share:
         "places": places,
         "labels": labels,
         "sequence_ids": sequence_ids,
-        "cu_seqlens": torch.tensor([0, *stretches]).cumsum(0, dtype=torch.int32),
+        "cu_seqlens": torch.tensor([0, *sizes]).cumsum(0, dtype=torch.int32),
     }
 
 

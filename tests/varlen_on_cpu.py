@@ -1,20 +1,19 @@
-"""torch's attention for sequences of any length has a kernel for GPUs alone; here is one for CPUs, by plain torch.
+"""torch's attention for sequences of any length has kernels for GPUs alone; here are some for CPUs, by plain torch.
 
-Importing it registers the kernel, so that `varlen_attn` itself, with its checks, its gradient and what torch.compile
-knows of it, runs in a test.
+Importing it registers the kernels, so that their gradient, and what torch.compile knows of them, run in a test.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import varlen
 
-calls: list[str] = []  # of the kernel, forward and backward
+calls: list[tuple[str, float]] = []  # of the kernels, forward and backward, with their dropout
+_library = torch.library.Library("aten", "IMPL")
 
 
-@varlen._varlen_attn.register_kernel("cpu")
-def _forward(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, scale=None, *_):
-    calls.append("forward")
+def _forward(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, dropout, is_causal, debug, *, scale=None, **_):
+    """Drops nothing, so that it can be compared."""
+    calls.append(("forward", dropout))
     lengths = cu_seq_q.diff()
     assert cu_seq_q.dtype == torch.int32
     assert torch.equal(cu_seq_q, cu_seq_k)
@@ -24,17 +23,21 @@ def _forward(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=Fals
     assert not is_causal
     parts = zip(*(_by_sequence(states, cu_seq_q) for states in (query, key, value)), strict=True)
     mixed = torch.cat([F.scaled_dot_product_attention(*part, scale=scale) for part in parts], 1).transpose(0, 1)
-    return mixed.contiguous(), query.new_zeros(query.shape[1], len(query)), torch.zeros(2, dtype=torch.uint64)
+    unused = query.new_zeros(2, dtype=torch.uint64), query.new_zeros(0), query.new_zeros(0)
+    return mixed.contiguous(), query.new_zeros(query.shape[1], len(query), dtype=torch.float32), *unused
 
 
-@varlen._varlen_attn_backward.register_kernel("cpu")
 def _backward(
-    gradient, query, key, value, out, lse, cu_seq_q, cu_seq_k, max_q, max_k, is_causal, state, scale=None, *_
+    gradient, query, key, value, out, lse, cu_seq_q, cu_seq_k, max_q, max_k, dropout, is_causal, *_, scale=None, **__
 ):
-    calls.append("backward")
-    parts = zip(*(_by_sequence(states, cu_seq_q) for states in (gradient, query, key, value)), strict=True)
-    made = [_gradients(*part, query.shape[2] ** -0.5 if scale is None else scale) for part in parts]
+    calls.append(("backward", dropout))
+    parts = [_by_sequence(states, cu_seq_q) for states in (gradient, query, key, value)]
+    made = [_gradients(*part, query.shape[2] ** -0.5 if scale is None else scale) for part in zip(*parts, strict=True)]
     return tuple(torch.cat(one, 1).transpose(0, 1).contiguous() for one in zip(*made, strict=True))
+
+
+_library.impl("_flash_attention_forward", _forward, "CPU")
+_library.impl("_flash_attention_backward", _backward, "CPU")
 
 
 def _gradients(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, ...]:

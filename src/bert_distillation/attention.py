@@ -1,8 +1,9 @@
 """Attention over packed tokens, as an attention implementation of transformers.
 
 Everything in a BERT but attention works on single tokens, so a batch goes through the model as one long row of its real
-tokens, without any padding. Only attention puts them into rows of one length, in which no sequence sees another. Rows
-that are full already go through the model as they are.
+tokens, without any padding. Where torch has a kernel for it, attention takes them sequence by sequence; else it alone
+puts them into rows of one length, in which no sequence sees another. Rows that are full already go through the model as
+they are.
 """
 
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -35,33 +35,42 @@ def packed_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     places: Tensor | None = None,
+    tokens: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
+    longest: int = 0,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention between the tokens of each sequence; without `places` that of batches which are rows already.
+    """Attention between the tokens of each sequence; by `places`, by `cu_seqlens`, or of batches that are rows already.
 
-    query, key, value: (1, H, N, d) of the real tokens, or (B, H, T, d). places: (N,) where each token stands in the
-    flattened rows. attention_mask: (B, 1, T, T), bool, which tokens of a row see each other; or what `sequence_mask`
-    made of it. cu_seqlens: see `by_sequences`. Returns (1, N, H, d), or (B, T, H, d).
+    query, key, value: (1, H, N, d) of the real tokens, or (B, H, T, d). attention_mask: (B, 1, T, T), bool, which
+    tokens of a row see each other; or what `sequence_mask` made of it. places, tokens: see `row_indices`. cu_seqlens,
+    longest: see `by_sequences`, which has no use for a mask. Returns (1, N, H, d), or (B, T, H, d).
     """
+    if cu_seqlens is not None:
+        return by_sequences(query, key, value, cu_seqlens, longest, dropout, scaling), None
     length = query.shape[2] if places is None or attention_mask is None else attention_mask.shape[3]
     is_slow = has_slow_kernel(query.device, query.dtype, length)
-    if not has_varlen_kernel(query.device, query.dtype, query.shape[3], dropout):
-        cu_seqlens = None
-    if attention_mask is None or (places is None and not is_slow and cu_seqlens is None):
+    if attention_mask is None or (places is None and not is_slow):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
     rows = len(attention_mask)
-    if places is not None:
-        query, key, value = (_to_rows(states, places, rows, length) for states in (query, key, value))
-    if cu_seqlens is not None:
-        mixed = by_sequences(query, key, value, cu_seqlens, scaling)
-    else:
-        attend = by_products if is_slow else F.scaled_dot_product_attention
-        mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
-    if places is None:
+    if places is not None and tokens is not None:
+        query, key, value = (_to_rows(states, places, tokens, rows) for states in (query, key, value))
+    attend = by_products if is_slow else F.scaled_dot_product_attention
+    mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
+    if places is None or tokens is None:
         return mixed, None
     heads, width = mixed.shape[2:]
-    return gather(mixed.reshape(rows * length, heads * width), places).view(1, -1, heads, width), None
+    return move(mixed.reshape(rows * length, heads * width), places, tokens).view(1, -1, heads, width), None
+
+
+def row_indices(places: Tensor, size: int) -> Tensor:
+    """Which token stands at each of `size` places of the flattened rows: the way back from `places`, (N,).
+
+    Where none does, in the padding, it is the first one: nothing that is read depends on what stands there.
+    """
+    tokens = places.new_zeros(size)
+    tokens[places] = torch.arange(len(places), device=places.device)
+    return tokens
 
 
 def gather(rows: Tensor, places: Tensor) -> Tensor:
@@ -69,33 +78,46 @@ def gather(rows: Tensor, places: Tensor) -> Tensor:
     return _Gather.apply(rows, places)
 
 
+def move(states: Tensor, indices: Tensor, back: Tensor) -> Tensor:
+    """(n, D) -> (m, D) the states at (m,) indices; `back`, (n,), is where each of them went."""
+    return _Move.apply(states, indices, back)
+
+
 def has_slow_kernel(device: torch.device, dtype: torch.dtype, length: int) -> bool:
     """Whether torch's kernel is slower than plain matrix products: on a CPU in bf16, where these are oneDNN's."""
     return device.type == "cpu" and dtype == torch.bfloat16 and length <= SHORT_ROW
 
 
-def has_varlen_kernel(device: torch.device, dtype: torch.dtype, width: int, dropout: float) -> bool:
-    """Whether torch's kernel for sequences of any length serves: from Ampere on, in half precision, without dropout.
+def has_varlen_kernel(device: torch.device, dtype: torch.dtype, width: int) -> bool:
+    """Whether torch's kernel for sequences of any length serves: flash attention, from Ampere on, in half precision.
 
     It computes no scores between sequences, where a mask hides scores that were computed. width: of a head, d; it does
     not pad those that it cannot read.
     """
-    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or dropout > 0:
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
         return False
     return width % 8 == 0 and width <= WIDEST_HEAD and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def by_sequences(query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, scale: float | None) -> Tensor:
-    """Attention of each sequence alone, (B, H, T, d) -> (B, T, H, d).
+def by_sequences(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cu_seqlens: Tensor,
+    longest: int,
+    dropout: float,
+    scale: float | None,
+) -> Tensor:
+    """Attention of each sequence alone, for sequences after one another, (1, H, N, d) -> (1, N, H, d).
 
-    cu_seqlens: (S + 1,), int32, where each sequence and each stretch of padding begins in the flattened rows, and where
-    the last one ends.
+    cu_seqlens: (S + 1,), int32, where each sequence begins, and where the last ends. longest: no sequence is longer.
     """
-    rows, _, length, _ = query.shape
-    query, key, value = (states.transpose(1, 2).flatten(0, 1) for states in (query, key, value))
-    mixed: Any = varlen_attn(query, key, value, cu_seqlens, cu_seqlens, length, length, scale=scale)
-    result: Tensor = mixed.unflatten(0, (rows, length))
-    return result
+    flat = (states.transpose(1, 2).flatten(0, 1) for states in (query, key, value))
+    # `varlen_attn` is this without dropout, and takes a tenth of a millisecond of the CPU on the way to it.
+    forward = torch.ops.aten._flash_attention_forward
+    sizes = cu_seqlens, cu_seqlens, longest, longest
+    mixed: Tensor = forward(*flat, *sizes, dropout, False, False, scale=scale)[0]
+    return mixed[None]
 
 
 def sequence_mask(sequence_ids: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
@@ -126,29 +148,29 @@ def by_products(
     return mixed.view(rows, heads, length, width)
 
 
-def _to_rows(states: Tensor, places: Tensor, rows: int, length: int) -> Tensor:
-    """(1, H, N, d) -> (B, H, T, d), with zeros where no token stands."""
-    _, heads, tokens, width = states.shape
-    flat = states.transpose(1, 2).reshape(tokens, heads * width)
-    return _Scatter.apply(flat, places, rows * length).view(rows, length, heads, width).transpose(1, 2)
+def _to_rows(states: Tensor, places: Tensor, tokens: Tensor, rows: int) -> Tensor:
+    """(1, H, N, d) -> (B, H, T, d)."""
+    _, heads, count, width = states.shape
+    flat = states.transpose(1, 2).reshape(count, heads * width)
+    return move(flat, tokens, places).view(rows, -1, heads, width).transpose(1, 2)
 
 
-class _Scatter(torch.autograd.Function):
-    """Rows into other places; every place is there once, which torch's own gradients of indexing cannot know."""
+class _Move(torch.autograd.Function):
+    """States to other places, each to one; torch's own gradient of indexing cannot know that, and adds them up."""
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, places: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(places)
-        return _scatter(states, places, size)
+    def forward(ctx: Any, states: Tensor, indices: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        return states.index_select(0, indices)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (places,) = ctx.saved_tensors
-        return gradients[0].index_select(0, places), None, None
+        (back,) = ctx.saved_tensors
+        return gradients[0].index_select(0, back), None, None
 
 
 class _Gather(torch.autograd.Function):
-    """The way back."""
+    """Rows at some places; the others have no gradient."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, places: Tensor) -> Tensor:
@@ -159,13 +181,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (places,) = ctx.saved_tensors
-        return _scatter(gradients[0], places, ctx.size), None
-
-
-def _scatter(states: Tensor, places: Tensor, size: int) -> Tensor:
-    rows = states.new_zeros(size, states.shape[1])
-    rows[places] = states
-    return rows
+        rows = gradients[0].new_zeros(ctx.size, gradients[0].shape[1])
+        rows[places] = gradients[0]
+        return rows, None
 
 
 AttentionInterface.register(PACKED, packed_attention)

@@ -101,8 +101,7 @@ class MaskedSequences(Dataset):
         input_ids, token_type_ids, position_ids, places: (N,) the real tokens, the masked ones first, and where each
         stands in the flattened rows. labels: (M,) the true words of the masked tokens.
         sequence_ids: (B, T) the number of the token's sequence in its row, from 1; 0 is padding.
-        cu_seqlens: (S + 1,), int32, where each of them and each stretch of padding begins in the flattened rows, and
-        where the last one ends.
+        cu_seqlens: (S + 1,), int32, where each of them begins if they come after one another, and where the last ends.
         """
         flat = [(epoch, index) for epoch, indices in rows for index in indices]
         input_ids, lengths, second_starts = self._read([index for _, index in flat])
@@ -122,7 +121,7 @@ class MaskedSequences(Dataset):
             "places": torch.from_numpy(places)[order],
             "labels": labels[is_masked],
             "sequence_ids": torch.from_numpy(sequence_ids).view(len(rows), width),
-            "cu_seqlens": torch.from_numpy(cumulative_lengths(sequence_ids.reshape(len(rows), width))),
+            "cu_seqlens": torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
         }
 
     def _place(self, rows: Sequence[Row], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -163,10 +162,3 @@ class MaskedSequences(Dataset):
         """(DRAWS, length) numbers in [0, 1) that belong to this sequence in this epoch."""
         stream = np.random.Philox(key=[self.seed, (epoch << 40) + index])
         return np.random.Generator(stream).random((DRAWS, length))
-
-
-def cumulative_lengths(sequence_ids: np.ndarray) -> np.ndarray:
-    """(B, T) -> (S + 1,), int32: where each stretch of equal numbers in a row begins, and the end of the last row."""
-    begins = np.ones_like(sequence_ids, dtype=bool)
-    begins[:, 1:] = sequence_ids[:, 1:] != sequence_ids[:, :-1]
-    return np.append(np.flatnonzero(begins), sequence_ids.size).astype(np.int32)

@@ -3,7 +3,7 @@
 Sizes: B sequences, T tokens each, N tokens that go through the vocabulary layer, D hidden units, V words.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,14 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import BertForMaskedLM, DistilBertForMaskedLM, PreTrainedModel
 
-from bert_distillation.attention import gather, sequence_mask, use_packed_attention
+from bert_distillation.attention import (
+    gather,
+    has_varlen_kernel,
+    move,
+    row_indices,
+    sequence_mask,
+    use_packed_attention,
+)
 from bert_distillation.errors import InputError
 from bert_distillation.vocabulary import Projection
 
 FULL = 0.98  # share of the rows that are tokens, from which on the rows go through a model as they are
-FLAT = ("input_ids", "token_type_ids", "position_ids", "places")
+FLAT = ("input_ids", "token_type_ids", "position_ids")
 
 MaskedLM = BertForMaskedLM | DistilBertForMaskedLM
+Layout = tuple[dict[str, Any], Callable[[Tensor], Tensor]]  # what a body is given, and how to take the tokens' states
 
 
 def require_masked_lm(model: PreTrainedModel, of: str) -> MaskedLM:
@@ -57,23 +65,23 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor], words: Tenso
     words: (V, D) in place of the model's word embeddings, from `shared_weights`.
     """
     use_packed_attention(model)
-    num_tokens = len(batch["input_ids"])
+    num_tokens, places, sequences = len(batch["input_ids"]), batch["places"], batch["sequence_ids"]
+    device, heads = model.device, model.config.num_attention_heads
+    dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else model.dtype
+    flat = {name: batch[name] for name in FLAT}
     if num_tokens == 0:  # all parameters take part in a step, also in a process that has nothing to read in it
-        batch = dict.fromkeys(FLAT, batch["places"].new_zeros(1)) | {"sequence_ids": batch["places"].new_ones(1, 1)}
-    sequences = batch["sequence_ids"]
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else model.dtype
-    mask = sequence_mask(sequences, model.config.num_attention_heads, dtype)
-    places, inputs = batch["places"], {name: batch[name] for name in FLAT if name != "places"}
-    is_full = num_tokens >= FULL * sequences.numel()  # then to move tokens in each layer costs more than the padding
-    if is_full:
-        inputs = {name: _in_rows(tokens, places, sequences) for name, tokens in inputs.items()}
+        places, sequences = places.new_zeros(1), places.new_ones(1, 1)
+        flat = dict.fromkeys(FLAT, places)
+    if num_tokens and has_varlen_kernel(device, dtype, model.config.hidden_size // heads):
+        inputs, take = _by_sequences(flat, places, batch["cu_seqlens"], sequences.shape[1])
     else:
-        inputs = {name: tokens[None] for name, tokens in inputs.items()} | {"places": places}
-    if "cu_seqlens" in batch:
-        inputs["cu_seqlens"] = batch["cu_seqlens"]
+        # Above a share, to move tokens in each layer costs more than the padding.
+        by = _by_rows if num_tokens >= FULL * sequences.numel() else _by_tokens
+        inputs, take = by(flat, places, sequences)
+        inputs["attention_mask"] = sequence_mask(sequences, heads, dtype)
     with _precise_as_products(model):
-        hidden_states = last_hidden_states(model, attention_mask=mask, **_with_words(model, inputs, words))
-    return gather(hidden_states.flatten(0, 1), places) if is_full else hidden_states[0, :num_tokens]
+        hidden_states = last_hidden_states(model, **_with_words(model, inputs, words))
+    return take(hidden_states)[:num_tokens]
 
 
 def text_hidden_states(model: MaskedLM, input_ids: Tensor, lengths: Tensor) -> Tensor:
@@ -83,21 +91,41 @@ def text_hidden_states(model: MaskedLM, input_ids: Tensor, lengths: Tensor) -> T
     """
     sequence_ids = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
     places = sequence_ids.flatten().nonzero()[:, 0]
+    ends = lengths.cumsum(0, dtype=torch.int32)
     batch = {
         "input_ids": input_ids,
         "token_type_ids": torch.zeros_like(input_ids),
         "position_ids": places % sequence_ids.shape[1],
         "places": places,
         "sequence_ids": sequence_ids,
+        "cu_seqlens": F.pad(ends, (1, 0)),
     }
     return packed_hidden_states(model, {name: part.to(model.device) for name, part in batch.items()})
 
 
-def _in_rows(tokens: Tensor, places: Tensor, sequence_ids: Tensor) -> Tensor:
-    """(N,) -> (B, T), with 0 where no token stands."""
-    grid = torch.zeros_like(sequence_ids).flatten()
-    grid[places] = tokens
-    return grid.view_as(sequence_ids)
+def _by_sequences(flat: dict[str, Tensor], places: Tensor, cu_seqlens: Tensor, longest: int) -> Layout:
+    """The sequences after one another, without rows."""
+    tokens = places.argsort()
+    order = row_indices(tokens, len(tokens))
+    inputs: dict[str, Any] = {name: part[tokens][None] for name, part in flat.items()}
+    # Four dimensions are no mask that transformers would make something of.
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=places.device)
+    inputs |= {"cu_seqlens": cu_seqlens, "longest": longest, "attention_mask": mask}
+    return inputs, lambda states: move(states.flatten(0, 1), order, tokens)
+
+
+def _by_rows(flat: dict[str, Tensor], places: Tensor, sequences: Tensor) -> Layout:
+    """Rows with what little padding they have."""
+    grid = torch.zeros_like(sequences).flatten()
+    inputs = {name: grid.index_copy(0, places, part).view_as(sequences) for name, part in flat.items()}
+    return inputs, lambda states: gather(states.flatten(0, 1), places)
+
+
+def _by_tokens(flat: dict[str, Tensor], places: Tensor, sequences: Tensor) -> Layout:
+    """The tokens as they come, with the way to their places in the rows of attention."""
+    inputs = {name: part[None] for name, part in flat.items()}
+    inputs |= {"places": places, "tokens": row_indices(places, sequences.numel())}
+    return inputs, lambda states: states.flatten(0, 1)
 
 
 def _with_words(model: MaskedLM, inputs: dict[str, Tensor], words: Tensor | None) -> dict[str, Tensor]:
@@ -110,17 +138,17 @@ def _with_words(model: MaskedLM, inputs: dict[str, Tensor], words: Tensor | None
 
 @contextmanager
 def _precise_as_products(model: MaskedLM) -> Iterator[None]:
-    """Under autocast on a CPU, all that the layers add up and normalise is as precise as what they multiply.
+    """Under autocast to bf16, all that the layers add up and normalise is as precise as what they multiply.
 
-    Left in single precision, as autocast does, the embeddings would double what is kept for the backward pass, and a
-    CPU's memory is slow. On GPUs nothing changes: layer norms are in single precision whatever they are given.
+    Left in single precision, as autocast does, the embeddings would double what is kept for the backward pass, and
+    memory is slow. On GPUs the layers' norms have their part in it: see `layer_norms`.
     """
-    if not torch.is_autocast_enabled("cpu"):
+    device = model.device.type
+    if not torch.is_autocast_enabled(device) or torch.get_autocast_dtype(device) != torch.bfloat16:
         yield
         return
     body = model.distilbert if isinstance(model, DistilBertForMaskedLM) else model.bert
-    dtype = torch.get_autocast_dtype("cpu")
-    hook = body.embeddings.register_forward_hook(lambda _, __, output: output.to(dtype))
+    hook = body.embeddings.register_forward_hook(lambda _, __, output: output.to(torch.bfloat16))
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.compiling import compile_layers
 from bert_distillation.errors import PreemptedError
 from bert_distillation.held_out import held_out_sums
+from bert_distillation.layer_norms import keep_half_precision
 from bert_distillation.losses import Objective, token_counts
 from bert_distillation.masked_lm import MaskedLM, freeze_key_biases
 from bert_distillation.masking import masking_probabilities, special_ids
@@ -69,6 +70,7 @@ def run_training(
         checksums = of_the_first(accelerator, lambda: checksums_of_inputs(config, inputs))
         model = objective.model.to(accelerator.device)
         freeze_key_biases(model)
+        keep_half_precision(model, accelerator.device, accelerator.mixed_precision)
         if config.torch_compile:
             compile_layers(model, accelerator.device)
         log_parameters(config)

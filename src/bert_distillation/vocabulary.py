@@ -19,6 +19,7 @@ from bert_distillation import row_kernels
 CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one tensor of logits
 WORDS_AT_A_TIME = 8192  # of the gradient of the weights in half precision, before it is added up in single precision
 WORDS_OF_A_VECTOR = {"cuda": 8}  # tensor cores are fast where rows of logits are a multiple of it (NVIDIA's guide)
+NO_WORD = -1e30  # bias of words that are none: at any temperature their probability is 0, and no sum has an inf in it
 PART_BYTES = {"cpu": 2**23, "cuda": 2**29}  # of the logits that the row kernels get at a time: a CPU's cache
 
 
@@ -42,10 +43,13 @@ class Projection:
         return torch.mm(self.hidden_states, self.weight.t())
 
     def aligned(self) -> "Projection":
-        """The same with words of which all weights are 0, as many as this device's products are fast with."""
+        """The same with words that are never taken, as many as this device's products are fast with."""
         missing = -len(self.weight) % WORDS_OF_A_VECTOR.get(self.weight.device.type, 1)
-        weight = F.pad(self.weight, (0, 0, 0, missing)) if missing else self.weight
-        return Projection(self.hidden_states, weight, self.bias)
+        if not missing:
+            return self
+        precise = self.bias.to(torch.promote_types(self.bias.dtype, torch.float32))
+        weight, bias = F.pad(self.weight, (0, 0, 0, missing)), F.pad(precise, (0, missing), value=NO_WORD)
+        return Projection(self.hidden_states, weight, bias)
 
     def cut(self, rows: slice) -> "Projection":
         """The same layer for some of the tokens."""
@@ -92,7 +96,9 @@ class _VocabularyLosses(torch.autograd.Function):
             base = torch.stack(list(scales.values())).max().clamp(min=torch.finfo(torch.float32).tiny)
             shares = {name: scale / base for name, scale in scales.items()}
             soft = teacher and teacher.aligned()
-            sums, gradients = _losses_and_gradients(student, weight.dtype, labels, shares, soft, temperature)
+            sums, made = _losses_and_gradients(student, weight.dtype, labels, shares, soft, temperature)
+        # Detached, as a view would keep autograd from adding the gradient of the tied embeddings in place.
+        gradients = made[0], made[1][: len(weight)].detach(), made[2][: len(bias)]
         total = sum(shares[name] * sums[name] for name in shares) * base
         ctx.base, ctx.dtype, ctx.gradients = base, hidden_states.dtype, gradients
         ce = sums.get("ce", torch.zeros_like(sums["mlm"]))
@@ -120,7 +126,7 @@ def _losses_and_gradients(
     temperature: float,
 ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Sums of the losses, and the gradients of their weighted sum by hidden states, weight and bias."""
-    precise, words = torch.promote_types(accumulate, torch.float32), len(student.bias)
+    precise = torch.promote_types(accumulate, torch.float32)
     sums = {name: torch.zeros((), dtype=precise, device=labels.device) for name in shares}
     of_hidden = torch.zeros_like(student.hidden_states)
     of_weight = torch.empty_like(student.weight, dtype=accumulate)  # the first chunk fills it
@@ -135,10 +141,9 @@ def _losses_and_gradients(
             sums[name] += loss
         torch.mm(gradient, student.weight, out=of_hidden[rows])
         _add_product(of_weight, gradient, student.hidden_states[rows], is_first=rows.start == 0)
-        of_bias += gradient.new_ones(1, len(gradient)).mm(gradient)[0, :words]  # a product is faster than `sum`
+        of_bias += gradient.new_ones(1, len(gradient)).mm(gradient)[0]  # a product is faster than `sum`
         del gradient  # before the next chunk makes its own
-    # Detached, as a view would keep autograd from adding the gradient of the tied embeddings in place.
-    return sums, (of_hidden, of_weight[:words].detach(), of_bias)
+    return sums, (of_hidden, of_weight, of_bias)
 
 
 def _gradient_by_logits(
@@ -148,13 +153,9 @@ def _gradient_by_logits(
     teacher: Projection | None,
     temperature: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Gradient of the weighted losses of n tokens, of which the first have labels; and each loss's sum.
-
-    The gradient has the columns of the aligned weights; those without a word are 0.
-    """
-    products = student.products()
-    logits = products[:, : len(student.bias)]
-    teacher_logits = teacher.products()[:, : len(teacher.bias)] if teacher else None
+    """Gradient of the weighted losses of n tokens, of which the first have labels; and each loss's sum."""
+    logits = student.products()
+    teacher_logits = teacher.products() if teacher else None
     sums = {name: torch.zeros((), dtype=shares[name].dtype, device=logits.device) for name in shares}
     for part in _slices(len(logits), PART_BYTES, student.weight):
         with_label = logits[part][: len(labels[part])]
@@ -166,7 +167,7 @@ def _gradient_by_logits(
             sums["ce"] += row_kernels.soft_targets(*both, temperature, shares["ce"]).sum()
         if len(with_label):
             (with_label.add_ if teacher else with_label.copy_)(gradient)
-    return products, sums
+    return logits, sums
 
 
 def _slices(tokens: int, size: dict[str, int], weight: Tensor) -> Iterator[slice]:
