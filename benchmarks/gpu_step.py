@@ -1,12 +1,14 @@
 """How fast a distillation step is on a GPU, beside the textbook step on the same card in the same precision.
 
-    python benchmarks/gpu_step.py --sequences DIR [--rows 32] [--rounds 10] [--dropout 0.1] [--json FILE]
+    python benchmarks/gpu_step.py --sequences DIR [--rows 64] [--rounds 10] [--dropout 0.1] [--json FILE]
 
 DIR is a folder of `preprocess` (--max_seq_length 512 for the real size). BERT-base and a student of six layers, in bf16
 or, on cards before Ampere, fp16. A step is forward and backward pass of micro-batches; the optimizer, the same for all,
 is left out. First, losses and gradients on the same sequences are compared; the program ends if they differ. Variants:
 
-    textbook  padded batches of sequences of like length, all logits of teacher and student, torch's loss modules
+    textbook  padded batches of sequences of like length, all logits of teacher and student, torch's loss modules, real
+              tokens chosen by `masked_select` as in the original code
+    indexed   the same with tokens chosen by an index, as most write it
     masked    packed rows as this package trains on them, with attention under a mask alone
     package   the same with attention by sequences where the card has a kernel for it
     compiled  the same with layers that torch has compiled, `torch_compile`; on a CPU no other than `package`
@@ -33,7 +35,7 @@ from plain_errors import plain_errors
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from textbook_step import WEIGHTS, padded, textbook_losses
+from textbook_step import WEIGHTS, at, padded, selected, textbook_losses
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
@@ -50,8 +52,10 @@ from bert_distillation.precision import DTYPES, resolve_precision
 from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
 from bert_distillation.student import student_from_teacher
 
-VARIANTS = ("textbook", "masked", "package", "compiled")
+VARIANTS = ("textbook", "indexed", "masked", "package", "compiled")
+CHOICES = {"textbook": selected, "indexed": at}
 WARM_UP = 2
+CHECKED_ROWS = 8  # that losses and gradients are compared on
 SAME = (0.02, 0.05)  # relative differences, of losses and of the gradient, that half precision explains
 
 Batch = dict[str, Tensor]
@@ -79,7 +83,7 @@ class Bench:
         student = student_from_teacher(teacher, options.num_layers // 2, dropout=options.dropout).to(self.device)
         freeze_key_biases(student)
         plain_teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device, DTYPES[self.precision])
-        self.pairs = {"textbook": (copy.deepcopy(student), plain_teacher)}
+        self.pairs = dict.fromkeys(CHOICES, (copy.deepcopy(student), plain_teacher))
         keep_half_precision(student, self.device, self.precision)
         for variant in ("package", "compiled"):
             frozen = freeze_teacher(copy.deepcopy(teacher), self.device, DTYPES[self.precision])
@@ -104,7 +108,7 @@ class Bench:
 
     def batch(self, variant: str, number: int) -> Batch:
         """One micro-batch, on the device."""
-        if variant == "textbook":
+        if variant in CHOICES:
             return self.to_device(padded(self.dataset, [(0, (index,)) for index in self.like_length()]))
         return self.to_device(self.dataset.__getitems__(self.rows(number)))
 
@@ -117,7 +121,7 @@ class Bench:
 
     def scales(self, variant: str, batch: Batch) -> dict[str, Tensor]:
         """What the sum of each loss is multiplied with; nothing for the textbook, whose losses are means."""
-        if variant == "textbook":
+        if variant in CHOICES:
             return {}
         counts = token_counts(batch)
         return {name: torch.tensor(weight / counts[name], device=self.device) for name, weight in WEIGHTS.items()}
@@ -130,8 +134,8 @@ class Bench:
         """The weighted sum of the losses, which has gradients, and the three losses: textbook's means, else sums."""
         enabled = self.precision != "no"
         with torch.autocast(self.device.type, DTYPES[self.precision] if enabled else None, enabled=enabled):
-            if variant == "textbook":
-                means = textbook_losses(*self.pairs[variant], batch)
+            if variant in CHOICES:
+                means = textbook_losses(*self.pairs[variant], batch, choose=CHOICES[variant])
                 return sum(WEIGHTS[name] * loss for name, loss in means.items()), means
             objective = Distillation(*self.pairs[variant], 2.0, False)
             by_mask = patch.object(masked_lm, "has_varlen_kernel", lambda *_: False)
@@ -140,10 +144,10 @@ class Bench:
 
     def require_same_step(self) -> None:
         """End the program if losses or gradients of the variants differ on the same sequences, without dropout."""
-        packed = self.rows(0)
+        packed = self.rows(0)[:CHECKED_ROWS]
         alone = [(epoch, (index,)) for epoch, indices in packed for index in indices]
-        batches = {"textbook": padded(self.dataset, alone)}
-        batches |= dict.fromkeys(VARIANTS[1:], self.dataset.__getitems__(packed))
+        in_rows = self.dataset.__getitems__(packed)
+        batches = {variant: padded(self.dataset, alone) if variant in CHOICES else in_rows for variant in VARIANTS}
         found = {name: self.values_and_gradient(name, batch) for name, batch in batches.items()}
         losses, gradient = found["textbook"]
         for name, (values, own) in found.items():
@@ -209,30 +213,39 @@ def matrix_peak(device: torch.device, precision: str) -> float:
 
 
 def measure(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row a variant: medians over rounds."""
-    rates: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    shares: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    memory = dict.fromkeys(VARIANTS, 0.0)
+    """A row for each variant that fits into memory: medians over rounds."""
+    found: dict[str, list[tuple[float, float, float]]] = {variant: [] for variant in VARIANTS}
     for number in track(range(WARM_UP + options.rounds), "rounds", console=Console(stderr=True)):
         peak = matrix_peak(bench.device, bench.precision)
-        for variant in VARIANTS:
-            rate, taken = bench.run(variant, number * options.micro_batches, options.micro_batches)
+        for variant in list(found):
+            try:
+                rate, taken = bench.run(variant, number * options.micro_batches, options.micro_batches)
+            except torch.OutOfMemoryError:
+                print(f"{variant}: {options.rows} rows do not fit into the memory of this card")
+                del found[variant]
+                continue
             if number >= WARM_UP:
-                rates[variant].append(rate)
-                shares[variant].append(rate * bench.flops / peak)
-                memory[variant] = max(memory[variant], taken)
-    return [
-        {
-            "variant": variant,
-            "tokens_per_second": statistics.median(rates[variant]),
-            "ratio": statistics.median(a / b for a, b in zip(rates[variant], rates["textbook"], strict=True)),
-            "flops_per_second": statistics.median(rates[variant]) * bench.flops,
-            "peak_share": statistics.median(shares[variant]),
-            "memory_bytes": memory[variant],
-            "ratio_memory": memory[variant] / memory["textbook"] if memory["textbook"] else None,
-        }
-        for variant in VARIANTS
-    ]
+                found[variant].append((rate, rate * bench.flops / peak, taken))
+    base = next((variant for variant in CHOICES if variant in found), None)
+    return [row_of(variant, base, found, bench.flops) for variant in found]
+
+
+def row_of(
+    variant: str, base: str | None, found: dict[str, list[tuple[float, float, float]]], flops: float
+) -> dict[str, Any]:
+    """What is written of a variant; ratios are to the first textbook that fits."""
+    rates, shares, taken = zip(*found[variant], strict=True)
+    others = found[base] if base else []
+    memory, of_base = max(taken), max((bytes_ for _, _, bytes_ in others), default=0.0)
+    return {
+        "variant": variant,
+        "tokens_per_second": statistics.median(rates),
+        "ratio": statistics.median(a / b for a, (b, _, _) in zip(rates, others, strict=True)) if base else None,
+        "flops_per_second": statistics.median(rates) * flops,
+        "peak_share": statistics.median(shares),
+        "memory_bytes": memory,
+        "ratio_memory": memory / of_base if of_base else None,
+    }
 
 
 def show(rows: list[dict[str, Any]], title: str) -> None:
@@ -241,10 +254,11 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
     for heading in ("variant", "tokens/s", "to textbook", "TFLOP/s", "of peak", "memory", "of textbook"):
         table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
     for row in rows:
-        ratio = f"{row['ratio_memory']:.2f}" if row["ratio_memory"] else ""
-        numbers = [f"{row['tokens_per_second']:,.0f}", f"{row['ratio']:.2f}", f"{row['flops_per_second'] / 1e12:.1f}"]
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] else ""
+        numbers = [f"{row['tokens_per_second']:,.0f}", ratio, f"{row['flops_per_second'] / 1e12:.1f}"]
         memory = f"{row['memory_bytes'] / 1e9:.1f} GB" if row["memory_bytes"] else ""
-        table.add_row(row["variant"], *numbers, f"{row['peak_share']:.0%}", memory, ratio)
+        of_textbook = f"{row['ratio_memory']:.2f}" if row["ratio_memory"] else ""
+        table.add_row(row["variant"], *numbers, f"{row['peak_share']:.1%}", memory, of_textbook)
     Console(width=110).print(table)
 
 
@@ -253,7 +267,7 @@ def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=32, help="packed rows of a micro-batch (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=64, help="packed rows of a micro-batch (default: %(default)s)")
     parser.add_argument("--micro_batches", type=int, default=4, help="of each variant a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--dropout", type=float, default=0.1, help="of the student (default: %(default)s)")
