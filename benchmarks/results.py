@@ -1,10 +1,12 @@
 """What an ablation came to, from its MLflow store: the numbers as JSON, and a page's tables and figure from these.
 
     eval "$(azureml-local env)"; python benchmarks/results.py --job JOB [--again JOB]... --json FILE
+    eval "$(azureml-local env)"; python benchmarks/results.py [--trained JOB] [--measured JOB] --json FILE
     python benchmarks/results.py --json FILE --page PAGE.md --figure FIGURE.svg
 
 The first form reads the runs of a job of pipelines/ablation.yml and, with `--again`, of others in which some students
-were trained with another seed, or some models fine-tuned on more rows. The second puts the tables between the marks
+were trained with another seed, or some models fine-tuned on more rows. The second adds a job that trained all models on
+a GPU, and the GLUE means of those that it or another job measured. The third puts the tables between the marks
 `<!-- NAME -->` and `<!-- end -->` of the page, and needs no store.
 """
 
@@ -18,71 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from plain_errors import plain_errors
+from results_store import belongs, read_again, read_glue, read_store, read_trained
 
 from bert_distillation.comparison import PUBLISHED, VARIANTS, WHOLE, Comparison, Row, Scored
 from bert_distillation.comparison_page import difference_of, held_out_values, points
 from bert_distillation.glue import TASKS
 from bert_distillation.report_words import share
-
-CURVES = ("loss_mlm", "loss")  # of a training run: the first that it has
-POINTS = 200  # of a curve
-SETTINGS = ("max_train_steps", "per_device_train_batch_size", "learning_rate", "seed", "mixed_precision", "dropout")
-FINETUNING = ("max_train_samples", "num_train_epochs", "learning_rate", "num_seeds", "seed")
-
-
-def read_store(job: str) -> dict[str, Any]:
-    """What the runs of the job have logged."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.`mlflow.rootRunId` = '{job}'", max_results=1000)
-    runs = {run.data.tags["mlflow.runName"]: run for run in found}
-    if "compare" not in runs or not runs["compare"].data.metrics:
-        raise SystemExit(f"error: job {job} has no run `compare` with metrics in {mlflow.get_tracking_uri()}.")
-    training, finetuning = {}, {}
-    for variant in VARIANTS:
-        run = runs.get(variant)
-        if run is None or "loss" not in run.data.metrics:
-            raise SystemExit(f"error: the run {variant} of job {job} has no losses.")
-        name = next(name for name in CURVES if name in run.data.metrics)
-        history = client.get_metric_history(run.info.run_id, name)
-        rates = client.get_metric_history(run.info.run_id, "tokens_per_second")
-        training[variant] = {
-            "settings": settings(run, SETTINGS),
-            "tokens_per_second": sorted(rate.value for rate in rates)[len(rates) // 2],
-            "held_out_mlm_loss": run.data.metrics.get("held_out_mlm_loss"),
-            "curve": [[point.step, point.value] for point in history][:: max(1, len(history) // POINTS)],
-        }
-        tasks = [runs[f"measure_{variant}.{task}"] for task in TASKS if f"measure_{variant}.{task}" in runs]
-        finetuning[variant] = settings(tasks[0], FINETUNING) if tasks else {}
-    return {"job": job, "metrics": runs["compare"].data.metrics, "training": training, "finetuning": finetuning}
-
-
-def settings(run: Any, names: Sequence[str]) -> dict[str, str]:
-    """Some of the parameters that a run has logged."""
-    return {name: run.data.params[name] for name in names if name in run.data.params}
-
-
-def read_again(job: str, first: Mapping[str, Any]) -> dict[str, Any]:
-    """What another job has of the models that it trained or fine-tuned in another way than the first one."""
-    found = read_store(job)
-    other = [
-        variant
-        for variant in VARIANTS
-        if found["training"][variant]["settings"] != first["training"][variant]["settings"]
-        or found["finetuning"][variant] != first["finetuning"][variant]
-    ]
-    if not other:
-        raise SystemExit(f"error: job {job} trained and fine-tuned all models as job {first['job']} did.")
-    return {
-        "job": job,
-        "metrics": {
-            name: value for name, value in found["metrics"].items() if any(belongs(name, own) for own in other)
-        },
-        "training": {variant: found["training"][variant] for variant in other},
-        "finetuning": {variant: found["finetuning"][variant] for variant in other},
-    }
 
 
 def comparison_of(metrics: Mapping[str, float], seeds: int) -> Comparison:
@@ -97,12 +40,6 @@ def comparison_of(metrics: Mapping[str, float], seeds: int) -> Comparison:
     return Comparison(tuple(rows))
 
 
-def belongs(name: str, variant: str) -> bool:
-    """Whether a metric is the variant's, and not one's whose name begins alike."""
-    longer = [other for other in VARIANTS if other.startswith(variant) and other != variant]
-    return name.startswith(f"{variant}_") and not any(name.startswith(f"{other}_") for other in longer)
-
-
 def tables_of(content: Mapping[str, Any]) -> dict[str, str]:
     """All tables of the page, from the exported numbers."""
     losses = {variant: run["held_out_mlm_loss"] for variant, run in content["training"].items()}
@@ -111,6 +48,8 @@ def tables_of(content: Mapping[str, Any]) -> dict[str, str]:
     if seeds:
         found["seeds"] = seed_table([content, *seeds])
     more = [job for job in content["again"] if job not in seeds]
+    if "trained" in content:
+        found["trained"] = trained_table(content["trained"])
     return found | {f"glue {place}": glue_table(comparison_of(job["metrics"], 1)) for place, job in enumerate(more, 2)}
 
 
@@ -141,6 +80,19 @@ def glue_table(comparison: Comparison) -> str:
         for row in comparison.rows
     ]
     return table(["", *(TASKS[name].folder for name in tasks), "mean", "kept"], rows)
+
+
+def trained_table(job: Mapping[str, Any]) -> str:
+    """The models of a job that trained all: loss on all held-out text, what it is above the teacher's, and GLUE."""
+    training, lines = job["training"], []
+    tasks = list(job["glue"]["teacher"])
+    for variant, run in training.items():
+        own, loss = job["glue"].get(variant, {}), run["held_out_mlm_loss"]
+        scores = [f"{100 * own[task]:.1f}" if task in own else "" for task in tasks]
+        mean = f"{100 * statistics.fmean(own.values()):.1f}" if own else ""
+        above = f"{loss - training['teacher']['held_out_mlm_loss']:+.3f}" if variant != "teacher" else ""
+        lines.append([VARIANTS[variant], f"{loss:.3f}", above, *scores, mean])
+    return table(["", "loss, all", "above the teacher", *(TASKS[task].folder for task in tasks), "mean"], lines)
 
 
 def seed_of(job: Mapping[str, Any]) -> str | None:
@@ -224,6 +176,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--job", help="the pipeline job; its runs are read from the MLflow store of the environment")
     parser.add_argument("--again", action="append", default=[], help="a job with other seeds of students; repeatable")
+    parser.add_argument("--trained", help="a job that trained all models on a GPU")
+    parser.add_argument("--measured", help="a job that measured some of these; may be the same one")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning (default: %(default)s)")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--figure", type=Path)
@@ -233,6 +187,12 @@ def main() -> None:
         content["again"] = [read_again(job, content) for job in options.again]
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     content = json.loads(options.json.read_text())
+    if options.trained:
+        content["trained"] = read_trained(options.trained) | {"glue": {}}
+    if options.measured:
+        content["trained"]["glue"] |= read_glue(options.measured)
+    if options.trained or options.measured:
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
     if options.page:
         write_page(options.page, tables_of(content))
     if options.figure:

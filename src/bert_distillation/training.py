@@ -39,7 +39,7 @@ from bert_distillation.training_folders import check_before_training, checksums_
 from bert_distillation.training_state import TrainingState
 from bert_distillation.word_counts import count_words
 
-WORKERS_OF_A_GPU = 2  # each makes 800 thousand tokens a second; an H100 takes 600 thousand at 40 % of its peak
+WORKERS_OF_A_GPU = 2  # each makes 800 thousand tokens a second; an H100 takes 500 thousand
 MATRIX = 2  # dimensions
 MOST_AHEAD = 64  # batches of a worker
 PATIENCE = timedelta(hours=1)  # of processes that wait while the first reads all of a large corpus for its checksum
