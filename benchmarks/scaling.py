@@ -2,7 +2,8 @@
 
     python benchmarks/scaling.py [--tokens 4.0e9 4.4e9] [--epochs 3] [--row_length 512]
 
-Nothing here is measured on a GPU; `gpu_step.py` does that. Counted on real models are the parameters, and the bytes that autograd keeps for a token.
+Nothing here is measured on a GPU; `gpu_step.py` does that. Counted on real models are the parameters, and the bytes
+that autograd keeps for a token.
 """
 
 from __future__ import annotations

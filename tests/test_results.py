@@ -24,8 +24,10 @@ def test_the_page_and_the_figure_are_what_the_script_makes_of_the_numbers(conten
     assert figure.read_text() == (DOCS / "results.svg").read_text()
 
 
-def test_every_student_saw_as_much(content):
-    students = [run["settings"] for variant, run in content["training"].items() if variant != "teacher"]
+@pytest.mark.parametrize("of", ["", "trained"])
+def test_every_student_saw_as_much(of, content):
+    training = (content[of] if of else content)["training"]
+    students = [run["settings"] for variant, run in training.items() if variant != "teacher"]
     assert len(students) == 7
     assert all(settings == students[0] for settings in students)
 
