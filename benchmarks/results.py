@@ -89,7 +89,7 @@ def trained_table(job: Mapping[str, Any]) -> str:
     for variant, run in training.items():
         own, loss = job["glue"].get(variant, {}), run["held_out_mlm_loss"]
         scores = [f"{100 * own[task]:.1f}" if task in own else "" for task in tasks]
-        mean = f"{100 * statistics.fmean(own.values()):.1f}" if own else ""
+        mean = f"{100 * statistics.fmean(own.values()):.1f}" if set(own) == set(tasks) else ""
         above = f"{loss - training['teacher']['held_out_mlm_loss']:+.3f}" if variant != "teacher" else ""
         lines.append([VARIANTS[variant], f"{loss:.3f}", above, *scores, mean])
     return table(["", "loss, all", "above the teacher", *(TASKS[task].folder for task in tasks), "mean"], lines)
@@ -183,12 +183,16 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     if options.job:
+        before = json.loads(options.json.read_text()) if options.json.exists() else {}
         content = read_store(options.job) | {"seeds": options.seeds}
         content["again"] = [read_again(job, content) for job in options.again]
+        content |= {name: part for name, part in before.items() if name == "trained"}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     content = json.loads(options.json.read_text())
     if options.trained:
         content["trained"] = read_trained(options.trained) | {"glue": {}}
+    if options.measured and "trained" not in content:
+        parser.error(f"--measured: {options.json} has no job that trained the models; give --trained JOB first")
     if options.measured:
         content["trained"]["glue"] |= read_glue(options.measured)
     if options.trained or options.measured:

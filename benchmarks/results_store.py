@@ -92,12 +92,12 @@ def read_trained(job: str) -> dict[str, Any]:
 
 
 def read_glue(job: str) -> dict[str, dict[str, float]]:
-    """The mean over seeds of each GLUE task, of the models that the job has measured."""
+    """The mean over seeds of each GLUE task that a model of the job was fine-tuned on."""
     _, runs = open_runs(job)
-    glue = {}
+    glue: dict[str, dict[str, float]] = {}
     for variant in VARIANTS:
-        report = runs.get(f"measure_{variant}.report")
-        if report is not None and "student_glue_mean" in report.data.metrics:
-            found = {task: report.data.metrics.get(f"student_{task}") for task in TASKS}
-            glue[variant] = {task: value for task, value in found.items() if value is not None}
+        for name, task in TASKS.items():
+            run = runs.get(f"measure_{variant}.{name}")
+            if run is not None and task.headline in run.data.metrics:
+                glue.setdefault(variant, {})[name] = run.data.metrics[task.headline]
     return glue

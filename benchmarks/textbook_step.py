@@ -41,7 +41,7 @@ def at(states: Tensor, chosen: Tensor) -> Tensor:
 
 
 def selected(states: Tensor, chosen: Tensor) -> Tensor:
-    """The same by `masked_select`, as the original code has it: on a GPU its gradient takes less time."""
+    """The same by `masked_select`, as the original code has it; it takes longer."""
     return states.masked_select(chosen[..., None]).view(-1, states.shape[-1])
 
 

@@ -3,9 +3,13 @@
 import pytest
 import torch
 
+from bert_distillation import attention
 from bert_distillation.attention import by_sequences, has_varlen_kernel
+from bert_distillation.compiling import compile_layers
 from bert_distillation.layer_norms import keep_half_precision
 from bert_distillation.losses import Distillation
+from bert_distillation.masked_lm import packed_hidden_states
+from bert_distillation.precision import DTYPES
 from bert_distillation.student import student_from_teacher
 from small_batches import packed_batch
 from small_models import small_bert
@@ -49,22 +53,32 @@ def test_attention_by_sequences_drops_shares_and_has_their_gradient(dropout):
         assert difference < 0.01
 
 
-@pytest.mark.parametrize("halves", [False, True])
-def test_losses_and_gradient_in_half_precision_are_those_of_single_precision(halves):
+@pytest.mark.parametrize(("precision", "halves"), [("bf16", False), ("bf16", True), ("fp16", True)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_losses_and_gradient_in_half_precision_are_those_of_single_precision(precision, halves, compiled, monkeypatch):
     teacher = small_bert(1).eval().to(GPU)
     student = student_from_teacher(teacher, 2).eval().to(GPU)
     batch = {name: part.to(GPU) for name, part in packed_batch(rows=((12, 3), (9, 5), (7,))).items()}
     scales = {name: torch.tensor(1e-2, device=GPU) for name in ("ce", "mlm", "cos")}
-    found = []
-    for precision in ("no", "bf16"):
-        if halves:
-            keep_half_precision(student, GPU, precision)
-        student.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16"):
-            total, _ = Distillation(student, teacher, 2.0, False)(batch, scales)
-        total.backward()
-        gradient = torch.cat([part.grad.flatten() for part in student.parameters() if part.grad is not None])
-        found.append((float(total.detach()), gradient))
-    (loss, gradient), (half_loss, half_gradient) = found
+    loss, gradient = value_and_gradient(student, teacher, batch, scales)
+    if halves:
+        keep_half_precision(student, GPU, precision)
+    if compiled:
+        compile_layers(student, GPU)
+    calls = []
+    monkeypatch.setattr(attention, "by_sequences", lambda *args: calls.append(args) or by_sequences(*args))
+    with torch.autocast("cuda", DTYPES[precision]):
+        half_loss, half_gradient = value_and_gradient(student, teacher, batch, scales)
+        hidden_states = packed_hidden_states(student, batch)
+    assert hidden_states.dtype == (torch.bfloat16 if halves and precision == "bf16" else torch.float32)
+    assert compiled or len(calls) == 4  # a call a layer of the student, twice; the teacher is in single precision
     assert half_loss == pytest.approx(loss, rel=0.02)
     assert (half_gradient - gradient).norm() / gradient.norm() < 0.05
+
+
+def value_and_gradient(student, teacher, batch, scales):
+    student.zero_grad()
+    total, _ = Distillation(student, teacher, 2.0, False)(batch, scales)
+    (total * 2**10).backward()  # as a scaler does, or fp16 would lose the small ones
+    parts = [part.grad.flatten() for part in student.parameters() if part.grad is not None]
+    return float(total.detach()), torch.cat(parts) / 2**10

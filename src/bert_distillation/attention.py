@@ -16,7 +16,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 PACKED = "packed"
-WIDEST_HEAD = 256  # that flash attention takes
+WIDEST_HEAD = 192  # whose gradient flash attention has on all cards, with dropout too
 SHORT_ROW = 256  # tokens; the scores of longer rows would take more memory than they save time
 
 
@@ -34,37 +34,37 @@ def packed_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    places: Tensor | None = None,
-    tokens: Tensor | None = None,
+    placement: tuple[Tensor, Tensor] | None = None,
     cu_seqlens: Tensor | None = None,
     longest: int = 0,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention between the tokens of each sequence; by `places`, by `cu_seqlens`, or of batches that are rows already.
+    """Attention between the tokens of each sequence; by placement, by `cu_seqlens`, or of rows as they are.
 
     query, key, value: (1, H, N, d) of the real tokens, or (B, H, T, d). attention_mask: (B, 1, T, T), bool, which
-    tokens of a row see each other; or what `sequence_mask` made of it. places, tokens: see `row_indices`. cu_seqlens,
-    longest: see `by_sequences`, which has no use for a mask. Returns (1, N, H, d), or (B, T, H, d).
+    tokens of a row see each other; or what `sequence_mask` made of it. placement: (N,) where each token stands in the
+    flattened rows, and `tokens_at` these. cu_seqlens, longest: see `by_sequences`, which has no use for a mask. Returns
+    (1, N, H, d), or (B, T, H, d).
     """
     if cu_seqlens is not None:
         return by_sequences(query, key, value, cu_seqlens, longest, dropout, scaling), None
-    length = query.shape[2] if places is None or attention_mask is None else attention_mask.shape[3]
+    length = query.shape[2] if placement is None or attention_mask is None else attention_mask.shape[3]
     is_slow = has_slow_kernel(query.device, query.dtype, length)
-    if attention_mask is None or (places is None and not is_slow):
+    if attention_mask is None or (placement is None and not is_slow):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
     rows = len(attention_mask)
-    if places is not None and tokens is not None:
-        query, key, value = (_to_rows(states, places, tokens, rows) for states in (query, key, value))
+    if placement is not None:
+        query, key, value = (_to_rows(states, *placement, rows) for states in (query, key, value))
     attend = by_products if is_slow else F.scaled_dot_product_attention
     mixed = attend(query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
-    if places is None or tokens is None:
+    if placement is None:
         return mixed, None
     heads, width = mixed.shape[2:]
-    return move(mixed.reshape(rows * length, heads * width), places, tokens).view(1, -1, heads, width), None
+    return move(mixed.reshape(rows * length, heads * width), *placement).view(1, -1, heads, width), None
 
 
-def row_indices(places: Tensor, size: int) -> Tensor:
-    """Which token stands at each of `size` places of the flattened rows: the way back from `places`, (N,).
+def tokens_at(places: Tensor, size: int) -> Tensor:
+    """(size,) which token stands at each place, from the (N,) places of the tokens: the way back.
 
     Where none does, in the padding, it is the first one: nothing that is read depends on what stands there.
     """
@@ -156,7 +156,10 @@ def _to_rows(states: Tensor, places: Tensor, tokens: Tensor, rows: int) -> Tenso
 
 
 class _Move(torch.autograd.Function):
-    """States to other places, each to one; torch's own gradient of indexing cannot know that, and adds them up."""
+    """States to other places. A state has the gradient of the one place that `back` names, none of those of padding.
+
+    torch's own gradient of indexing would add up those of all places.
+    """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, indices: Tensor, back: Tensor) -> Tensor:

@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 
 class SamePrecisionLayerNorm(nn.LayerNorm):
-    """A layer norm whose result has the type of what it is given; its sums are in single precision all the same."""
+    """A layer norm whose result has the type of what it is given.
+
+    Its weight and bias are rounded to that type; its sums are in single precision all the same.
+    """
 
     def forward(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""

@@ -16,8 +16,8 @@ from bert_distillation.attention import (
     gather,
     has_varlen_kernel,
     move,
-    row_indices,
     sequence_mask,
+    tokens_at,
     use_packed_attention,
 )
 from bert_distillation.errors import InputError
@@ -73,11 +73,11 @@ def packed_hidden_states(model: MaskedLM, batch: dict[str, Tensor], words: Tenso
         places, sequences = places.new_zeros(1), places.new_ones(1, 1)
         flat = dict.fromkeys(FLAT, places)
     if num_tokens and has_varlen_kernel(device, dtype, model.config.hidden_size // heads):
-        inputs, take = _by_sequences(flat, places, batch["cu_seqlens"], sequences.shape[1])
+        inputs, take = _as_sequences(flat, places, batch["cu_seqlens"], sequences.shape[1])
     else:
         # Above a share, to move tokens in each layer costs more than the padding.
-        by = _by_rows if num_tokens >= FULL * sequences.numel() else _by_tokens
-        inputs, take = by(flat, places, sequences)
+        lay_out = _as_rows if num_tokens >= FULL * sequences.numel() else _as_tokens
+        inputs, take = lay_out(flat, places, sequences)
         inputs["attention_mask"] = sequence_mask(sequences, heads, dtype)
     with _precise_as_products(model):
         hidden_states = last_hidden_states(model, **_with_words(model, inputs, words))
@@ -103,28 +103,28 @@ def text_hidden_states(model: MaskedLM, input_ids: Tensor, lengths: Tensor) -> T
     return packed_hidden_states(model, {name: part.to(model.device) for name, part in batch.items()})
 
 
-def _by_sequences(flat: dict[str, Tensor], places: Tensor, cu_seqlens: Tensor, longest: int) -> Layout:
+def _as_sequences(flat: dict[str, Tensor], places: Tensor, cu_seqlens: Tensor, longest: int) -> Layout:
     """The sequences after one another, without rows."""
-    tokens = places.argsort()
-    order = row_indices(tokens, len(tokens))
-    inputs: dict[str, Any] = {name: part[tokens][None] for name, part in flat.items()}
-    # Four dimensions are no mask that transformers would make something of.
+    in_order = places.argsort()
+    ranks = tokens_at(in_order, len(in_order))
+    inputs: dict[str, Any] = {name: part[in_order][None] for name, part in flat.items()}
+    # transformers passes a mask of four dimensions on as it is; of none it would make one of tokens x tokens.
     mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=places.device)
     inputs |= {"cu_seqlens": cu_seqlens, "longest": longest, "attention_mask": mask}
-    return inputs, lambda states: move(states.flatten(0, 1), order, tokens)
+    return inputs, lambda states: move(states.flatten(0, 1), ranks, in_order)
 
 
-def _by_rows(flat: dict[str, Tensor], places: Tensor, sequences: Tensor) -> Layout:
+def _as_rows(flat: dict[str, Tensor], places: Tensor, sequences: Tensor) -> Layout:
     """Rows with what little padding they have."""
     grid = torch.zeros_like(sequences).flatten()
     inputs = {name: grid.index_copy(0, places, part).view_as(sequences) for name, part in flat.items()}
     return inputs, lambda states: gather(states.flatten(0, 1), places)
 
 
-def _by_tokens(flat: dict[str, Tensor], places: Tensor, sequences: Tensor) -> Layout:
+def _as_tokens(flat: dict[str, Tensor], places: Tensor, sequences: Tensor) -> Layout:
     """The tokens as they come, with the way to their places in the rows of attention."""
-    inputs = {name: part[None] for name, part in flat.items()}
-    inputs |= {"places": places, "tokens": row_indices(places, sequences.numel())}
+    inputs: dict[str, Any] = {name: part[None] for name, part in flat.items()}
+    inputs["placement"] = places, tokens_at(places, sequences.numel())
     return inputs, lambda states: states.flatten(0, 1)
 
 
