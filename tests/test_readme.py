@@ -92,9 +92,28 @@ def test_every_file_that_is_named_exists(readme):
     named = set(
         re.findall(r"(?<![\w/])(?:components|pipelines|endpoints|environments|docs|sample_data)/[\w./-]+\.\w+", readme)
     )
-    named |= set(re.findall(r"\]\((?!http|#)([^)]+)\)", readme))
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are linked by: lower case, without signs, hyphens for blanks."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    links = re.findall(r"\]\((?!http)([^)\s]+)\)", page.read_text())
+    broken = []
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
 
 
 def test_every_command_of_azureml_local_and_of_make_that_is_named_exists(readme):
