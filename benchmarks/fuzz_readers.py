@@ -6,6 +6,8 @@ Each case is a good file with a few bytes, lines or values changed. A reader pas
 error within seconds and in bounded memory; anything else is shown with the seed of its case, and the exit status is 1.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import io
@@ -20,9 +22,11 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fuzz_targets import Reader
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,15 +65,6 @@ ODD_VALUES: list[Any] = [
     {"": {}},
 ]
 ODD_VALUES += ["../../etc", "[MASK]" * 50, ["a", 1, None], {"a": [1]}, "9" * 5000, -0.0, "\x00"]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A good input in a folder, the file of it that is spoiled, and what reads it."""
-
-    prepare: Callable[[Path], Path]
-    read: Callable[[Path], object]
-    structured: bool = False  # JSON: values are changed as well
 
 
 def spoil_bytes(content: bytes, draw: random.Random) -> bytes:
@@ -120,81 +115,6 @@ def spoil(content: bytes, draw: random.Random, structured: bool) -> bytes:
     return spoil_bytes(content, draw)
 
 
-def readers(folder: Path) -> dict[str, Reader]:
-    """All readers; `folder` holds what several of them need."""
-    import fuzz_inputs as inputs
-    from transformers import AutoModelForMaskedLM
-
-    from azureml_local.checks import check_file
-    from bert_distillation import hub
-    from bert_distillation.checkpoints import find_checkpoint
-    from bert_distillation.cloze import read_cloze
-    from bert_distillation.corpus import read_folder
-    from bert_distillation.evaluation_config import read_evaluation_config
-    from bert_distillation.glue import TASKS
-    from bert_distillation.glue_data import load_task
-    from bert_distillation.minimal_pairs import read_pairs
-    from bert_distillation.quiet import make_quiet
-    from bert_distillation.scoring import parse_request
-    from bert_distillation.sequences import check_shards, open_sequences, open_tokenizer
-
-    make_quiet()
-    made = inputs.make(folder)
-
-    def sequences(path: Path) -> None:
-        check_shards(path)
-        open_tokenizer(path)
-        for row in open_sequences(path):
-            row["input_ids"]
-
-    def glue(task: str) -> Callable[[Path], object]:
-        return lambda path: load_task(TASKS[task], path, "")
-
-    def model(path: Path) -> object:
-        return hub.load_model(AutoModelForMaskedLM, path, "", of="model")
-
-    def config_file(path: Path) -> object:
-        return read_evaluation_config(path, "")
-
-    def request(path: Path) -> object:
-        return parse_request(path.read_bytes().decode("utf-8", "surrogateescape"))
-
-    found = {
-        "corpus.txt": Reader(made.copy("corpus_txt", "a.txt"), lambda path: list(read_folder(path.parent))),
-        "corpus.jsonl": Reader(made.copy("corpus_jsonl", "a.jsonl"), lambda path: list(read_folder(path.parent)), True),
-        "corpus.jsonl.gz": Reader(made.copy("corpus_gz", "a.jsonl.gz"), lambda path: list(read_folder(path.parent))),
-        "corpus.parquet": Reader(made.copy("corpus_parquet", "a.parquet"), lambda path: list(read_folder(path.parent))),
-        "cloze.jsonl": Reader(made.copy("cloze", "a.jsonl"), lambda path: read_cloze(path, "[MASK]"), True),
-        "cloze.json": Reader(made.copy("cloze_json", "a.json"), lambda path: read_cloze(path, "[MASK]"), True),
-        "cloze.csv": Reader(made.copy("cloze_csv", "a.csv"), lambda path: read_cloze(path, "[MASK]")),
-        "pairs.jsonl": Reader(made.copy("pairs_jsonl", "a.jsonl"), read_pairs, True),
-        "pairs.csv": Reader(made.copy("pairs_csv", "a.csv"), read_pairs),
-        "metadata.json": Reader(made.copy("sequences", "metadata.json"), lambda path: sequences(path.parent), True),
-        "shard": Reader(made.copy("sequences", "data-00000.arrow"), lambda path: sequences(path.parent)),
-        "checkpoint.json": Reader(
-            made.copy("checkpoints", made.manifest),
-            lambda path: find_checkpoint(path.parent.parent, made.run, elastic=True),
-            True,
-        ),
-        "model config.json": Reader(made.copy("model", "config.json"), lambda path: model(path.parent), True),
-        "model.safetensors": Reader(made.copy("model", "model.safetensors"), lambda path: model(path.parent)),
-        "tokenizer.json": Reader(
-            made.copy("model", "tokenizer.json"),
-            lambda path: hub.load_tokenizer(path.parent, "", of="model"),
-            True,
-        ),
-        "evaluation config": Reader(made.copy("evaluation_config", "a.json"), config_file, True),
-        "component.yml": Reader(made.copy("components", "distill.yml"), check_file),
-        "pipeline.yml": Reader(made.copy("pipelines", "distilbert.yml"), check_file),
-        "deployment.yml": Reader(made.copy("endpoint", "deployment.yml"), check_file),
-        "request": Reader(made.copy("request", "a.json"), request, True),
-    }
-    for task, file in (("sst2", "SST-2"), ("stsb", "STS-B"), ("cola", "CoLA"), ("mnli", "MNLI")):
-        path = made.copy("glue", f"{file}/train.tsv")
-        found[f"glue {file}"] = Reader(path, lambda path, task=task: glue(task)(path.parent.parent))
-    return found
-
-
 def run_case(reader: Reader, good: bytes, file: Path, draw: random.Random) -> str:
     """Read one spoilt file; says what went wrong, or nothing."""
     from bert_distillation.errors import InputError
@@ -225,6 +145,8 @@ def quietly(work: Callable[[], Any]) -> Any:
 
 def fuzz(name: str, cases: int, seed: int) -> tuple[str, list[str], float, float]:
     """All cases of a reader: the failures, and the seconds of all and of the longest."""
+    from fuzz_targets import readers
+
     failures, longest, start = [], 0.0, time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         reader = quietly(lambda: readers(Path(temporary) / "inputs"))[name]
@@ -249,6 +171,8 @@ def limit_memory() -> None:
 
 def names_of_readers() -> list[str]:
     """What `--only` takes."""
+    from fuzz_targets import readers
+
     with tempfile.TemporaryDirectory() as temporary:
         return list(quietly(lambda: readers(Path(temporary) / "inputs")))
 
