@@ -4,13 +4,16 @@ import json
 import os
 import shutil
 import signal
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from azure.ai.ml.entities import CodeConfiguration, ManagedOnlineDeployment, ManagedOnlineEndpoint
 from rich.console import Console
 
-from azureml_local import cli, launcher, workspace_commands
+from azureml_local import cli, deploy_command, launcher, workspace_commands
 from azureml_local.client import sdk_call
 from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
@@ -130,7 +133,7 @@ def test_a_workspace_that_was_killed_is_recognised_and_started_again(tmp_path: P
         (["invoke", "greeter", "--text", "a"], "No workspace is up at {home}; start it with `azureml-local up`."),
         (["run", "{home}/absent.yml"], "Cannot read {home}/absent.yml: No such file or directory."),
         (["run", "{broken}"], "{broken}:2: not valid YAML: expected the node content, but found '<stream end>'."),
-        (["run", "{list}"], "{list} does not describe a job: it is not a mapping of fields."),
+        (["run", "{list}"], "{list} is not a mapping of fields, it is ['a', 'b']."),
         (["run", "{null}"], '{null}: "jobs" is not a mapping of names, it is empty.'),
         (["run", "{three}"], '{three}: "jobs.a" is not a mapping of fields, it is 3.'),
         (["run", "{deep}"], "{deep} is nested too deeply."),
@@ -236,7 +239,62 @@ def test_an_empty_home_is_refused(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
         cli.main(["status", "--home", ""])
     assert end.value.code == 2
-    assert "argument --home: expected a folder, got an empty text" in capsys.readouterr().err
+    assert "argument --home: got an empty text; leave the option out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["deploy", ".", "--model", ""], "argument --model: got an empty text"),
+        (["invoke", "", "--text", "a"], 'argument ENDPOINT: "" is no such name'),
+        (["invoke", "a/b", "--text", "a"], 'argument ENDPOINT: "a/b" is no such name: 3 to 32 letters'),
+        (["invoke", "greeter", "--deployment", "", "--text", "a"], 'argument --deployment: "" is no such name'),
+        (["invoke", "greeter", "--deployment", "bl\u00e4u", "--text", "a"], 'argument --deployment: "bl\u00e4u" is no'),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_without_a_version_is_refused():
+    with pytest.raises(InputError, match=r"--model azureml:nope: a registered model is azureml:NAME:VERSION"):
+        deploy_command._check_registered(None, "azureml:nope")
+
+
+@pytest.mark.parametrize(
+    ("code", "script", "message"),
+    [
+        ("absent", "score.py", "code_configuration.code: there is no folder"),
+        (".", "absent.py", "code_configuration.scoring_script: there is no file absent.py in"),
+        (".", "score.py", None),
+        ("azureml:code:1", "score.py", None),
+    ],
+)
+def test_code_is_looked_for_before_anything_is_created(code: str, script: str, message: str | None, tmp_path: Path):
+    (tmp_path / "score.py").write_text("")
+    deployment = ManagedOnlineDeployment(
+        name="blue",
+        endpoint_name="paint",
+        base_path=tmp_path,
+        code_configuration=CodeConfiguration(code=code, scoring_script=script),
+    )
+    with pytest.raises(InputError, match=message) if message else nullcontext():
+        deploy_command._check_code(deployment)
+
+
+def test_mirroring_and_tags_of_an_endpoint_outlive_a_deployment():
+    there = ManagedOnlineEndpoint(name="paint", tags={"owner": "me"}, traffic={"blue": 100}, mirror_traffic={"red": 10})
+    client = SimpleNamespace(online_endpoints=SimpleNamespace(get=lambda name: there))
+    endpoint = ManagedOnlineEndpoint(name="paint", tags={"stage": "test"})
+    assert deploy_command._keep_what_is_there(client, endpoint) == {"blue": 100}
+    assert endpoint.tags == {"owner": "me", "stage": "test"}
+    assert (endpoint.traffic, endpoint.mirror_traffic) == ({"blue": 100}, {"red": 10})
+    asked = ManagedOnlineEndpoint(name="paint", mirror_traffic={"red": 5})
+    deploy_command._keep_what_is_there(client, asked)
+    assert asked.mirror_traffic == {"red": 5}
 
 
 def test_any_failure_of_the_sdk_is_one_line():

@@ -1,5 +1,7 @@
 """Deployments and endpoints that are changed while something else is being done to them."""
 
+import errno
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ class Servers:
 
     def __init__(self) -> None:
         self.go, self.serving, self.stopped = threading.Event(), dict[str, str](), threading.Event()
-        self.drained = threading.Event()
+        self.drained, self.errors = threading.Event(), dict[str, Exception]()
         self.drained.set()
 
     def start(self, _: str, spec: DeploymentSpec) -> None:
@@ -28,6 +30,8 @@ class Servers:
         colour = spec.environment_variables["COLOUR"]
         if colour == "none":
             raise ServingError("no colour")
+        if colour in self.errors:
+            raise self.errors[colour]
         self.serving[spec.name] = colour
 
     def stop(self, _: str, name: str) -> None:
@@ -85,6 +89,27 @@ def test_an_update_waits_for_the_one_before(endpoints: Endpoints, servers: Serve
     assert (variables, servers.serving) == ({"COLOUR": "blue"}, {"blue": "blue"})
     assert ended(endpoints, endpoints.deploy("paint", "blue", colour("navy"))[1]) == "Succeeded"
     assert servers.serving == {"blue": "navy"}
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.E2BIG, "Argument list too long"), "environment_variables are longer than this system passes"),
+        (OSError(errno.ENOSPC, "No space left on device"), "could not be started: [Errno 28] No space left on device"),
+        (shutil.Error([("from", "to", "no such file")]), "its model or code cannot be copied: no such file"),
+        (ValueError("illegal environment variable name"), "could not be started: illegal environment variable name"),
+        (RuntimeError("a mistake of ours"), "a mistake of ours"),
+    ],
+)
+def test_whatever_keeps_a_server_from_starting_ends_the_operation(
+    error: Exception, message: str, endpoints: Endpoints, servers: Servers
+):
+    servers.go.set()
+    servers.errors["grey"] = error
+    endpoints.put("paint", {})
+    assert message in ended(endpoints, endpoints.deploy("paint", "blue", colour("grey"))[1])
+    assert state(endpoints) == "Failed"
+    assert ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1]) == "Succeeded"
 
 
 def test_after_a_failed_update_a_restart_serves_what_was_served(

@@ -154,6 +154,7 @@ def test_8_bits_are_offered_only_if_they_pass_the_gate(student, tmp_path, monkey
     config = ExportConfig(student=student, int8=True, test_data=rows, mlflow_model=tmp_path / "passes")
     export(config)
     verdict = json.loads((tmp_path / "passes" / "model" / "int8-gate.json").read_text())
+    assert sorted(json.loads((tmp_path / "passes" / "step.json").read_text())["inputs"]) == ["student", "test_data"]
     assert verdict["passes"]
     assert verdict["top_1_fp32"] == 1
     assert FillMask.load(tmp_path / "passes" / "model", "int8").predict(texts)

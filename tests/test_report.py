@@ -9,6 +9,7 @@ import pytest
 from bert_distillation.claims import claims
 from bert_distillation.figures import glue_bars, loss_curves, nice_ticks, thin
 from bert_distillation.glue import CARD_TASKS, TASKS
+from bert_distillation.model_card import row
 from bert_distillation.report import ReportConfig, gather
 from bert_distillation.report_words import lead
 from bert_distillation.summary import Score, Summary
@@ -121,6 +122,10 @@ def test_each_figure_has_a_text_alternative_with_its_numbers(inputs: dict[str, P
     assert "nurse: student -2.00, teacher -1.00." in text
     assert "learning rate from 0.0001 to 0.0001." in text
     assert "total from 8.000 to 2.000; soft targets from 1.000 to 1.000; masked LM from 4.000 to 1.000." in text
+
+
+def test_a_cell_of_the_model_card_cannot_end_its_row():
+    assert row("a|b\nc", "d") == "| a\\|b c | d |"
 
 
 def test_the_model_card_shows_settings_numbers_and_the_models_own_answer(inputs: dict[str, Path], tmp_path: Path):

@@ -46,9 +46,23 @@ def _later(module: str, name: str) -> Command:
 
 
 def _home(text: str) -> Path:
-    if not text.strip():  # an unset shell variable, most likely; the current folder is not what was meant
-        raise argparse.ArgumentTypeError("expected a folder, got an empty text")
-    return Path(text)
+    return Path(_given(text))
+
+
+def _given(text: str) -> str:
+    if not text.strip():  # an unset shell variable, most likely; to leave the option out is not what was meant
+        raise argparse.ArgumentTypeError("got an empty text; leave the option out, or set the variable it is from")
+    return text
+
+
+def _serving_name(text: str) -> str:
+    from azureml_local.checks.written import SERVING_NAME
+
+    if not SERVING_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no such name: 3 to 32 letters, digits and single hyphens, a letter first'
+        )
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,19 +142,22 @@ def _add_deploy(deploy: argparse.ArgumentParser) -> None:
     )
     deploy.add_argument(
         "--model",
+        type=_given,
         metavar="MODEL",
         help="a model's file or folder, or azureml:NAME:VERSION, in place of the one in the deployment's file",
     )
 
 
 def _add_invoke(invoke: argparse.ArgumentParser) -> None:
-    invoke.add_argument("endpoint", metavar="ENDPOINT")
+    invoke.add_argument("endpoint", type=_serving_name, metavar="ENDPOINT")
     request = invoke.add_mutually_exclusive_group(required=True)
     request.add_argument("--request-file", type=Path, metavar="FILE", help="a JSON file with the request")
     request.add_argument(
         "--text", action="append", metavar="TEXT", help='ask {"input_data": [TEXT, ...]}; may be repeated'
     )
-    invoke.add_argument("--deployment", metavar="NAME", help="ask this deployment, whatever the traffic says")
+    invoke.add_argument(
+        "--deployment", type=_serving_name, metavar="NAME", help="ask this deployment, whatever the traffic says"
+    )
     invoke.add_argument(
         "--json", action="store_true", help="print the answer as it came, as is done wherever no terminal is"
     )

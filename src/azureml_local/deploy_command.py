@@ -1,6 +1,7 @@
 """`azureml-local deploy`: an online endpoint and its deployment through the SDK."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from azureml_local.job_file import read_yaml
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
-    from azure.ai.ml.entities import Model, OnlineDeployment
+    from azure.ai.ml.entities import Model, OnlineDeployment, OnlineEndpoint
 
 
 def deploy(options: argparse.Namespace) -> int:
@@ -37,13 +38,15 @@ def deploy(options: argparse.Namespace) -> int:
         deployment.model = _model(options.model)
     if isinstance(deployment.model, str):
         _check_registered(client, deployment.model)
-    traffic = _traffic(client, str(endpoint.name))
-    endpoint.traffic = traffic
+    _check_code(deployment)
+    traffic = _keep_what_is_there(client, endpoint)
     with sdk_call(f'create the endpoint "{endpoint.name}"'):
         client.online_endpoints.begin_create_or_update(endpoint).result()
     print(f"Starting {endpoint.name}/{deployment.name}", flush=True)
     _create_deployment(client, deployment)
     endpoint.traffic = {**dict.fromkeys(traffic, 0), deployment.name: 100}
+    # A deployment that answers is not asked a second time.
+    endpoint.mirror_traffic = {name: share for name, share in copies(endpoint).items() if name != deployment.name}
     with sdk_call(f'send the traffic to "{deployment.name}"'):
         ready = client.online_endpoints.begin_create_or_update(endpoint).result()
     print(f"{endpoint.name}/{deployment.name} answers at {ready.scoring_uri}")
@@ -71,6 +74,20 @@ def _model(reference: str) -> "str | Model":
     return Model(path=path.absolute(), type=kind)
 
 
+def _check_code(deployment: "OnlineDeployment") -> None:
+    """Refuse a folder or a script that is not there before anything is created for it."""
+    configuration = deployment.code_configuration
+    if not configuration or not configuration.code or re.match(r"[\w+]{2,}:", str(configuration.code)):
+        return  # none, or one that lies elsewhere: azureml:, https:, git+https:
+    folder = Path(deployment.base_path or ".") / configuration.code
+    if not folder.is_dir():
+        raise InputError(f"code_configuration.code: there is no folder {folder}.")
+    if configuration.scoring_script and not (folder / configuration.scoring_script).is_file():
+        raise InputError(
+            f"code_configuration.scoring_script: there is no file {configuration.scoring_script} in {folder}."
+        )
+
+
 def _check_registered(client: "MLClient", reference: str) -> None:
     """Refuse a model that the workspace does not have before anything is created for it."""
     from azure.ai.ml.exceptions import ValidationException
@@ -78,7 +95,7 @@ def _check_registered(client: "MLClient", reference: str) -> None:
 
     parsed = parse_versioned(f"azureml:{reference.removeprefix('azureml:')}")
     if not parsed:
-        return
+        raise InputError(f"--model {reference}: a registered model is azureml:NAME:VERSION, or azureml:NAME@latest.")
     _, name, version = parsed
     label = version.removeprefix("@") if version.startswith("@") else None
     with sdk_call(f'look up the model "{name}"'):
@@ -91,12 +108,24 @@ def _check_registered(client: "MLClient", reference: str) -> None:
             ) from None
 
 
-def _traffic(client: "MLClient", endpoint: str) -> dict[str, int]:
-    """The traffic of an endpoint that is there already: it stays until the new deployment answers."""
+def _keep_what_is_there(client: "MLClient", endpoint: "OnlineEndpoint") -> dict[str, int]:
+    """Give the endpoint the traffic, the mirroring and the tags that it has already; returns its traffic.
+
+    The traffic stays until the new deployment answers.
+    """
     from azure.core.exceptions import ResourceNotFoundError
 
-    with sdk_call(f'look up the endpoint "{endpoint}"'):
+    with sdk_call(f'look up the endpoint "{endpoint.name}"'):
         try:
-            return dict(client.online_endpoints.get(endpoint).traffic)
+            there = client.online_endpoints.get(str(endpoint.name))
         except ResourceNotFoundError:
             return {}
+    endpoint.traffic = dict(there.traffic or {})
+    endpoint.mirror_traffic = copies(endpoint) or copies(there)
+    endpoint.tags = {**(there.tags or {}), **(endpoint.tags or {})}
+    return dict(endpoint.traffic)
+
+
+def copies(endpoint: "OnlineEndpoint") -> dict[str, int]:
+    """The shares of an endpoint's requests that deployments get a copy of."""
+    return dict(getattr(endpoint, "mirror_traffic", None) or {})

@@ -1,7 +1,9 @@
 """Online endpoints of a workspace: their deployments, their keys, and who answers a request."""
 
+import errno
 import hmac
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -184,10 +186,10 @@ class Endpoints:
     def _start(self, endpoint: str, spec: DeploymentSpec, body: Json, then: str = "Succeeded") -> None:
         try:
             self._deployments.start(endpoint, spec)
-        except ServingError:
+        except Exception as error:  # a server that is not there must not look as if it were on its way
             with suppress(KeyError):  # deleted meanwhile
                 self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, "Failed"))
-            raise
+            raise error if isinstance(error, ServingError) else ServingError(_not_started(spec.name, error)) from error
         try:
             self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, then))
         except KeyError:
@@ -212,12 +214,13 @@ class Endpoints:
             result: Json = {"name": name, "status": "Succeeded"}
             try:
                 work()
-            except (ServingError, SpecError, KeyError) as error:
+            except Exception as error:  # whatever it is, who waits for the operation must hear of its end
                 problem = {"code": "DeploymentFailed", "message": str(error)}
                 result = {"name": name, "status": "Failed", "error": problem}
-            with self._lock:
-                busy.discard(key)
-            self._store.put(OPERATIONS, name, "", result)
+            finally:
+                with self._lock:
+                    busy.discard(key)
+                self._store.put(OPERATIONS, name, "", result)
 
         threading.Thread(target=run, name=f"operation {name}", daemon=True).start()
         return name
@@ -247,6 +250,16 @@ class Endpoints:
 
 def _in_state(body: Json, state: str) -> Json:
     return {**body, "properties": {**(body.get("properties") or {}), "provisioningState": state}}
+
+
+def _not_started(name: str, error: Exception) -> str:
+    """Why the system did not start a server."""
+    what = f'deployment "{name}" could not be started'
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        return f"{what}: its environment_variables are longer than this system passes to a process; shorten them"
+    if isinstance(error, shutil.Error):
+        return f"{what}: its model or code cannot be copied: {'; '.join(str(reason) for *_, reason in error.args[0])}"
+    return f"{what}: {error}"
 
 
 def _new_key() -> str:

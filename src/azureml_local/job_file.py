@@ -28,7 +28,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply.") from error
     if not isinstance(document, dict):
-        raise InputError(f"{path} does not describe a job: it is not a mapping of fields.")
+        raise InputError(f"{path} is not a mapping of fields, it is {_shown(document)}.")
     return document
 
 

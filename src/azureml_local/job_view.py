@@ -1,6 +1,7 @@
 """A job as its page shows it: the nodes with their states, and what is known of one of them."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -133,7 +134,8 @@ def output_file(output: Path, below: str) -> Path:
 
 
 def _entry(path: Path) -> Json:
-    return {"name": path.name, "folder": path.is_dir(), "size": None if path.is_dir() else path.stat().st_size}
+    name = os.fsencode(path.name).decode(errors="replace")  # a name need not be UTF-8
+    return {"name": name, "folder": path.is_dir(), "size": None if path.is_dir() else path.stat().st_size}
 
 
 def _version(runs: Iterable[Resource]) -> str:

@@ -172,7 +172,7 @@ def write(
     card = export_card(model, predictor, config.base_model_name, EXAMPLE)
     (output / "README.md").write_text(card, encoding="utf-8")
     load_by_predictor(config, output)
-    write_step(output, "export", config, {"student": config.student})
+    write_step(output, "export", config, {"student": config.student, "test_data": config.test_data})
 
 
 if __name__ == "__main__":

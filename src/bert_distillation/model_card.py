@@ -105,8 +105,8 @@ def measures(summary: Summary) -> str:
 
 
 def row(*cells: str) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+    """A row of a Markdown table; what would end a cell is written so that it does not."""
+    return f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in cells)} |"
 
 
 def sample_part(summary: Summary) -> str:

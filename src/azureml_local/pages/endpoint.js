@@ -2,7 +2,7 @@
 
 import { element } from "./elements.js";
 import { number } from "./words.js";
-import { address, ask } from "./workspace.js";
+import { address, ask, unanswered } from "./workspace.js";
 
 const MASK = "[MASK]";
 const place = (id) => document.getElementById(id);
@@ -54,7 +54,8 @@ function show(question, reply, body, milliseconds) {
   const texts = question.input_data;
   const isList = reply.ok && Array.isArray(body) && body.length === texts.length;
   const status = reply.headers.get("ms-azureml-model-error-statuscode") ?? reply.status;
-  const rows = isList ? texts.flatMap((text, at) => answered(text, body[at])) : reply.ok ? [] : [refused(reason(body, status))];
+  const words = reply.status === 403 ? unanswered(reply) : reason(body, status);
+  const rows = isList ? texts.flatMap((text, at) => answered(text, body[at])) : reply.ok ? [] : [refused(words)];
   const who = reply.headers.get("azureml-model-deployment");
   const note = element("p", { class: "note" }, `${who ? `${who} answered` : "answered"} in ${milliseconds.toFixed(0)} ms`);
   const json = (value) => element("pre", {}, JSON.stringify(value, null, 1));
@@ -82,7 +83,7 @@ async function submit(event) {
     }
     show(question, reply, body, performance.now() - start);
   } catch {
-    place("answer").replaceChildren(refused("The workspace no longer answers."));
+    place("answer").replaceChildren(refused(unanswered({})));
   }
   button.disabled = false;
 }
@@ -100,4 +101,4 @@ place("question").addEventListener("submit", submit);
 place("texts").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) place("question").requestSubmit();
 });
-start().catch(() => place("answer").replaceChildren(refused("This address is no longer valid: the workspace signs it for a day.")));
+start().catch((error) => place("answer").replaceChildren(refused(unanswered(error))));

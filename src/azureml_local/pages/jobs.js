@@ -4,7 +4,7 @@ import { change, icon, stateOf, STATES } from "./states.js";
 import { element, fill, say, set } from "./elements.js";
 import { Tree } from "./tree.js";
 import { moment } from "./words.js";
-import { ask } from "./workspace.js";
+import { ask, unanswered } from "./workspace.js";
 
 const PERIOD = 5000; // milliseconds between two questions
 
@@ -43,8 +43,7 @@ async function turn() {
     fill(place("jobs"), jobs.length ? jobs.map((job) => rows.get(job.job)) : [none]);
     say(place("connection"), "");
   } catch (error) {
-    const refused = "This address is no longer valid: the workspace signs it for a day.";
-    say(place("connection"), error.status ? refused : "The workspace no longer answers; trying again.");
+    say(place("connection"), unanswered(error));
   }
   setTimeout(turn, document.hidden ? 4 * PERIOD : PERIOD);
 }

@@ -46,7 +46,12 @@ function toggle(job) {
 }
 
 function selected() {
-  const job = decodeURIComponent(location.hash.match(/^#node=(.+)$/)?.[1] ?? "");
+  let job = "";
+  try {
+    job = decodeURIComponent(location.hash.match(/^#node=(.+)$/)?.[1] ?? "");
+  } catch {
+    // a link that was cut off within a sign: the job itself is shown
+  }
   return tree.nodes.has(job) ? job : tree.name;
 }
 

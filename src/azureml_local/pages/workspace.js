@@ -20,6 +20,14 @@ export class Unanswered extends Error {
   }
 }
 
+/** Why there is no answer, and the way out, by the status of a refusal; 0 or none is silence. */
+export function unanswered({ status }) {
+  if (!status) return "The workspace no longer answers. “azureml-local up” starts it.";
+  if (status === 404) return "The workspace does not know this any more.";
+  if (status !== 401 && status !== 403) return `The workspace refused with ${status}; its server.log says why.`;
+  return "This address is no longer valid: the workspace signs it for a day. “azureml-local status” prints a new one.";
+}
+
 /** The answer of the workspace, or Unanswered. */
 export async function ask(parts, query) {
   const silence = () => {

@@ -1,5 +1,6 @@
 """The part of the Blob service's REST interface that the SDK uses: put, blocks, metadata, head, ranges, list."""
 
+import os
 import re
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -205,6 +206,8 @@ def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes
     entries = ElementTree.SubElement(root, "Blobs")
     folders = set()
     for name, file in blobs.find(container, prefix):
+        if not _is_utf8(name):  # no address leads to it
+            continue
         rest = name[len(prefix) :]
         if delimiter and delimiter in rest:
             folders.add(prefix + rest.split(delimiter)[0] + delimiter)
@@ -214,6 +217,10 @@ def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes
         ElementTree.SubElement(ElementTree.SubElement(entries, "BlobPrefix"), "Name").text = folder
     ElementTree.SubElement(root, "NextMarker")
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _is_utf8(name: str) -> bool:
+    return os.fsencode(name).decode(errors="ignore") == name
 
 
 def _add_entry(entries: ElementTree.Element, name: str, file: Path, metadata: dict[str, str]) -> None:
