@@ -34,9 +34,6 @@ class Preemption:
         self._restore()
         if self.asked is not None and kind in (None, PreemptedError):
             self.asked[1].wait()
-        if self.group is not None and kind is PreemptedError:
-            # All processes have come here. Threads of a group that outlive Python would abort its process.
-            distributed.destroy_process_group()
 
     def agreed(self) -> bool:
         """Whether to stop after this step; the same answer in all processes, of one step ago where there are many."""
