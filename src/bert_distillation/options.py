@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import logging
 import math
+import os
 import signal
 import sys
 import typing
@@ -154,9 +155,7 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
     except InputError as error:
         stop(str(error), status=1)
     except PreemptedError as error:
-        if not is_main_process():
-            raise SystemExit(PREEMPTED) from None
-        stop(str(error), status=PREEMPTED)
+        end_preempted(str(error))
     except KeyboardInterrupt:
         stop("interrupted.", status=128 + signal.SIGINT)
     except OSError as error:
@@ -178,6 +177,22 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
     finally:
         finish_logging()
         signal.signal(signal.SIGTERM, before)
+
+
+def end_preempted(message: str) -> NoReturn:
+    """End with status 75; the first process says why.
+
+    One of several processes ends without what Python does at its end: there torch's threads for the others can abort
+    the process, or wait for it for ever.
+    """
+    finish_logging()
+    if is_main_process():
+        print(f"error: {message}", file=sys.stderr)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(PREEMPTED)
+    raise SystemExit(PREEMPTED)
 
 
 def told_to_stop(number: int, frame: object) -> NoReturn:  # noqa: ARG001
