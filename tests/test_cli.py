@@ -4,16 +4,13 @@ import json
 import os
 import shutil
 import signal
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
-from azure.ai.ml.entities import CodeConfiguration, ManagedOnlineDeployment, ManagedOnlineEndpoint
 from rich.console import Console
 
-from azureml_local import cli, deploy_command, launcher, workspace_commands
+from azureml_local import cli, launcher, workspace_commands
 from azureml_local.client import sdk_call
 from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
@@ -257,44 +254,6 @@ def test_a_name_that_cannot_be_is_refused(arguments: list[str], message: str, ca
         cli.main(arguments)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_model_without_a_version_is_refused():
-    with pytest.raises(InputError, match=r"--model azureml:nope: a registered model is azureml:NAME:VERSION"):
-        deploy_command._check_registered(None, "azureml:nope")
-
-
-@pytest.mark.parametrize(
-    ("code", "script", "message"),
-    [
-        ("absent", "score.py", "code_configuration.code: there is no folder"),
-        (".", "absent.py", "code_configuration.scoring_script: there is no file absent.py in"),
-        (".", "score.py", None),
-        ("azureml:code:1", "score.py", None),
-    ],
-)
-def test_code_is_looked_for_before_anything_is_created(code: str, script: str, message: str | None, tmp_path: Path):
-    (tmp_path / "score.py").write_text("")
-    deployment = ManagedOnlineDeployment(
-        name="blue",
-        endpoint_name="paint",
-        base_path=tmp_path,
-        code_configuration=CodeConfiguration(code=code, scoring_script=script),
-    )
-    with pytest.raises(InputError, match=message) if message else nullcontext():
-        deploy_command._check_code(deployment)
-
-
-def test_mirroring_and_tags_of_an_endpoint_outlive_a_deployment():
-    there = ManagedOnlineEndpoint(name="paint", tags={"owner": "me"}, traffic={"blue": 100}, mirror_traffic={"red": 10})
-    client = SimpleNamespace(online_endpoints=SimpleNamespace(get=lambda name: there))
-    endpoint = ManagedOnlineEndpoint(name="paint", tags={"stage": "test"})
-    assert deploy_command._keep_what_is_there(client, endpoint) == {"blue": 100}
-    assert endpoint.tags == {"owner": "me", "stage": "test"}
-    assert (endpoint.traffic, endpoint.mirror_traffic) == ({"blue": 100}, {"red": 10})
-    asked = ManagedOnlineEndpoint(name="paint", mirror_traffic={"red": 5})
-    deploy_command._keep_what_is_there(client, asked)
-    assert asked.mirror_traffic == {"red": 5}
 
 
 def test_any_failure_of_the_sdk_is_one_line():
