@@ -1,14 +1,15 @@
 """What `azureml-local deploy` looks at before it creates anything, and what it leaves as it is."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from azure.ai.ml.entities import CodeConfiguration, ManagedOnlineDeployment, ManagedOnlineEndpoint
+from azure.ai.ml.entities import ManagedOnlineEndpoint
 
-from azureml_local import deploy_command
+from azureml_local import cli, deploy_command
 from azureml_local.errors import InputError
+
+SCHEMAS = "https://azuremlschemas.azureedge.net/latest/managedOnline"
 
 
 def test_a_model_without_a_version_is_refused():
@@ -19,22 +20,24 @@ def test_a_model_without_a_version_is_refused():
 @pytest.mark.parametrize(
     ("code", "script", "message"),
     [
-        ("absent", "score.py", "code_configuration.code: there is no folder"),
-        (".", "absent.py", "code_configuration.scoring_script: there is no file absent.py in"),
-        (".", "score.py", None),
-        ("azureml:code:1", "score.py", None),
+        ("absent", "score.py", "there is no folder of code"),
+        (".", "absent.py", "there is no scoring script"),
     ],
 )
-def test_code_is_looked_for_before_anything_is_created(code: str, script: str, message: str | None, tmp_path: Path):
+def test_code_is_looked_for_before_anything_is_created(
+    code: str, script: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     (tmp_path / "score.py").write_text("")
-    deployment = ManagedOnlineDeployment(
-        name="blue",
-        endpoint_name="paint",
-        base_path=tmp_path,
-        code_configuration=CodeConfiguration(code=code, scoring_script=script),
+    (tmp_path / "endpoint.yml").write_text(f"{{$schema: {SCHEMAS}Endpoint.schema.json, name: paint}}\n")
+    (tmp_path / "deployment.yml").write_text(
+        f"{{$schema: {SCHEMAS}Deployment.schema.json, name: blue, endpoint_name: paint, model: azureml:a:1, "
+        f"code_configuration: {{code: {code}, scoring_script: {script}}}, environment: azureml:b:1, "
+        "instance_type: Standard_DS3_v2, instance_count: 1}\n"
     )
-    with pytest.raises(InputError, match=message) if message else nullcontext():
-        deploy_command._check_code(deployment)
+    assert cli.main(["deploy", str(tmp_path), "--home", str(tmp_path / "home")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "deployment.yml was not deployed: see the errors above." in said
 
 
 def test_mirroring_and_tags_of_an_endpoint_outlive_a_deployment():

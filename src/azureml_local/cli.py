@@ -56,12 +56,10 @@ def _given(text: str) -> str:
 
 
 def _serving_name(text: str) -> str:
-    from azureml_local.checks.written import SERVING_NAME
+    from azureml_local.checks.written import SERVING_NAME, SERVING_NAME_RULE
 
     if not SERVING_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is no such name: 3 to 32 letters, digits and single hyphens, a letter first'
-        )
+        raise argparse.ArgumentTypeError(f'"{text}" is no such name: {SERVING_NAME_RULE}')
     return text
 
 

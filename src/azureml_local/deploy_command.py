@@ -1,7 +1,6 @@
 """`azureml-local deploy`: an online endpoint and its deployment through the SDK."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from azureml_local.client import connect, sdk_call
 from azureml_local.connection import endpoint_page_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
-from azureml_local.job_file import read_yaml
+from azureml_local.job_file import read_yaml, refuse_errors
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
 def deploy(options: argparse.Namespace) -> int:
     """Create the endpoint and the deployment that a folder describes, and send all traffic there."""
     files = options.folder / "endpoint.yml", options.deployment or options.folder / "deployment.yml"
-    for file in files:
+    model = options.model and (options.model if _is_registered(options.model) else str(Path(options.model).absolute()))
+    for file, overrides in zip(files, ([], [{"model": model}] if model else []), strict=True):
         read_yaml(file)
+        refuse_errors(file, overrides, "deployed")
     home = Home.choose(options.home)
     addresses = launcher.find(home)
     launcher.keep(home)
@@ -38,7 +39,6 @@ def deploy(options: argparse.Namespace) -> int:
         deployment.model = _model(options.model)
     if isinstance(deployment.model, str):
         _check_registered(client, deployment.model)
-    _check_code(deployment)
     traffic = _keep_what_is_there(client, endpoint)
     with sdk_call(f'create the endpoint "{endpoint.name}"'):
         client.online_endpoints.begin_create_or_update(endpoint).result()
@@ -63,7 +63,7 @@ def _model(reference: str) -> "str | Model":
     """A registered model by its reference, or a local file or folder that is registered on the way."""
     from azure.ai.ml.entities import Model
 
-    if reference.startswith("azureml:"):
+    if _is_registered(reference):
         return reference.removeprefix("azureml:") if "@" in reference else reference
     path = Path(reference)
     if not path.exists():
@@ -74,18 +74,8 @@ def _model(reference: str) -> "str | Model":
     return Model(path=path.absolute(), type=kind)
 
 
-def _check_code(deployment: "OnlineDeployment") -> None:
-    """Refuse a folder or a script that is not there before anything is created for it."""
-    configuration = deployment.code_configuration
-    if not configuration or not configuration.code or re.match(r"[\w+]{2,}:", str(configuration.code)):
-        return  # none, or one that lies elsewhere: azureml:, https:, git+https:
-    folder = Path(deployment.base_path or ".") / configuration.code
-    if not folder.is_dir():
-        raise InputError(f"code_configuration.code: there is no folder {folder}.")
-    if configuration.scoring_script and not (folder / configuration.scoring_script).is_file():
-        raise InputError(
-            f"code_configuration.scoring_script: there is no file {configuration.scoring_script} in {folder}."
-        )
+def _is_registered(reference: str) -> bool:
+    return reference.startswith("azureml:")
 
 
 def _check_registered(client: "MLClient", reference: str) -> None:

@@ -54,7 +54,7 @@ class Endpoints:
         if shares != (self._shares(name, "traffic"), self._shares(name, "mirrorTraffic")):
             check_traffic(name, {deployment.version for deployment in self.deployments(name)}, *shares)
         self._store.add(KEYS, name, "", {"primaryKey": _new_key(), "secondaryKey": _new_key()})
-        return self._store.put(ENDPOINTS, name, "", body)
+        return self._store.put(ENDPOINTS, name, "", {**body, "properties": properties})
 
     def get(self, name: str) -> Resource | None:
         """The endpoint, or None."""
@@ -217,10 +217,9 @@ class Endpoints:
             except Exception as error:  # whatever it is, who waits for the operation must hear of its end
                 problem = {"code": "DeploymentFailed", "message": str(error)}
                 result = {"name": name, "status": "Failed", "error": problem}
-            finally:
-                with self._lock:
-                    busy.discard(key)
-                self._store.put(OPERATIONS, name, "", result)
+            with self._lock:
+                busy.discard(key)
+            self._store.put(OPERATIONS, name, "", result)
 
         threading.Thread(target=run, name=f"operation {name}", daemon=True).start()
         return name

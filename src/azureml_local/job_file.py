@@ -1,11 +1,14 @@
 """YAML files as a user wrote them, checked far enough that what reads them next need not guess."""
 
 import re
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from azureml_local.checks import ERROR, check_file
 from azureml_local.errors import InputError
 
 NO_JOB = re.compile(
@@ -44,6 +47,15 @@ def read_job(path: Path) -> dict[str, Any]:
         if not isinstance(node, dict):
             raise InputError(f'{path}: "jobs.{name}" is not a mapping of fields, it is {_shown(node)}.')
     return document
+
+
+def refuse_errors(file: Path, overrides: Sequence[Mapping[str, str]], what: str) -> None:
+    """Say what is wrong with the file; errors are refused before anything is started. what: run or deployed."""
+    found = check_file(file, overrides) or []
+    for problem in found:
+        print(problem, file=sys.stderr)
+    if any(problem.severity == ERROR for problem in found):
+        raise InputError(f"{file} was not {what}: see the errors above.")
 
 
 def _shown(value: Any) -> str:

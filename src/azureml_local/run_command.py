@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from azureml_local import launcher
-from azureml_local.checks import ERROR, check_file
 from azureml_local.client import connect, sdk_call
 from azureml_local.connection import page_url
 from azureml_local.errors import InputError
 from azureml_local.exit_status import INTERRUPTED
 from azureml_local.home import Home
-from azureml_local.job_file import read_job
+from azureml_local.job_file import read_job, refuse_errors
 from azureml_local.overrides import parse_overrides
 from azureml_local.settings import Settings
 from azureml_local.watch import JobState, Watcher, duration, node_table, trial_tables
@@ -38,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     registrations = _registrations(options.register, document)
     if options.detach and registrations:
         raise InputError("--register waits for the job's end, and --detach does not: leave one of them out.")
-    _check(options.file, overrides)
+    refuse_errors(options.file, overrides, "run")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job is cancelled then, too
     with launcher.in_use(home) as use:
         return _run(home, use, options, overrides, registrations)
@@ -147,15 +146,6 @@ def _is_there(client: "MLClient", name: str) -> bool:
         except ResourceNotFoundError:
             return False
     return True
-
-
-def _check(file: Path, overrides: list[dict[str, str]]) -> None:
-    """Say what is wrong with the file; errors are refused before anything is started."""
-    found = check_file(file, overrides) or []
-    for problem in found:
-        print(problem, file=sys.stderr)
-    if any(problem.severity == ERROR for problem in found):
-        raise InputError(f"{file} was not run: see the errors above.")
 
 
 def _registrations(texts: list[str], document: dict[str, object]) -> dict[str, str]:

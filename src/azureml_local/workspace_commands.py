@@ -108,7 +108,7 @@ def _endpoints(home: Home, addresses: Addresses | None) -> Iterator[str]:
     """Each endpoint with its deployments, their traffic and their states, where it answers, and its page."""
     store = Store(home.database)
     for endpoint in store.all(ENDPOINTS):
-        traffic = (endpoint.body.get("properties") or {}).get("traffic") or {}
+        traffic = endpoint.body["properties"].get("traffic") or {}
         served = [
             f"{one.version} {traffic.get(one.version, 0)} % {one.body['properties']['provisioningState']}"
             for one in store.all(DEPLOYMENTS, endpoint.name)

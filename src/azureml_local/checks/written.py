@@ -18,6 +18,7 @@ COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 NODE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 PORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 BOOLEAN_WORDS = frozenset({"yes", "no", "on", "off"})
+SERVING_NAME_RULE = "3 to 32 letters, digits and single dashes, a letter first"
 SERVING_NAME = re.compile(r"(?=.{3,32}\Z)[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 
 
@@ -68,7 +69,7 @@ def bad_name(section: Section) -> Iterator[Finding]:
         is_fine = SERVING_NAME.fullmatch(called) or is_to_be_filled_in(called)
         if not is_fine:
             message = f'{kinds.article(section.kind)} cannot be called "{shown(called)}"'
-            yield Finding(section.at("name"), f"{message}: 3 to 32 letters, digits and single dashes, a letter first")
+            yield Finding(section.at("name"), f"{message}: {SERVING_NAME_RULE}")
 
 
 @rule(Section, "component-name", WARNING, "A component has a name under which it can be registered.")

@@ -29,7 +29,7 @@ def get_endpoint_page_file(file: str) -> Response:
 @endpoint_page.get("/state")
 def get_state(endpoint: str, here: Here) -> JSONResponse:
     """The deployments, with their state and their shares of the traffic."""
-    properties = find_endpoint(endpoint, here).body.get("properties") or {}
+    properties = find_endpoint(endpoint, here).body["properties"]
     traffic, copies = (properties.get(field) or {} for field in ("traffic", "mirrorTraffic"))
     deployments = [
         {
