@@ -1,6 +1,5 @@
 """Who opens the workspace, what lies behind it, and what malformed requests do to it."""
 
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from fastapi.testclient import TestClient
 from azureml_local.arm_ids import WORKSPACE_ID, resource_id
 from azureml_local.blobs import ARTIFACTS
 from azureml_local.connection import CLIENT_VARIABLES, Addresses, client_environment
-from azureml_local.home import Home
-from azureml_local.identity import WRITE, Identity, identity_app, read_secret
+from azureml_local.identity import WRITE, Identity, identity_app
 from azureml_local.rest.app import create_app
 from azureml_local.rest.requests import LARGEST
 from azureml_local.workspace import Workspace
@@ -134,6 +132,11 @@ def test_no_other_name_leads_to_the_workspace(client: TestClient, host: str):
     assert "127.0.0.1" in reply.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1/score/x?", "127.0.0.1/score/x#", "localhost/score/"])
+def test_a_name_with_a_path_opens_nothing(stranger: TestClient, host: str):
+    assert stranger.put(resource_id("jobs", "x"), json={}, headers={"Host": host}).status_code in (401, 403)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1234", "LOCALHOST"])
 def test_the_names_of_this_machine_do(client: TestClient, host: str):
     assert client.get(WORKSPACE_ID, headers={"Host": host}).status_code == 200
@@ -247,17 +250,6 @@ def test_the_two_variables_of_the_cloud_come_together(workspace: Workspace):
     assert variables["AZUREML_CURRENT_CLOUD"] == "AzureLocal"
     assert variables["ARM_CLOUD_METADATA_URL"].startswith("https://127.0.0.1:1/")
     assert variables["AZURE_TOKEN_CREDENTIALS"] == "ManagedIdentityCredential"
-
-
-def test_secrets_are_drawn_for_each_workspace(tmp_path: Path):
-    secrets = set()
-    for name in ("one", "two"):
-        home = Home(tmp_path / name)
-        home.create()
-        secrets.add(read_secret(home.secret))
-        assert stat.S_IMODE(home.secret.stat().st_mode) == 0o600
-    assert len(secrets) == 2
-    assert min(map(len, secrets)) >= 48
 
 
 def test_a_body_that_is_too_large_is_not_read_to_its_end(client: TestClient):

@@ -6,10 +6,10 @@ from pathlib import Path
 import certifi
 import trustme
 
+from azureml_local.connection import BUNDLES
 from azureml_local.home import Home
 
 HOSTS = ("127.0.0.1", "localhost")
-BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # variables that name the bundle of a shell
 
 
 def server_certificate(home: Home) -> Path:
@@ -22,9 +22,18 @@ def server_certificate(home: Home) -> Path:
     if not (server.exists() and own.exists()):
         home.certificates.mkdir(mode=0o700, exist_ok=True)
         authority = trustme.CA(organization_name="azureml-local")
-        authority.cert_pem.write_to_path(str(own))
-        authority.issue_cert(*HOSTS).private_key_and_cert_chain_pem.write_to_path(str(server))
+        _write(own, authority.cert_pem.bytes())
+        _write(server, authority.issue_cert(*HOSTS).private_key_and_cert_chain_pem.bytes())
     trusted = {Path(certifi.where()), *(Path(os.environ[name]) for name in BUNDLES if os.environ.get(name))}
     readable = [file for file in sorted(trusted - {home.bundle}) if file.is_file() and os.access(file, os.R_OK)]
-    home.bundle.write_bytes(b"\n".join(file.read_bytes() for file in (*readable, own)))
+    _write(home.bundle, b"\n".join(file.read_bytes() for file in (*readable, own)))
     return server
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole, or not at all: half a certificate would be taken for one."""
+    written = file.with_suffix(".new")
+    written.unlink(missing_ok=True)
+    written.touch(mode=0o600)
+    written.write_bytes(content)
+    written.replace(file)

@@ -19,6 +19,7 @@ PAGES_PATH = "/jobs"
 ENDPOINT_PAGE = "/endpoints/{endpoint}"
 YEAR = 365 * 24 * 3600  # seconds
 
+BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # variables that name the bundle of a shell
 NO_PROXY = ("NO_PROXY", "no_proxy")
 CLIENT_VARIABLES = frozenset(
     {

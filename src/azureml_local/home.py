@@ -22,16 +22,24 @@ class Home:
         """The folder asked for, else the one that AZUREML_LOCAL_HOME names, else ~/.azureml-local."""
         chosen = path or Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".azureml-local")
         absolute = chosen.expanduser().absolute()
-        if special := SPECIAL.search(str(absolute)):
-            raise InputError(
-                f"A workspace cannot be kept at {absolute}: paths are put into commands as they are, and "
-                f"{special.group()!r} means something to a shell. Choose another folder."
-            )
+        for path in (absolute, absolute.resolve()):
+            if special := SPECIAL.search(str(path)):
+                raise InputError(
+                    f"A workspace cannot be kept at {path}: paths are put into commands as they are, and "
+                    f"{special.group()!r} means something to a shell. Choose another folder."
+                )
         return cls(absolute)
 
     def create(self) -> None:
-        """Make the folder, closed to other users."""
+        """Make the folder, closed to other users. Raises InputError for one that has somebody's files in it."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.secret.exists():
+            first = {path.name for path in (self.lock, self.users, self.log, self.secret.with_suffix(".new"))}
+            if others := sorted({path.name for path in self.path.iterdir()} - first):
+                raise InputError(
+                    f"A workspace cannot be kept at {self.path}: there is something else in the folder, such as "
+                    f"{others[0]!r}, and a workspace removes what it does not know. Choose a new or an empty folder."
+                )
         self.path.chmod(0o700)
 
     @property
@@ -86,7 +94,7 @@ class Home:
 
     def entries(self) -> list[Path]:
         """What is in the folder and belongs to the workspace, but its secret."""
-        own = {"artifacts", "deployments", "environments", "jobs", "reuse"}
+        own = {"artifacts", "deployments", "environments", "jobs", "reuse", self.secret.with_suffix(".new").name}
         own |= {
             path.name
             for path in (self.blobs, self.certificates, self.state, self.lock, self.users, self.ports, self.log)

@@ -23,10 +23,13 @@ NEEDED = {"GET": "r", "HEAD": "r", "DELETE": "d"}
 
 
 def read_secret(path: Path) -> str:
-    """The workspace's secret; drawn at random on the first call."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
+    """The workspace's secret; drawn at random on the first call, which is that of the process that serves."""
+    if not (path.exists() and path.stat().st_size):
+        drawn = path.with_suffix(".new")
+        drawn.unlink(missing_ok=True)
+        drawn.touch(mode=0o600)
+        drawn.write_text(secrets.token_urlsafe(48))
+        drawn.replace(path)  # whole, or not at all: with an empty secret anybody could sign
     return path.read_text()
 
 

@@ -59,6 +59,9 @@ async def _serve(workspace: Workspace) -> None:
         loop.add_signal_handler(number, _stop, servers)
     tasks = [loop.create_task(server.serve([one])) for server, one in zip(servers, sockets, strict=True)]
     while not all(server.started for server in servers):
+        if ended := [task for task in tasks if task.done()]:
+            ended[0].result()  # raises what kept it from starting
+            return
         await asyncio.sleep(0.01)
     home.ports.write_text(json.dumps(ports))
     Addresses(ports[0], ports[1], os.getpid(), workspace.settings).write(home)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
+
+_BUILD = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}")  # what the folder of a build is called
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class EnvironmentCache:
     def _sweep(self) -> None:
         kept = {cached.folder for cached in cached_environments(self._folder)}
         for folder in self._folder.iterdir():
-            if folder.is_dir() and folder not in kept:
+            if folder.is_dir() and _BUILD.fullmatch(folder.name) and folder not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

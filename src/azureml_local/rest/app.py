@@ -80,7 +80,7 @@ def guard(identity: Identity) -> Callable[[Request, Answer], Awaitable[Response]
     """Middleware that lets in bearer tokens and signed addresses of ours, whatever the route."""
 
     async def check(request: Request, answer: Answer) -> Response:
-        path = request.url.path
+        path: str = request.scope["path"]  # that of the routes; the address is made with a header of the caller's
         if stranger := foreign_page(request):
             return error_response(403, "AuthenticationFailed", stranger)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
