@@ -25,8 +25,8 @@ def deploy(options: argparse.Namespace) -> int:
         read_yaml(file)
         refuse_errors(file, overrides, "deployed")
     home = Home.choose(options.home)
-    addresses = launcher.find(home)
-    launcher.keep(home)
+    with launcher.in_running(home) as addresses:
+        launcher.keep(home)
     client = connect(home, addresses)
     from azure.ai.ml import load_online_deployment, load_online_endpoint
 

@@ -24,8 +24,7 @@ def invoke(options: argparse.Namespace) -> int:
     """Send a request to an endpoint and print its answer: as it came, or for a person each text beside its own."""
     request = _request(options)
     home = Home.choose(options.home)
-    addresses = launcher.find(home)
-    with launcher.in_use(home):
+    with launcher.in_running(home) as addresses:
         reply = _ask(options, request, home, addresses)
     if not reply.is_success:
         raise InputError(refusal(options.endpoint, reply, home))

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO
 
 import httpx
 
-from azureml_local.connection import CLIENT_VARIABLES, Addresses, held, is_held, metadata_url
+from azureml_local.connection import BUNDLES, CLIENT_VARIABLES, Addresses, held, is_held, metadata_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.settings import DEFAULTS, Settings
@@ -47,6 +48,14 @@ def in_use(home: Home) -> Iterator[Use]:
     with home.users.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield Use(lock)
+
+
+@contextlib.contextmanager
+def in_running(home: Home) -> Iterator[Addresses]:
+    """Need the workspace that is up, as `in_use` does. Raises InputError when it is not up."""
+    find(home)
+    with in_use(home):
+        yield find(home)  # one that was just ending has ended by now
 
 
 def keep(home: Home) -> None:
@@ -110,8 +119,12 @@ def _create(home: Home) -> None:
 
 def _spawn(home: Home, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     """The workspace's process. It holds the workspace from its first moment: it takes seconds to be up."""
-    # The workspace must not think of itself as its own client.
-    variables = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
+    # The workspace must not think of itself as its own client; whom a company's shell trusts, its clients trust, too.
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in CLIENT_VARIABLES or (name in BUNDLES and not Path(value).is_relative_to(home.path))
+    }
     arguments = [str(home.path), "--lock", str(lock), *settings.arguments()]
     with home.log.open("ab") as log:
         process = subprocess.Popen(

@@ -88,10 +88,9 @@ def _run(
 def watch(options: argparse.Namespace) -> int:
     """Follow a job to its end; Ctrl-C leaves it running."""
     home = Home.choose(options.home)
-    watcher = Watcher(home, launcher.find(home))
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
-    with launcher.in_use(home):
-        state = watcher.follow(options.job, console)
+    with launcher.in_running(home) as addresses:
+        state = Watcher(home, addresses).follow(options.job, console)
     _summarise(state, console)
     return 0 if state.job.status == "Completed" else 1
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from azureml_local.arm_ids import WORKSPACE_ID
 from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH
 from azureml_local.blobs import ARTIFACTS, BLOBSTORE
-from azureml_local.connection import Addresses
+from azureml_local.connection import Addresses, is_held
 from azureml_local.engine.changes import FINAL
 from azureml_local.errors import InputError
 from azureml_local.home import Home
@@ -69,16 +69,22 @@ class Watcher:
 
     def __init__(self, home: Home, addresses: Addresses) -> None:
         self._home = home
-        self._url = addresses.url
+        self._addresses = addresses
         self._ended: dict[str, list[dict[str, Any]]] = {}  # the jobs in one in which nothing will change any more
-        token, _ = Identity(read_secret(home.secret)).issue_token("azureml-local")
+        self._identity = Identity(read_secret(home.secret))
         self._http = httpx.Client(
             base_url=f"{addresses.url}/history/v1.0{WORKSPACE_ID}/runs/",
-            headers={"Authorization": f"Bearer {token}"},
+            auth=self._signed,
             verify=ssl.create_default_context(cafile=str(home.bundle)),
             trust_env=False,
             timeout=30,
         )
+
+    def _signed(self, request: httpx.Request) -> httpx.Request:
+        """With a token of its own: a job may take longer than a token lives."""
+        token, _ = self._identity.issue_token("azureml-local")
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
 
     def look(self, name: str) -> JobState:
         """The job now."""
@@ -101,12 +107,12 @@ class Watcher:
                 yield from self._below(child["runId"], child["status"] in FINAL)
 
     def is_busy(self) -> bool:
-        """Whether a job that was submitted has not ended."""
+        """Whether a job that was submitted has not ended; a workspace that lives and does not say it may have one."""
         try:
-            reply = self._http.get(f"{self._url}{WORKSPACE_ID}/jobs")
+            reply = self._http.get(f"{self._addresses.url}{WORKSPACE_ID}/jobs")
             return any(job["properties"]["status"] not in FINAL for job in reply.json()["value"])
-        except (httpx.HTTPError, ValueError, KeyError):
-            return False
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return is_held(self._home)
 
     def follow(self, name: str, console: Console) -> JobState:
         """Show the job until it has ended: a live table on a terminal, elsewhere a line for each change."""
@@ -130,8 +136,8 @@ class Watcher:
             time.sleep(POLL_SECONDS)
 
     def _give_up_if_dead(self, error: httpx.TransportError, silence: float) -> None:
-        """Under load a workspace answers late; one that has died does not answer at all."""
-        if not Addresses.read(self._home) or silence > PATIENCE:
+        """Under load a workspace answers late; one that has died, or was started anew, does not answer at all."""
+        if Addresses.read(self._home) != self._addresses or silence > PATIENCE:
             raise InputError(
                 f"The workspace at {self._home.path} no longer answers ({type(error).__name__}); see "
                 f"{self._home.log}. `azureml-local up` starts it again, and it still knows its jobs."

@@ -21,8 +21,9 @@ from azureml_local.watch import Watcher
 def up(options: argparse.Namespace) -> int:
     """Start the workspace in the background."""
     home = Home.choose(options.home)
-    addresses, started = launcher.start(home, Settings.of(options))
-    launcher.keep(home)
+    with launcher.in_use(home):
+        addresses, started = launcher.start(home, Settings.of(options))
+        launcher.keep(home)
     print(f"The workspace at {home.path} {'is' if started else 'was already'} up: {addresses.url}")
     print(f'Point any client at it: eval "$(azureml-local env{_home_option(options)})"')
     return 0
