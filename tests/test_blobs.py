@@ -76,6 +76,18 @@ def test_a_linked_output_is_listed_as_a_folder_and_a_circle_ends(blobs: Blobs):
     assert [name for name, _ in blobs.find(BLOBSTORE, "azureml/one/student/")] == ["azureml/one/student/config.json"]
 
 
+def test_what_a_job_wrote_at_its_default_place_stays_there(blobs: Blobs):
+    file, folder = write(blobs, "azureml/two/table", "precious"), write(blobs, "azureml/two/model/a", "precious").parent
+    elsewhere = blobs.root.parent / "jobs" / "two"
+    elsewhere.mkdir(parents=True)
+    for place in (file, folder):
+        for target in (place, elsewhere):
+            blobs.link(BLOBSTORE, f"azureml/two/{place.name}", target)
+    assert [written.read_text() for _, written in blobs.find(BLOBSTORE, "azureml/two/")] == ["precious"] * 2
+    assert not file.is_symlink()
+    assert not folder.is_symlink()
+
+
 def test_blocks_become_a_blob_in_the_order_of_the_list(blobs: Blobs):
     for block, text in (("one", "first "), ("two", "second ")):
         blobs.stage(BLOBSTORE, "large.bin", block).write_text(text)

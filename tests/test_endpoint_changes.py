@@ -200,3 +200,16 @@ def test_a_server_that_is_stopped_before_it_is_launched_is_ended(tmp_path: Path,
     deployments.start("paint", DeploymentSpec(name="blue", code=code, scoring_script="score.py"))
     assert deployments.address("paint", "blue")
     deployments.close()
+
+
+def test_a_deployment_and_its_endpoint_can_be_deleted_without_waiting(endpoints: Endpoints, servers: Servers):
+    servers.go.set()
+    endpoints.put("paint", {})
+    ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
+    servers.drained.clear()
+    first = endpoints.remove_later("paint", "blue")
+    assert servers.stopped.wait(20)
+    assert ended(endpoints, endpoints.remove_later("paint")) == "Succeeded"
+    servers.drained.set()
+    assert ended(endpoints, first) == "Succeeded"
+    assert endpoints.get("paint") is None

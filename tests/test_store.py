@@ -79,3 +79,27 @@ def test_deleting_says_whether_there_was_something(store: Store):
     assert not store.delete("models", "student", "1")
     with pytest.raises(KeyError):
         store.update("models", "student", "1", lambda body: body)
+
+
+def test_what_is_written_together_is_seen_together_or_not_at_all(store: Store, tmp_path: Path):
+    seen, inside, written = [], threading.Event(), threading.Event()
+
+    def look() -> None:
+        inside.wait(20)
+        seen.append([one.kind for kind in ("jobs", "runs") for one in store.all(kind)])
+        written.wait(20)
+
+    other = threading.Thread(target=look)
+    other.start()
+    with store.together():
+        store.put("jobs", "one", "", {})
+        inside.set()
+        store.put("runs", "one", "", {})
+    written.set()
+    other.join()
+    assert seen == [["jobs", "runs"]]
+    with pytest.raises(KeyError), store.together():
+        store.update("jobs", store.put("jobs", "two", "", {}).name, "1", dict)
+    again = Store(tmp_path / "workspace.db")
+    assert [one.name for one in again.all("jobs")] == ["one"]
+    again.close()

@@ -68,6 +68,9 @@ class Blobs:
         """Let the blob or virtual folder `name` be `target`, a path in the workspace's folder."""
         link = self.path(container, name)
         link.parent.mkdir(parents=True, exist_ok=True)
+        lies_there = link.parent.resolve() / link.name == target.parent.resolve() / target.name
+        if lies_there or (link.exists() and not link.is_symlink()):  # what a job wrote there itself, and never removed
+            return
         if link.is_symlink() and link.readlink() == target:
             return
         link.unlink(missing_ok=True)

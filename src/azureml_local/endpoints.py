@@ -120,7 +120,8 @@ class Endpoints:
             shares = {key: without(properties.get(key) or {}, name) for key in ("traffic", "mirrorTraffic")}
             return {**body, "properties": {**properties, **shares}}
 
-        self._store.update(ENDPOINTS, endpoint, "", remaining)
+        with suppress(KeyError):  # the endpoint was deleted meanwhile
+            self._store.update(ENDPOINTS, endpoint, "", remaining)
 
     def remove_later(self, endpoint: str, name: str | None = None) -> str:
         """Begin to remove a deployment, or the endpoint; returns the id of the operation."""

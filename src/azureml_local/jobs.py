@@ -69,10 +69,11 @@ class Jobs:
         check_lengths(plan)
         if taken := sorted(job for job in {name, *plan.jobs()} if self.run(job)):
             raise SpecError(f'name: "{taken[0]}" is a job already; give this one another name')
-        if not self._store.add(JOBS, name, "", {"properties": properties}):
-            return self._found(JOBS, name)
-        for job, note in notes(pipeline, plan, properties).items():
-            self._store.put(RUNS, job, "", note)
+        with self._store.together():
+            if not self._store.add(JOBS, name, "", {"properties": properties}):
+                return self._found(JOBS, name)
+            for job, note in notes(pipeline, plan, properties).items():
+                self._store.put(RUNS, job, "", note)
         try:
             self._engine.submit(pipeline, plan)
         except Exception:
@@ -83,16 +84,16 @@ class Jobs:
     def job_changed(self, change: JobChange) -> None:
         """Keep a change, and give the outputs and logs their addresses."""
         score = self._score(change)
-        run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change, score))
         if change.log_folder:
             self._blobs.link(ARTIFACTS, DEFAULT_OUTPUT_PATH.format(job=change.name), change.log_folder)
-        if change.status not in FINAL:
-            return
-        for output, path in change.outputs.items():
-            self._blobs.link(BLOBSTORE, OUTPUT_PATH.format(job=change.name, output=output), path)
-        self._log(run.body["root"], [run])
+        if change.status in FINAL:  # what a job has left is there before it is said to have ended
+            for output, path in change.outputs.items():
+                self._blobs.link(BLOBSTORE, OUTPUT_PATH.format(job=change.name, output=output), path)
         if change.status == "Completed":
-            self._register(run, change)
+            self._register(self._found(RUNS, change.name), change)
+        run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change, score))
+        if change.status in FINAL:
+            self._log(run.body["root"], [run])
 
     def get(self, name: str) -> Resource | None:
         """A submitted job, or None; a node of a pipeline is none."""

@@ -3,7 +3,8 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +74,13 @@ class Store:
         """Replace a body by what `change` makes of it, with nobody in between. Raises KeyError when it is not there."""
         with self._lock:
             return self.put(kind, name, version, change(self._found(kind, name, version).body))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside is seen, and survives a crash, as a whole or not at all."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
 
     def get(self, kind: str, name: str, version: str = "") -> Resource | None:
         """The resource, or None."""

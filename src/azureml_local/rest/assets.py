@@ -106,12 +106,12 @@ def put_version(kind: Kind, name: str, version: str, body: Body, here: Here) -> 
     check_name("the version of an asset", version)
     check(body, {"properties": ASSET})
     properties = completed(kind, name, version, body.get("properties") or {}, here)
-    known = here.store.get(kind, name, version)
-    if known:
-        refuse_change(known, properties)
-    return JSONResponse(
-        arm_body(here.store.put(kind, name, version, {"properties": properties})), 200 if known else 201
-    )
+    with here.store.together():
+        known = here.store.get(kind, name, version)
+        if known:
+            refuse_change(known, properties)
+        kept = here.store.put(kind, name, version, {"properties": properties})
+    return JSONResponse(arm_body(kept), 200 if known else 201)
 
 
 @assets.delete("/{kind}/{name}/versions/{version}")
