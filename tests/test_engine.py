@@ -121,6 +121,19 @@ def test_variables_of_the_node_win_over_those_of_the_component(run: Callable, he
     assert log_of(heard.last("own-variables-n")) == "1 2 7\n"
 
 
+def test_a_variable_of_a_node_may_read_what_is_around_it(run: Callable, heard: Heard) -> None:
+    made = component("echo $SEED; echo $TEXT; cat $DATA/x", outputs=(FOLDER,))
+    whole = pipeline("bound-variables", {"first": "echo ready > ${{outputs.out}}/x", "n": made})
+    variables = {
+        "SEED": "s${{parent.inputs.seed}}",
+        "TEXT": "${{inputs.x}}",
+        "DATA": "${{parent.jobs.first.outputs.out}}",
+    }
+    nodes = {**whole.nodes, "n": replace(whole.nodes["n"], environment_variables=variables)}
+    assert run(replace(whole, nodes=nodes, inputs={"seed": "7"})).status == "Completed"
+    assert log_of(heard.last("bound-variables-n")) == "s7\n${{inputs.x}}\nready\n"
+
+
 def test_each_process_of_a_distribution_runs_the_whole_command_with_its_rank(run: Callable, heard: Heard) -> None:
     made = component("a=$RANK; echo $a $LOCAL_RANK $NODE_RANK $WORLD_SIZE $MASTER_ADDR; test $MASTER_PORT -gt 0")
     whole = pipeline("ranks", {"n": replace(made, distribution=Distribution(process_count="2"))})
@@ -156,7 +169,7 @@ def test_cores_are_shared_by_the_processes_that_run_together(
 
 def test_a_failure_names_node_and_status_ends_the_rest_and_quotes_the_log(run: Callable, heard: Heard) -> None:
     commands = {"bad": "echo the disk is full >&2; exit 4", "long": "sleep 986.125", "after": "true"}
-    change = run(pipeline("failing", commands, {"after": "bad"}))
+    change = run(replace(pipeline("failing", commands, {"after": "bad"}), continue_on_step_failure=False))
     assert change.status == "Failed"
     assert change.error == 'node "bad" failed: its command ended with status 4; its log ends with:\nthe disk is full'
     assert heard.last("failing-long").status == "Canceled"
@@ -165,10 +178,10 @@ def test_a_failure_names_node_and_status_ends_the_rest_and_quotes_the_log(run: C
     assert not alive("sleep 986.125")
 
 
-def test_other_branches_go_on_when_the_pipeline_says_so(run: Callable, heard: Heard) -> None:
+def test_other_branches_go_on_unless_the_pipeline_says_otherwise(run: Callable, heard: Heard) -> None:
     commands = {"bad": "exit 4", "after-bad": "true", "good": "sleep 0.2", "after-good": "true"}
     whole = pipeline("going-on", commands, {"after-bad": "bad", "after-good": "good"})
-    assert run(replace(whole, continue_on_step_failure=True)).status == "Failed"
+    assert run(whole).status == "Failed"
     assert heard.last("going-on-after-good").status == "Completed"
     assert heard.last("going-on-after-bad").status == "Canceled"
 

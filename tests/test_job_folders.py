@@ -50,6 +50,16 @@ def test_an_output_with_a_place_is_kept_there_and_found_there_by_the_next_run(
     assert (tmp_path / "kept" / "here" / "runs").read_text() == "place-1-n\nplace-2-n\n"
 
 
+def test_a_file_where_an_output_should_be_a_folder_is_named(run: Callable, heard: Heard, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    whole = pipeline("taken", {"n": component("true", outputs=(FOLDER,))})
+    node = replace(whole.nodes["n"], outputs={"out": Output(place=tmp_path / "taken")})
+    assert run(replace(whole, nodes={"n": node})).status == "Failed"
+    sentence = f'its output "out" is a folder, and there is a file at {tmp_path / "taken"}; give another path'
+    assert heard.last("taken-n").error == f'node "n" failed: {sentence}'
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def test_the_mode_of_an_input_says_whether_it_may_be_changed():
     modes = {"a": "Download", "b": "ReadOnlyMount", "c": "ReadWriteMount", "d": "rw_mount", "e": "ro_mount"}
     inputs = {name: {"uri": "x", "mode": mode} for name, mode in modes.items()} | {"g": {"uri": "x"}, "h": "7"}

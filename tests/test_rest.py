@@ -244,6 +244,10 @@ def test_a_request_that_cannot_be_read_is_400(client: TestClient):
         ),
         ({"environmentVariables": {"": "1"}}, "environment_variables.: the job has an environment variable ''"),
         ({"environmentVariables": {"A": "x" * 131_070}}, 'node "long", environment_variables.A: it has 131072 bytes'),
+        (
+            {"inputs": {"a": {"jobInputType": "literal", "value": "x" * 131_060}}},
+            'node "long", inputs.a: it has 131077',
+        ),
         ({"command": "x" * 131_072}, 'node "long", command: it has 131072 bytes with all values in it'),
     ],
 )

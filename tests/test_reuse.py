@@ -1,9 +1,12 @@
 """Which finished jobs stand for others, by Azure's rules."""
 
+import json
 import os
+import platform
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from azureml_local.engine.binding import plan
 from azureml_local.engine.engine import Engine
 from azureml_local.engine.reuse import reuse_key
+from azureml_local.environments.readiness import installed
 from azureml_local.spec import Component, Data, Environment, Node, Pipeline, Port
 from small_pipelines import FOLDER, Heard, component, log_of
 
@@ -36,10 +40,17 @@ def pipeline(name: str, data: Path, made: dict[str, Component] | None = None) ->
     return Pipeline(name=name, experiment_name="trials", nodes=nodes)
 
 
-def test_a_built_environment_is_another_than_the_workspaces(tmp_path: Path):
+def test_another_environment_and_other_versions_of_its_packages_are_told_apart(tmp_path: Path):
     [task] = plan(pipeline("keys", tmp_path, {"beside": steps()["beside"]}), tmp_path).tasks.values()
-    assert reuse_key(task) == reuse_key(task, is_built=False)
-    assert reuse_key(task) != reuse_key(task, is_built=True)
+    found = [["python==3.11.4", "torch==2.1"], ["python==3.11.4", "torch==2.2"], ["python==3.12.1", "torch==2.1"], None]
+    assert reuse_key(task, found[0]) == reuse_key(task, list(found[0] or []))
+    assert len({reuse_key(task, packages) for packages in found}) == 4
+
+
+def test_of_the_workspaces_packages_those_count_that_an_environment_asks_for():
+    conda = {"dependencies": ["python=3.11", {"pip": ["httpx>=0.1", "not-installed-here==1", "-r nowhere.txt"]}]}
+    found = installed(Environment(name="mine:1", conda=json.dumps(conda)))
+    assert found == [f"httpx=={metadata.version('httpx')}", f"python=={platform.python_version()}"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.engine.sweeps import best_trial, trial_values
 from azureml_local.spec import Node, Output, Pipeline, Port, SpecError, Sweep
 from azureml_local.trials import Trials, trials_of
-from small_pipelines import FOLDER, Heard, component
+from small_pipelines import FOLDER, Heard, component, log_of
 from test_rest import client_of, open_workspace, wait_for
 
 NUMBER = Port(name="x", type="number")
@@ -127,6 +127,15 @@ def test_a_sweep_without_the_metric_fails_and_says_so(run: Callable) -> None:
 def test_never_more_trials_run_together_than_allowed(run: Callable, tmp_path: Path) -> None:
     alone = f"mkdir {tmp_path}/here || exit 9; sleep 0.1; rmdir {tmp_path}/here; {LOG}"
     assert run("alone", alone, replace(GRID, max_concurrent=1)).status == "Completed"
+
+
+def test_trials_that_wait_for_their_turn_take_no_cores(
+    run: Callable, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("azureml_local.engine.shop.cores", lambda: 6)
+    run("threads", f"echo $OMP_NUM_THREADS; {LOG}", replace(GRID, max_concurrent=1))
+    assert [log_of(heard.last(f"threads-sweep_{number}")).splitlines()[0] for number in (1, 2, 3)] == ["6"] * 3
 
 
 def test_a_sweep_that_is_cancelled_is_cancelled_although_a_trial_has_completed(

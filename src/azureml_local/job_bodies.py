@@ -60,7 +60,7 @@ def _pipeline(name: str, properties: Json, assets: Assets) -> Pipeline:
         writable=writable(properties.get("inputs")),
         outputs=node_outputs(properties.get("outputs"), "", name, assets),
         nodes=Components(assets).nodes(nodes),
-        continue_on_step_failure=_is_true(settings.get("continue_on_step_failure")),
+        continue_on_step_failure=_is_true(settings.get("continue_on_step_failure", True)),
         force_rerun=_is_true(settings.get("force_rerun")),
     )
 

@@ -162,7 +162,7 @@ class Pipeline:
     outputs: dict[str, Output] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     display_name: str = ""
-    continue_on_step_failure: bool = False
+    continue_on_step_failure: bool = True  # the default of Azure's reference
     force_rerun: bool = False
 
 

@@ -87,6 +87,7 @@ class _Binder:
         name = scope.prefix + node.name
         given = {key: _as_given(bound.value, component.inputs[key], name) for key, bound in inputs.items()}
         outputs = {output: scope.place(node, output) for output in component.outputs}
+        variables = self._variables(scope, node)
         folder, links = self._jobs / node.job_name, dict[Path, Path]()
         values = {f"inputs.{key}": _spoken(value, folder / "inputs" / key, links) for key, value in given.items()}
         values |= {f"outputs.{key}": _spoken(path, folder / "outputs" / key, links) for key, path in outputs.items()}
@@ -97,12 +98,12 @@ class _Binder:
         distribution = node.distribution or component.distribution
         return Task(
             name=name,
-            node=node,
+            node=replace(node, environment_variables={key: _text(key, bound) for key, bound in variables.items()}),
             component=component,
             job=node.job_name,
             parent=None if node.job_name == scope.job else scope.job,
             folder=folder,
-            needs=frozenset().union(*(bound.needs for bound in inputs.values())),
+            needs=_needs([*inputs.values(), *variables.values()]),
             command=command,
             given={key: value for key, value in given.items() if value is not None},
             outputs=outputs,
@@ -135,6 +136,15 @@ class _Binder:
             return Bound(substitute(value, lambda path: _text(path, found[path])), _needs(found.values()))
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from None
+
+    def _variables(self, scope: Scope, node: Node) -> dict[str, Bound]:
+        """Its environment variables, with what they read of the graph around it."""
+        return {
+            name: self._resolve(scope, text, f'node "{scope.prefix}{node.name}", environment_variables.{name}')
+            if any(reference.path.startswith("parent.") for reference in references(text))
+            else Bound(text)
+            for name, text in node.environment_variables.items()
+        }
 
     def _process_count(self, scope: Scope, name: str, distribution: Distribution | None) -> int:
         if distribution is None:

@@ -69,6 +69,10 @@ class Command:
             if is_default_artifacts(task, name):
                 _link(path, task.log_folder)
             elif task.component.outputs[name].type not in FILE_TYPES:
+                if path.is_file():
+                    raise SpecError(
+                        f'its output "{name}" is a folder, and there is a file at {path}; give another path'
+                    )
                 path.mkdir(exist_ok=True)
         for link, target in task.links.items():
             link.parent.mkdir(exist_ok=True)

@@ -25,3 +25,5 @@ def _texts(task: Task) -> Iterator[tuple[str, str]]:
     yield "command", task.command
     for name, value in (task.component.environment_variables | task.node.environment_variables).items():
         yield f"environment_variables.{name}", f"{name}={value}"
+    for name, given in task.given.items():
+        yield f"inputs.{name}", f"AZURE_ML_INPUT_{name}={given}"

@@ -90,10 +90,11 @@ class PipelineRun:
         while order.is_active():
             ready = order.get_ready()
             tasks = [self._plan.tasks[step] for step in ready if step in self._plan.tasks]
-            for task in tasks:  # all of them before the first starts: they share the cores
+            begun = [task for task in tasks if self._may_begin(task)]
+            for task in begun:  # all of them before the first starts: they share the cores
                 self._shop.slots.claim(task.job, task.process_count)
-            for task in tasks:
-                self._start(task)
+            for task in begun:
+                self._submit(task)
             for sweep in (step for step in ready if step in self._sweeps):
                 self._end_sweep(self._plan.groups[sweep])
                 self._finished.put(sweep)
@@ -104,6 +105,7 @@ class PipelineRun:
         if task := self._plan.tasks.get(step):
             self._shop.slots.release(task.job)
             if (sweep := self._sweep_of.get(step)) and (waiting := self._sweeps[sweep].leave()):
+                self._shop.slots.claim(waiting.job, waiting.process_count)
                 self._submit(waiting)
         # A trial that fails is a result; only a sweep without any result fails.
         if (
@@ -115,16 +117,16 @@ class PipelineRun:
         self._end_graphs()
         return step
 
-    def _start(self, task: Task) -> None:
+    def _may_begin(self, task: Task) -> bool:
+        """Whether it gets the next slot; a trial may have to wait for its turn, and what lacks an input is skipped."""
         missing = sorted(step for step in task.needs if self._status(step) != "Completed")
         with self._lock:
             if self._stopped or missing:
                 self._skip(task, self._stopped or f'node "{missing[0]}" did not complete')
-                return
+                return False
             self.journal.tell(task.job, status="Queued")
             sweep = self._sweep_of.get(task.name)
-            if sweep is None or self._sweeps[sweep].enter(task):
-                self._submit(task)
+            return sweep is None or self._sweeps[sweep].enter(task)
 
     def _submit(self, task: Task) -> None:
         with self._lock:

@@ -55,11 +55,11 @@ class Reuse:
         written.replace(self._folder / key)
 
 
-def reuse_key(task: Task, is_built: bool = False) -> str | None:
+def reuse_key(task: Task, packages: list[str] | None) -> str | None:
     """What makes two tasks equal, as one digest; None for a task that is never reused.
 
-    is_built: whether it runs in an environment that is made from what it asks for, not in the workspace's. To be asked
-    when the task's inputs are there.
+    packages: what it has of what its environment asks for, where it runs in the workspace's own; None where its
+    environment is made from that. To be asked when the task's inputs are there.
     """
     component = task.component
     if not component.is_deterministic or not component.digest:
@@ -71,7 +71,7 @@ def reuse_key(task: Task, is_built: bool = False) -> str | None:
         "distribution": [task.distribution, task.process_count],
         "inputs": {name: _identity(value) for name, value in task.given.items()},
         "places": {name: str(path) for name, path in task.outputs.items() if not path.is_relative_to(task.folder)},
-        **({"is_built": [is_built]} if is_built else {}),
+        **({"is_built": [True]} if packages is None else {"packages": packages}),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -16,6 +17,7 @@ from azureml_local.engine.reuse import Finished, reuse_key, stamp
 from azureml_local.engine.shop import Shop
 from azureml_local.environments.job_environments import Interpreter, JobEnvironmentError, WaitCancelledError
 from azureml_local.environments.private_layer import may_install, private_layer
+from azureml_local.environments.readiness import installed
 from azureml_local.spec import Pipeline, SpecError
 
 logger = logging.getLogger(__name__)
@@ -65,7 +67,10 @@ class TaskRun:
             self._shop.runs.finish(task.job, status)
         except Exception as bug:
             logger.exception("The job %s was given up", task.job)
-            status, error = "Failed", f'node "{task.name}": the local workspace failed: {bug!r}'
+            reason = bug if isinstance(bug, OSError) else f"the local workspace failed: {bug!r}"
+            status, error = "Failed", f'node "{task.name}" failed: {reason}'
+            with contextlib.suppress(Exception):  # perhaps it was MLflow that failed
+                self._shop.runs.finish(task.job, status)
         self._journal.end(task.job, status, error, task.outputs, **changes)
 
     def end(self, reason: str) -> None:
@@ -92,7 +97,8 @@ class TaskRun:
         """What equal tasks have in common; a stand-alone job is never reused."""
         if self._pipeline.force_rerun or self.task.parent is None:
             return None
-        return reuse_key(self.task, self._shop.environments.builds(self.task.component.environment))
+        environment = self.task.component.environment
+        return reuse_key(self.task, None if self._shop.environments.builds(environment) else installed(environment))
 
     def _take_over(self, finished: Finished) -> dict[str, str]:
         """Have what an earlier job has: outputs and logs as links, metrics and parameters as copies."""

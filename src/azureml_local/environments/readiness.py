@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -57,6 +58,16 @@ def readiness(environment: Environment) -> Readiness:
         notes=tuple(filter(None, (wanted.unknown, *wanted.notes))),
         warning=f'environment "{title(environment)}": {"; ".join(told)}' if told else "",
     )
+
+
+def installed(environment: Environment) -> list[str]:
+    """The workspace's interpreter and its versions of the packages that an environment asks for."""
+    found = {f"python=={platform.python_version()}"}
+    for line in requirements_of(environment).packages:
+        with suppress(InvalidRequirement, metadata.PackageNotFoundError):
+            name = Requirement(line.partition(" --hash")[0]).name
+            found.add(f"{name}=={metadata.version(name)}")
+    return sorted(found)
 
 
 def title(environment: Environment) -> str:
