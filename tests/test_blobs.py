@@ -90,7 +90,9 @@ def test_what_a_job_wrote_at_its_default_place_stays_there(blobs: Blobs):
 
 def test_blocks_become_a_blob_in_the_order_of_the_list(blobs: Blobs):
     for block, text in (("one", "first "), ("two", "second ")):
-        blobs.stage(BLOBSTORE, "large.bin", block).write_text(text)
+        with blobs.scratch() as file:
+            file.write_text(text)
+            blobs.stage(BLOBSTORE, "large.bin", block, file)
     blobs.assemble(BLOBSTORE, "large.bin", ["two", "one"])
     assert blobs.path(BLOBSTORE, "large.bin").read_text() == "second first "
     with pytest.raises(KeyError):
@@ -101,7 +103,7 @@ def test_a_new_blob_does_not_inherit_metadata(blobs: Blobs):
     write(blobs, "upload.txt")
     blobs.set_metadata(BLOBSTORE, "upload.txt", {"upload_status": "completed"})
     assert blobs.metadata(BLOBSTORE, "upload.txt") == {"upload_status": "completed"}
-    staged = blobs.scratch()
-    staged.write_text("new")
-    blobs.adopt(BLOBSTORE, "upload.txt", staged)
+    with blobs.scratch() as staged:
+        staged.write_text("new")
+        blobs.adopt(BLOBSTORE, "upload.txt", staged)
     assert blobs.metadata(BLOBSTORE, "upload.txt") == {}

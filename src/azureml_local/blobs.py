@@ -1,10 +1,12 @@
 """The blob containers of the workspace: plain folders under one root, so that jobs use uploaded files in place."""
 
 import base64
+import filecmp
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -23,13 +25,19 @@ class BlobPathError(ValueError):
     """A container or blob name that is not a path inside the root."""
 
 
+class BlobExistsError(Exception):
+    """A blob of another content, where a client allows for none."""
+
+
 class Blobs:
-    """Blobs as files: `container/name` is the file of that path under the root."""
+    """Blobs as files: `container/name` is the file of that path under the root. One process at a time has a root."""
 
     def __init__(self, root: Path, store: Store) -> None:
         self.root = root
         self._store = store
         self._staging = root / ".staging"
+        self._assembled: dict[str, list[str]] = {}  # blob -> the blocks that it was put together from
+        shutil.rmtree(self._staging, ignore_errors=True)  # what uploads have left that never came to their end
         for folder in (*DATASTORES.values(), self._staging.name):
             (root / folder).mkdir(parents=True, exist_ok=True)
 
@@ -87,45 +95,70 @@ class Blobs:
                 found.append((name, file))
         yield from sorted(found)
 
-    def stage(self, container: str, name: str, block: str) -> Path:
-        """Where an uploaded block waits until its blob is put together."""
-        key = hashlib.sha256(f"{container}/{name}/{block}".encode()).hexdigest()
-        return self._staging / key
+    def stage(self, container: str, name: str, block: str, file: Path) -> None:
+        """Keep a whole file as an uploaded block, until its blob is put together."""
+        file.replace(self._block(container, name, block))
 
-    def scratch(self) -> Path:
-        """A file of the caller's own, to be adopted when it is whole."""
-        return self._staging / uuid4().hex
+    def _block(self, container: str, name: str, block: str) -> Path:
+        return self._staging / hashlib.sha256(f"{container}/{name}/{block}".encode()).hexdigest()
 
-    def assemble(self, container: str, name: str, blocks: list[str]) -> None:
-        """Put a blob together from staged blocks, in this order. Raises KeyError for a block that was not staged."""
-        staged = [self.stage(container, name, block) for block in blocks]
-        if missing := [block for block, file in zip(blocks, staged, strict=True) if not file.exists()]:
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A file of the caller's own, to be staged or adopted when it is whole, and else removed."""
+        file = self._staging / uuid4().hex
+        try:
+            yield file
+        finally:
+            file.unlink(missing_ok=True)
+
+    def assemble(self, container: str, name: str, blocks: list[str], only_new: bool = False) -> None:
+        """Put a blob together from staged blocks, in this order, as `adopt` does.
+
+        Raises KeyError for a block that was not staged. Clients that upload the same blob at the same time stage the
+        same blocks, which the first of their lists uses up: the next one finds its blob there.
+        """
+        staged = {block: self._block(container, name, block) for block in blocks}
+        missing = [block for block, file in staged.items() if not file.exists()]
+        if not missing:
+            with self.scratch() as whole:
+                _join([staged[block] for block in blocks], whole)
+                self.adopt(container, name, whole, only_new)
+            self._assembled[f"{container}/{name}"] = blocks
+        elif self._assembled.get(f"{container}/{name}") != blocks:
+            if only_new and self.path(container, name).exists():
+                raise _exists(name)
             raise KeyError(missing[0])
-        whole = self.scratch()
-        with whole.open("wb") as target:
-            for file in staged:
-                with file.open("rb") as block:
-                    shutil.copyfileobj(block, target)
-        for file in set(staged):
-            file.unlink()
-        self.adopt(container, name, whole)
+        for file in staged.values():
+            file.unlink(missing_ok=True)
 
-    def adopt(self, container: str, name: str, file: Path) -> None:
-        """Make a whole file the blob `name`, and forget the metadata of what was there before."""
+    def adopt(self, container: str, name: str, file: Path, only_new: bool = False) -> None:
+        """Make a whole file the blob `name`, and forget the metadata of what was there before.
+
+        A file of the same content stays, and keeps its time: a job may be reading it. only_new: raise BlobExistsError
+        where another one is there.
+        """
         path = self.path(container, name)
+        is_there = path.is_file() and filecmp.cmp(path, file, shallow=False)
+        if only_new and path.exists() and not is_there:
+            raise _exists(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(path)
+            if not is_there:
+                file.replace(path)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            file.unlink()
             raise BlobPathError(
                 f"The blob {name!r} cannot be written: a blob and a folder cannot have the same name here."
             ) from error
-        self._store.delete(METADATA, f"{container}/{name}")
+        self._forget(container, name)
 
     def delete(self, container: str, name: str) -> None:
         """Remove a blob and its metadata."""
         self.path(container, name).unlink()
+        self._forget(container, name)
+
+    def _forget(self, container: str, name: str) -> None:
+        """Forget what is known of the blob that was there before."""
+        self._assembled.pop(f"{container}/{name}", None)
         self._store.delete(METADATA, f"{container}/{name}")
 
     def metadata(self, container: str, name: str) -> dict[str, str]:
@@ -150,6 +183,17 @@ class Blobs:
                 yield from self._files(Path(entry.path), seen)
             elif entry.is_file():
                 yield Path(entry.path)
+
+
+def _exists(name: str) -> BlobExistsError:
+    return BlobExistsError(f"The blob {name} is there already.")
+
+
+def _join(parts: list[Path], whole: Path) -> None:
+    with whole.open("wb") as target:
+        for file in parts:
+            with file.open("rb") as part:
+                shutil.copyfileobj(part, target)
 
 
 def md5(file: Path) -> str:

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from azureml_local.arm_ids import PROVIDER
-from azureml_local.blobs import BlobPathError
+from azureml_local.blobs import BlobExistsError, BlobPathError
 from azureml_local.endpoints import BusyError
 from azureml_local.identity import Identity, foreign_page
 from azureml_local.rest.arm import roots, workspaces
@@ -69,8 +69,8 @@ def create_page_app(workspace: Workspace) -> FastAPI:
 def _guarded_app(workspace: Workspace) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.workspace = workspace
-    refused = (RestError, SpecError, BlobPathError, BusyError, RequestValidationError, HTTPException, RecursionError)
-    for kind in (*refused, Exception):
+    ours = (RestError, SpecError, BlobPathError, BlobExistsError, BusyError)
+    for kind in (*ours, RequestValidationError, HTTPException, RecursionError, Exception):
         app.add_exception_handler(kind, answer_error)
     app.middleware("http")(guard(workspace.identity))
     return app

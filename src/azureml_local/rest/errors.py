@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from azureml_local.blobs import BlobPathError
+from azureml_local.blobs import BlobExistsError, BlobPathError
 from azureml_local.endpoints import BusyError
 from azureml_local.job_bodies import NotSpokenError
 from azureml_local.spec import SpecError
@@ -99,6 +99,8 @@ def _refusal(request: Request, error: Exception) -> RestError | None:
             return error
         case BlobPathError():
             return RestError(400, "InvalidResourceName", str(error))
+        case BlobExistsError():
+            return RestError(409, "BlobAlreadyExists", str(error))
         case RecursionError():
             return bad_request("The request nests too much in one another.")
         case NotSpokenError():

@@ -63,12 +63,16 @@ async def put_blob(
             blobs.set_metadata(container, name, metadata)
             return Response(headers=_headers(blobs, container, name))
         case "block":
-            await _receive(request, blobs.stage(container, name, blockid))
+            with blobs.scratch() as file:
+                await _receive(request, file)
+                blobs.stage(container, name, blockid, file)
             return Response(status_code=201)
         case "blocklist":
-            _assemble(blobs, container, name, await read_within(request))
+            _assemble(blobs, container, name, await read_within(request), _only_new(request))
         case "":
-            await _put_whole(blobs, container, name, request)
+            with blobs.scratch() as file:
+                await _receive(request, file)
+                blobs.adopt(container, name, file, _only_new(request))
         case _:
             raise not_spoken(f'the blob operation "{comp}"')
     if metadata:
@@ -84,12 +88,8 @@ def delete_blob(container: str, name: str, here: Here) -> Response:
     return Response(status_code=202)
 
 
-async def _put_whole(blobs: Blobs, container: str, name: str, request: Request) -> None:
-    if request.headers.get("if-none-match") == "*" and blobs.path(container, name).exists():
-        raise RestError(409, "BlobAlreadyExists", f"The blob {name} is there already.")
-    staged = blobs.scratch()
-    await _receive(request, staged)
-    blobs.adopt(container, name, staged)
+def _only_new(request: Request) -> bool:
+    return request.headers.get("if-none-match") == "*"
 
 
 def _existing(blobs: Blobs, container: str, name: str) -> Path:
@@ -100,23 +100,21 @@ def _existing(blobs: Blobs, container: str, name: str) -> Path:
     return file
 
 
-async def _receive(request: Request, staged: Path) -> None:
+async def _receive(request: Request, file: Path) -> None:
     try:
-        with staged.open("wb") as target:
+        with file.open("wb") as target:
             async for chunk in request.stream():
                 target.write(chunk)
     except ClientDisconnect:
-        staged.unlink()
         raise RestError(400, "IncompleteBody", "The content did not arrive as a whole.") from None
     expected = request.headers.get("content-md5")
-    if expected and md5(staged) != expected:
-        staged.unlink()
+    if expected and md5(file) != expected:
         raise RestError(400, "Md5Mismatch", "The content that arrived is not the content that was sent.")
 
 
-def _assemble(blobs: Blobs, container: str, name: str, body: bytes) -> None:
+def _assemble(blobs: Blobs, container: str, name: str, body: bytes, only_new: bool) -> None:
     try:
-        blobs.assemble(container, name, _blocks(body))
+        blobs.assemble(container, name, _blocks(body), only_new)
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise RestError(400, "InvalidBlockList", f"The block list of {name} is not usable: {error}.") from error
 
