@@ -13,10 +13,20 @@ from fastapi.testclient import TestClient
 
 from azureml_local.blobs import BLOBSTORE
 from azureml_local.workspace import Workspace
+from local_commands import azureml_local
 from test_rest import BLOB, client_of, open_workspace
 
 ONLY_NEW = {"If-None-Match": "*"}  # what the SDK sends for a file that it has not found
 PARTS = {"one": b"first ", "two": b"second"}
+JOB = """
+$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json
+type: command
+command: cat ${{inputs.notes}}/*
+inputs:
+  notes: {type: uri_folder, path: notes}
+environment: {image: "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"}
+compute: azureml:any-cluster
+"""
 LIST = "<BlockList>" + "".join(f"<Latest>{block}</Latest>" for block in PARTS) + "</BlockList>"
 
 
@@ -137,3 +147,15 @@ def test_a_workspace_that_starts_removes_what_uploads_have_left(tmp_path: Path):
     workspace = open_workspace(tmp_path / "local")
     assert staged(workspace) == []
     workspace.close()
+
+
+def test_a_run_whose_upload_is_refused_ends_with_one_sentence(tmp_path: Path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "good.txt").write_text("good")
+    (tmp_path / "notes" / "b\\d.txt").write_text("a name that no blob has")
+    (tmp_path / "job.yml").write_text(JOB)
+    run = azureml_local("run", tmp_path / "job.yml", home=tmp_path / "home")
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"azureml-local: Could not submit {tmp_path / 'job.yml'}: A blob's name is a path")
+    assert run.stderr.count("\n") == 1
+    assert "Uploading" not in run.stdout

@@ -41,7 +41,7 @@ def connect(home: Home, addresses: Addresses) -> "MLClient":
             SUBSCRIPTION,
             RESOURCE_GROUP,
             WORKSPACE,
-            show_progress=False,
+            show_progress=True,  # `sdk_call` swallows it; without it the SDK waits for ever for an upload that failed
             enable_telemetry=False,
         )
     except Exception as error:

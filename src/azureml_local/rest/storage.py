@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from azureml_local.blobs import Blobs, md5
+from azureml_local.blobs import BlobPathError, Blobs, md5
 from azureml_local.rest.context import Here
 from azureml_local.rest.errors import RestError, not_spoken
 from azureml_local.rest.requests import read_within
@@ -37,8 +37,11 @@ def list_blobs(container: str, here: Here, prefix: str = "", delimiter: str = ""
 
 @storage.head("/{name:path}")
 def head_blob(container: str, name: str, here: Here) -> Response:
-    """A blob's length, time and metadata."""
-    file = _existing(here.blobs, container, name)
+    """A blob's length, time and metadata. A name that cannot be is one that is not there: no reply says why to HEAD."""
+    try:
+        file = _existing(here.blobs, container, name)
+    except BlobPathError as error:
+        raise RestError(404, "BlobNotFound", str(error)) from error
     length = {"Content-Length": str(file.stat().st_size)}
     return Response(headers={**_headers(here.blobs, container, name), **length})
 
