@@ -121,3 +121,12 @@ time.sleep(60)
     os.kill(workspace.pid, signal.SIGKILL)
     workspace.communicate()
     until(lambda: not alive("sleep 982.125"))
+
+
+def test_the_end_of_a_log_is_its_last_lines_and_the_rest_is_not_read(tmp_path: Path):
+    log = tmp_path / "log.txt"
+    with log.open("wb") as stream:
+        stream.seek(1 << 36)  # nobody has the memory for what is before
+        stream.write(b"\nfirst\n" + b"x" * 2000 + b"\nlast\n")
+    assert last_lines(log, 2) == "x" * 2000 + "\nlast"
+    assert last_lines(tmp_path / "absent.txt") == ""

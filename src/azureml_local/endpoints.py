@@ -138,7 +138,7 @@ class Endpoints:
 
     def log(self, endpoint: str, name: str, lines: int) -> str:
         """The last lines of a deployment's log."""
-        return "\n".join(self._deployments.log(endpoint, name).splitlines()[-lines:])
+        return self._deployments.log(endpoint, name, lines)
 
     def choose_copy(self, endpoint: str) -> str | None:
         """The deployment that gets a copy of a request, or None."""

@@ -2,9 +2,10 @@
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 EXECUTION_LOG = Path("logs") / "azureml" / "executionlogs.txt"
+PIECE = 1 << 20  # bytes that are read at once; a longer line comes in several
 
 
 class LiveLog:
@@ -19,24 +20,27 @@ class LiveLog:
 
         pipeline: the pipeline's log folder. nodes: by name, each with its `log_folder`.
         """
+        target = pipeline / EXECUTION_LOG
         with self._lock:
-            lines = [
-                f"[{node}] {line}\n"
-                for node, run in nodes.items()
-                for log in sorted(Path(run.get("log_folder") or "-").glob("user_logs/*.txt"))
-                for line in self._new_lines(log)
-            ]
-            target = pipeline / EXECUTION_LOG
-            if lines and target.exists():
-                with target.open("a") as stream:
-                    stream.write("".join(lines))
+            if not target.exists():
+                return
+            with target.open("ab", buffering=0) as stream:
+                for node, run in nodes.items():
+                    for log in sorted(Path(run.get("log_folder") or "-").glob("user_logs/*.txt")):
+                        self._append_new_lines(stream, node, log)
 
-    def _new_lines(self, log: Path) -> list[str]:
-        """The whole lines since the last time; of a line that was written over, what remained."""
+    def _append_new_lines(self, target: BinaryIO, node: str, log: Path) -> None:
+        """Append the whole lines since the last time; of a line that was written over, what remained."""
+        start = self._read.get(log, 0)
         with log.open("rb") as stream:
-            stream.seek(self._read.get(log, 0))
-            text = stream.read()
-        whole, ending, _ = text.rpartition(b"\n")
-        self._read[log] = self._read.get(log, 0) + len(whole) + len(ending)
-        lines = whole.decode(errors="replace").split("\n") if ending else []
-        return [line.rstrip("\r").rpartition("\r")[2] for line in lines]
+            stream.seek(start)
+            while piece := stream.read(PIECE):
+                end = piece.rfind(b"\n") + 1
+                if not end and len(piece) < PIECE:  # the rest of the line is still to come
+                    return
+                piece = piece[:end] if end else piece
+                lines = piece.removesuffix(b"\n").decode(errors="replace").split("\n")
+                shown = (line.rstrip("\r").rpartition("\r")[2] for line in lines)
+                target.write("".join(f"[{node}] {line}\n" for line in shown).encode())
+                self._read[log] = start = start + len(piece)
+                stream.seek(start)

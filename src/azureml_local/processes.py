@@ -24,6 +24,7 @@ _NOT_INHERITED_NAMES = {
     "MASTER_PORT",
 }
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+TAIL = 64 * 1024  # bytes in which the last lines of a log are looked for, if not more
 
 
 class Groups:
@@ -150,10 +151,10 @@ def inherited_variables(home: Path) -> dict[str, str]:
 
 
 def last_lines(log: Path, count: int = 20) -> str:
-    """The end of a log, for an error message; empty when there is none."""
+    """The end of a log, which is not read as a whole; empty when there is none."""
     if not log.is_file():
         return ""
     with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - 400 * count))
+        stream.seek(max(0, log.stat().st_size - max(TAIL, 400 * count)))
         text = stream.read().decode(errors="replace")
     return "\n".join(text.splitlines()[-count:])

@@ -118,12 +118,11 @@ class Deployments:
                 server.requests.discard(request)
                 self._answered.notify_all()
 
-    def log(self, endpoint: str, deployment: str) -> str:
-        """All that the server has written so far, also after it was stopped or failed to start; empty when unknown."""
+    def log(self, endpoint: str, deployment: str, lines: int = 100) -> str:
+        """The last lines that the server has written, also after it was stopped or failed; empty when unknown."""
         with self._lock:
             folder = self._latest.get((endpoint, deployment))
-        log = folder / LOG if folder else None
-        return log.read_text(errors="replace") if log and log.is_file() else ""
+        return last_lines(folder / LOG, lines) if folder else ""
 
     def close(self) -> None:
         """End every server."""
