@@ -33,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads has read enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"azureml-local: {error.filename}: {error.strerror}.", file=sys.stderr)  # too long, closed, full, ...
+        return MISTAKE
 
 
 def _later(module: str, name: str) -> Command:

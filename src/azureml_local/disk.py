@@ -28,21 +28,34 @@ def usage(home: Home) -> dict[str, int]:
 
 
 def remove(home: Home, part: str | None = None) -> None:
-    """Delete a part of the workspace, or all of it. Raises InputError for a folder that is no workspace's."""
+    """Delete a part of the workspace, or all of it.
+
+    Raises InputError for a folder that is no workspace's, and for what cannot be deleted.
+    """
     if part:
         for name in PARTS[part]:
-            shutil.rmtree(home.path / name, ignore_errors=True)
+            _delete(home.path / name)
         return
     if not home.secret.is_file():
         raise InputError(f"{home.path} is not a workspace's folder: it has no file `{home.secret.name}`.")
     for entry in home.entries():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink(missing_ok=True)
-    home.secret.unlink()
+        _delete(entry)
+    _delete(home.secret)
     if not any(home.path.iterdir()):
         home.path.rmdir()
+
+
+def _delete(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:  # a job may have closed a folder of its output
+        raise InputError(
+            f'Not all of {path} could be deleted: {error.strerror}, "{error.filename}"; make it writable, as '
+            f"`chmod -R u+w {path}` does, and try again."
+        ) from error
 
 
 def size(count: int) -> str:
