@@ -20,6 +20,7 @@ from azureml_local.rest.requests import read_within
 CHUNK = 1 << 20  # bytes
 META = "x-ms-meta-"
 METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # readers of XML change what of it they take
 RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 
@@ -207,7 +208,7 @@ def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes
     entries = ElementTree.SubElement(root, "Blobs")
     folders = set()
     for name, file in blobs.find(container, prefix):
-        if not _is_utf8(name):  # no address leads to it
+        if not _can_be_sent(name):
             continue
         rest = name[len(prefix) :]
         if delimiter and delimiter in rest:
@@ -220,8 +221,9 @@ def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
-def _is_utf8(name: str) -> bool:
-    return os.fsencode(name).decode(errors="ignore") == name
+def _can_be_sent(name: str) -> bool:
+    """Whether an address can lead to a name, which is UTF-8, and XML can hold it."""
+    return os.fsencode(name).decode(errors="ignore") == name and not NOT_IN_XML.search(name)
 
 
 def _add_entry(entries: ElementTree.Element, name: str, file: Path, metadata: dict[str, str]) -> None:
