@@ -124,7 +124,7 @@ def test_a_signature_to_read_does_not_write(workspace: Workspace, client: TestCl
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:443", "127.0.0.1.evil.example", "[::1]", "", "10.0.0.1"]
+    "host", ["evil.example", "evil.example:443", "127.0.0.1.evil.example", "[::1]", "[abc", "x]", "", "10.0.0.1"]
 )
 def test_no_other_name_leads_to_the_workspace(client: TestClient, host: str):
     reply = client.get(WORKSPACE_ID, headers={"Host": host})
@@ -154,7 +154,8 @@ def test_tokens_are_given_to_the_identity_header_only(workspace: Workspace):
     assert identity.get("/msi/token", headers=right).status_code == 200
     assert identity.get("/msi/token").status_code == 401
     assert identity.get("/msi/token", headers={"X-IDENTITY-HEADER": b"\xff"}).status_code == 401
-    assert identity.get("/msi/token", headers=right | {"Host": "evil.example"}).status_code == 403
+    for host in ("evil.example", "[abc"):
+        assert identity.get("/msi/token", headers=right | {"Host": host}).status_code == 403
 
 
 @pytest.mark.parametrize(

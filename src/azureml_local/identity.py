@@ -109,9 +109,16 @@ def foreign_page(request: Request) -> str:
     Such a page may call any address, and by a name of its own that leads to this machine.
     """
     host = request.headers.get("host", "")
-    if urlsplit(f"//{host}").hostname not in LOOPBACK_NAMES:
+    if _hostname(host) not in LOOPBACK_NAMES:
         return f'This workspace answers only to {" and ".join(LOOPBACK_NAMES)}, not to "{host:.100}".'
     origin = request.headers.get("origin")
     if origin is not None and origin != f"{request.url.scheme}://{host}":
         return f'This workspace does not answer pages of "{origin:.100}".'
     return ""
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # it is no address at all
+        return None
