@@ -131,3 +131,14 @@ def test_an_output_keeps_the_address_that_the_job_gave_it(workspace: Workspace, 
     assert client.get(resource_id("data", "exported", "1")).json()["properties"]["dataUri"] == uri
     assert workspace.assets.settle("azureml://jobs/placed/outputs/o") == uri
     assert workspace.assets.settle("azureml://jobs/placed/outputs/o/paths/x") == f"{uri}x"
+
+
+@pytest.mark.parametrize(("field", "text"), [("assetName", "a/b"), ("assetVersion", "..")])
+def test_an_output_becomes_no_asset_that_no_address_leads_to(client: TestClient, field: str, text: str):
+    body = command_job("true > ${{outputs.out}}/x")
+    body["properties"]["outputs"] = {"out": {"jobOutputType": "uri_folder", "assetName": "named", field: text}}
+    reply = client.put(resource_id("jobs", "naming"), json=body)
+    assert reply.status_code == 400
+    what = field.removeprefix("asset").lower()
+    sentence = f'the job, output "out": "{text}" cannot be the {what} of an asset: it takes up to 255 letters'
+    assert reply.json()["error"]["message"].startswith(sentence)

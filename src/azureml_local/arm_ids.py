@@ -11,6 +11,9 @@ WORKSPACE_ID = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}/providers/{PROVIDER}/workspaces/{WORKSPACE}"
 )
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")  # of an asset, and its version: a part of an address
+NAME_RULE = 'it takes up to 255 letters, digits, "-", "_" and ".", and begins with a letter or digit'
+
 _VERSIONED = re.compile(r".*/(?P<kind>\w+)/(?P<name>[^/]+)/(?P<by>versions|labels)/(?P<version>[^/]+)/?")
 _SHORT = re.compile(r"azureml:(?P<name>[^:/@]+)(?P<by>[:@])(?P<version>[^:/@]+)")
 

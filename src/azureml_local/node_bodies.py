@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from azureml_local.arm_ids import NAME, NAME_RULE
 from azureml_local.assets import Assets
 from azureml_local.spec import Data, Distribution, Output, Port, SpecError, Sweep, Value
 
@@ -44,7 +45,8 @@ def given_ports(inputs: Json | None) -> dict[str, Port]:
 def node_outputs(outputs: Json | None, where: str, job: str, assets: Assets) -> dict[str, Output]:
     """What a job says of its outputs: where they are bound to, lie, and as what they are registered.
 
-    Raises SpecError, naming the output, for a place that is not in the workspace and a version that is taken.
+    Raises SpecError, naming the output, for a place that is not in the workspace, a name that no asset can have, and a
+    version that is taken.
     """
     return {
         name: _output(name, given or {}, f'{where}, output "{name}"'.removeprefix(", "), job, assets)
@@ -168,6 +170,9 @@ def _output(name: str, given: Json, where: str, job: str, assets: Assets) -> Out
         uri = str(given.get("uri") or "")
         if uri and not assets.is_of_other_job(uri, job):  # sent again, a job that was read would write into itself
             place = assets.place(uri, {"name": job, "output_name": name})
+        for field, text in (("name", asset_name), ("version", version)):
+            if text and not NAME.fullmatch(str(text)):
+                raise SpecError(f'"{text!s:.80}" cannot be the {field} of an asset: {NAME_RULE}')
         if asset_name and version:
             assets.check_free(kind, str(asset_name), str(version))
     except SpecError as error:

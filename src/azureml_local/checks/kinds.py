@@ -39,6 +39,7 @@ KNOWN_TYPES = frozenset(JOB_TYPES) | OTHER_TYPES | CONTROL_FLOW
 TYPED = frozenset({COMMAND_COMPONENT, PIPELINE_COMPONENT})
 JOBS = frozenset({PIPELINE_JOB, COMMAND_JOB, SWEEP_JOB})
 WITH_INPUTS = TYPED | JOBS | {NODE}
+WITH_OUTPUTS = JOBS | {NODE}  # that they give places and names
 
 _OF_A_PORT = {"optional", "default", "enum", "min", "max"}
 _OF_A_JOB = {"compute", "experiment_name", "settings", "limits", "services", "environment_variables"}

@@ -14,7 +14,6 @@ from azureml_local.spec import SpecError
 from azureml_local.traffic import check_traffic
 
 SHARES = ("traffic", "mirror_traffic")
-WITH_OUTPUTS = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, kinds.NODE})
 IN_A_DATASTORE = re.compile(r"azureml://(?:subscriptions/.+/)?datastores/[^/]+/paths/.*", re.DOTALL)
 TRIALS = ("max_total_trials", "max_concurrent_trials")
 
@@ -42,7 +41,7 @@ def bad_traffic(section: Section) -> Iterator[Finding]:
 @rule(Section, "bad-output-place", ERROR, "The place of an output is in a datastore.")
 def bad_output_place(section: Section) -> Iterator[Finding]:
     """A path of this machine is not there where the job runs."""
-    for name, output in section.mapping("outputs").items() if section.kind in WITH_OUTPUTS else ():
+    for name, output in section.mapping("outputs").items() if section.kind in kinds.WITH_OUTPUTS else ():
         place = output.get("path") if isinstance(output, Mapping) else None
         if not isinstance(place, str) or place.startswith("${{") or is_to_be_filled_in(place):
             continue

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from azureml_local.arm_ids import NAME, NAME_RULE
 from azureml_local.checks import kinds
-from azureml_local.checks.kinds import JOBS, TYPED, WITH_INPUTS
+from azureml_local.checks.kinds import JOBS, TYPED, WITH_INPUTS, WITH_OUTPUTS
 from azureml_local.checks.model_values import ports
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, nearest
 from azureml_local.checks.sections import Section, is_to_be_filled_in
@@ -53,7 +54,9 @@ def no_nodes(section: Section) -> Iterator[Finding]:
         yield Finding(section.at("jobs"), f'the {section.kind} has no nodes: write them under "jobs"')
 
 
-@rule(Section, "bad-name", ERROR, "Nodes, inputs, outputs, endpoints and deployments have names that Azure takes.")
+@rule(
+    Section, "bad-name", ERROR, "Nodes, inputs, outputs, assets, endpoints and deployments have names that Azure takes."
+)
 def bad_name(section: Section) -> Iterator[Finding]:
     """What is still to be filled in, <endpoint>, is no name yet."""
     if section.kind in (kinds.NODE, kinds.OTHER_NODE) and not NODE_NAME.fullmatch(section.where[-1]):
@@ -70,6 +73,7 @@ def bad_name(section: Section) -> Iterator[Finding]:
         if not is_fine:
             message = f'{kinds.article(section.kind)} cannot be called "{shown(called)}"'
             yield Finding(section.at("name"), f"{message}: {SERVING_NAME_RULE}")
+    yield from _asset_names(section)
 
 
 @rule(Section, "component-name", WARNING, "A component has a name under which it can be registered.")
@@ -120,6 +124,16 @@ def _is_text(section: Section, field: Where) -> bool:
         case ("inputs", name) if name in section.taken:
             return section.taken[name].type == "string"
     return False
+
+
+def _asset_names(section: Section) -> Iterator[Finding]:
+    """What the outputs of a job are registered as."""
+    for name, output in section.mapping("outputs").items() if section.kind in WITH_OUTPUTS else ():
+        for field in ("name", "version") if isinstance(output, Mapping) else ():
+            text = str(output.get(field) or "1")
+            if not NAME.fullmatch(text) and not is_to_be_filled_in(text):
+                message = f'"{shown(text)}" cannot be the {field} of an asset: {NAME_RULE}'
+                yield Finding(section.at("outputs", name, field), message)
 
 
 def _port_types(section: Section) -> Iterator[Finding]:

@@ -4,14 +4,12 @@ The SDK sends nothing else. What reads a body after the check need not ask again
 with the path of the field that is wrong.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from azureml_local.arm_ids import NAME, NAME_RULE
 from azureml_local.rest.errors import bad_request
 from azureml_local.rest.requests import Json, shown
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
 
 @dataclass(frozen=True)
@@ -199,10 +197,7 @@ def check(value: object, shape: Any, path: str = "") -> None:
 def check_name(what: str, name: str) -> None:
     """Raise RestError for what cannot be the name, or the version, of a resource."""
     if not NAME.fullmatch(name):
-        raise bad_request(
-            f'{shown(name)} cannot be {what}: it takes up to 255 letters, digits, "-", "_" and ".", and begins with a '
-            "letter or digit."
-        )
+        raise bad_request(f"{shown(name)} cannot be {what}: {NAME_RULE}.")
 
 
 def _check_fields(value: Json, shape: Any, path: str) -> None:
