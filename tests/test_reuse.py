@@ -190,3 +190,15 @@ def test_many_parameters_come_with_a_reused_job(reused: Callable, data: Path) ->
     made = {"n": replace(component(f'python -c "{logs}"'), digest="many")}
     reused(pipeline("one", data, made))
     assert reused(pipeline("two", data, made)) == {"n"}
+
+
+def test_a_job_whose_run_was_removed_from_mlflow_is_run_again(
+    reused: Callable, data: Path, runs: str, heard: Heard, tmp_path: Path
+) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    reused(pipeline("one", data))
+    change = next(change for change in reversed(heard._changes) if change.name.endswith("one-second"))
+    SqlAlchemyStore(runs, str(tmp_path))._hard_delete_run(change.name)  # as `mlflow gc` does
+    assert reused(pipeline("two", data)) == {"first", "beside"}
+    assert reused(pipeline("three", data)) == {"first", "second", "beside"}

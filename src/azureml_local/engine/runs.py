@@ -83,6 +83,18 @@ class Runs:
 
         store.update_run_info(run_id, RunStatus.from_string(RUN_STATUS[job_status]), _now(), run_name=None)
 
+    def has(self, run_id: str) -> bool:
+        """Whether a run is there: `mlflow gc` removes what a user has deleted."""
+        store = self._store()
+
+        from mlflow.exceptions import MlflowException
+
+        try:
+            store.get_run(run_id)
+        except MlflowException:
+            return False
+        return True
+
     def copy(self, source: str, target: str) -> None:
         """Give a run the parameters and metrics of another."""
         store = self._store()

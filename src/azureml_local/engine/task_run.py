@@ -51,7 +51,7 @@ class TaskRun:
             self._advance(task.job, "Preparing", start_time=now())
             self._create_run()
             key = self._reuse_key()
-            if key and (finished := self._shop.reuse.find(key)):
+            if key and (finished := self._shop.reuse.find(key)) and self._shop.runs.has(finished.job):
                 status, error = "Completed", None
                 changes = self._take_over(finished)
             else:
