@@ -106,6 +106,7 @@ def test_the_order_of_packages_makes_no_other_environment_and_that_of_options_do
         ("a --install-option=x", "no requirement"),
         ("a --hash=sha256:1;x", "hash"),
         ("; rm -rf x", "no requirement"),
+        ("a; sys_platform ~= 'linux'", "no requirement"),
         ("a; rm -rf /", "a path"),
         ("$(touch x)", "no requirement"),
         ("a" * 3_000, "a line of 3,000 characters"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -99,7 +100,9 @@ def _read_requirement(line: str, where: str, wanted: Requirements) -> None:
     text, *hashes = _HASH.split(line)
     try:
         requirement = Requirement(text)
-    except InvalidRequirement:
+        if requirement.marker:
+            requirement.marker.evaluate({"extra": ""})  # pip ends with a stack where it compares what has no order
+    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
         what = "a path, and files do not come with it" if _is_path(text) else "no requirement that pip understands"
         wanted.refusals.append(f'{where} has "{shown(line)}", which is {what}')
         return
