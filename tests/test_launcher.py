@@ -11,6 +11,7 @@ import pytest
 
 from azureml_local import launcher
 from azureml_local.connection import Addresses, client_environment, is_held
+from azureml_local.errors import InputError
 from azureml_local.home import Home
 from local_commands import azureml_local, command_line
 from small_pipelines import until
@@ -49,6 +50,26 @@ def test_stop_returns_when_a_workspace_that_had_to_be_killed_holds_nothing_any_m
     assert not is_held(home)
     assert process.wait(5) == -9
     assert not launcher.stop(home)
+
+
+@pytest.mark.parametrize(("code", "status"), [(DEAF.replace("SIG_IGN", "SIG_DFL"), -15), (DEAF, -9)])
+def test_a_workspace_that_does_not_come_up_in_time_is_ended(
+    code: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    started: list[subprocess.Popen] = []
+
+    def spawn(home: Home, *_: object) -> subprocess.Popen:
+        home.log.write_text("it is slow")
+        started.append(subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "own.lock")]))
+        until(lambda: (tmp_path / "own.lock").exists() and (tmp_path / "own.lock").read_text().endswith("\n"))
+        return started[0]
+
+    monkeypatch.setattr(launcher, "_spawn", spawn)
+    monkeypatch.setattr(launcher, "START_TIMEOUT", 1)
+    monkeypatch.setattr(launcher, "KILL_TIMEOUT", 0.2)
+    with pytest.raises(InputError, match="did not start"):
+        launcher.start(Home(tmp_path / "home"))
+    assert started[0].poll() == status
 
 
 def test_two_who_start_a_workspace_at_once_find_the_same(tmp_path: Path):

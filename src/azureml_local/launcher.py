@@ -149,10 +149,19 @@ def _started(home: Home, process: subprocess.Popen[bytes], deadline: float) -> A
             if addresses and _answers(home, addresses):
                 return addresses
             time.sleep(PAUSE)
-    except KeyboardInterrupt:
-        process.terminate()
+        raise _not_started(home)
+    except BaseException:  # Ctrl-C, too
+        _end(process)
         raise
-    raise _not_started(home)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(KILL_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _signal(home: Home, number: int) -> None:
