@@ -3,6 +3,7 @@
 import re
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -258,3 +259,17 @@ def test_a_workspace_that_is_silent_is_said_to_be_so_until_it_answers_again(brow
             page.wait("document.title.startsWith('completed')")
             page.wait("document.querySelector('#connection').innerText === ''")
         page.close()
+
+
+def test_a_workspace_that_fails_is_said_to_fail_and_where_it_says_why(browser: Browser, tmp_path: Path):
+    with opened(tmp_path / "home") as state:
+        state.put("job")
+        with served(state) as base:
+            page = browser.open(link(state, base, "job"))
+            page.wait(READY)
+            with patch("azureml_local.rest.job_data.JobView.state", side_effect=RuntimeError("a mistake")):
+                page.wait("document.querySelector('#connection').innerText !== ''")
+                said = page.text("#connection")
+            assert said.startswith("The workspace refused with 500; its workspace.log says why. This is ")
+            page.wait("document.querySelector('#connection').innerText === ''")
+            page.close()

@@ -6,7 +6,7 @@ import { Graph } from "./graph.js";
 import { Summary } from "./summary.js";
 import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
-import { Unanswered, ask } from "./workspace.js";
+import { Unanswered, ask, unanswered } from "./workspace.js";
 import { duration } from "./words.js";
 
 const PERIOD = 1000; // milliseconds between two questions
@@ -31,6 +31,7 @@ let timer = 0;
 let asking = false;
 let again = false;
 let refusal = "";
+let status = 0; // of the refusal
 
 /** Select a node, or the job itself; the address tells it, so that it can be shared and survives a reload. */
 function choose(job) {
@@ -126,7 +127,9 @@ function pause() {
 function complain(error) {
   const isOurs = !(error instanceof Unanswered);
   if (isOurs) reportError(error);
-  refusal = isOurs ? "broken" : ({ 401: "expired", 403: "expired", 404: "gone" }[error.status] ?? "silent");
+  status = error.status ?? 0;
+  const known = { 0: "silent", 401: "expired", 403: "expired", 404: "gone" };
+  refusal = isOurs ? "broken" : (known[status] ?? "refused");
 }
 
 /** Say when the workspace does not answer, and since when. */
@@ -134,6 +137,7 @@ function connect() {
   const since = duration(Math.floor((performance.now() - answered) / 1000));
   const text = {
     silent: `The workspace no longer answers. This is ${since} old; trying again. “azureml-local up” starts it.`,
+    refused: `${unanswered({ status })} This is ${since} old; trying again.`,
     expired: "This address is no longer valid: the workspace signs it for a day. Ask for the job's Web View again.",
     gone: "The workspace does not know this job any more.",
     broken: "This page has failed; the browser's console says where. Load it again.",

@@ -24,7 +24,7 @@ export class Unanswered extends Error {
 export function unanswered({ status }) {
   if (!status) return "The workspace no longer answers. “azureml-local up” starts it.";
   if (status === 404) return "The workspace does not know this any more.";
-  if (status !== 401 && status !== 403) return `The workspace refused with ${status}; its server.log says why.`;
+  if (status !== 401 && status !== 403) return `The workspace refused with ${status}; its workspace.log says why.`;
   return "This address is no longer valid: the workspace signs it for a day. “azureml-local status” prints a new one.";
 }
 
