@@ -1,6 +1,8 @@
 """A workspace that starts or ends while somebody asks it to."""
 
+import asyncio
 import fcntl
+import signal
 import subprocess
 import sys
 import time
@@ -8,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
-from azureml_local import launcher
+from azureml_local import launcher, server
 from azureml_local.connection import Addresses, client_environment, is_held
 from azureml_local.errors import InputError
 from azureml_local.home import Home
@@ -122,3 +125,18 @@ def test_a_proxys_exceptions_are_kept_by_both_names(ended: tuple[Home, Addresses
     monkeypatch.setenv("no_proxy", "b.example,c.example")
     found = client_environment(*ended)
     assert found["NO_PROXY"] == found["no_proxy"] == "a.example,b.example,c.example,127.0.0.1,localhost"
+
+
+def test_a_server_leaves_the_signals_to_its_process():
+    async def handlers() -> list[object]:
+        served = server._server(FastAPI(), None)
+        before = signal.getsignal(signal.SIGTERM)
+        task = asyncio.create_task(served.serve([server._listen(0)]))
+        while not served.started:
+            await asyncio.sleep(0.01)
+        during = signal.getsignal(signal.SIGTERM)
+        served.should_exit = True
+        await task
+        return [before, during, signal.getsignal(signal.SIGTERM)]
+
+    assert len(set(asyncio.run(handlers()))) == 1

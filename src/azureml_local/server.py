@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -69,8 +71,10 @@ async def _serve(workspace: Workspace) -> None:
 
 
 class _Server(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        """Leave the signals to the process: it has two servers."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the process: it has two servers, and one must not take them from the other."""
+        yield
 
 
 def _stop(servers: list[_Server]) -> None:
