@@ -1,7 +1,8 @@
 """The jobs of a workspace: what was submitted, what has become of it, and where its outputs are."""
 
 import sqlite3
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ class Jobs:
             for output, path in change.outputs.items():
                 self._blobs.link(BLOBSTORE, OUTPUT_PATH.format(job=change.name, output=output), path)
         if change.status == "Completed":
-            self._register(self._found(RUNS, change.name), change)
+            change = replace(change, warnings=(*change.warnings, *self._register(change)))
         run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change, score))
         if change.status in FINAL:
             self._log(run.body["root"], [run])
@@ -149,16 +150,13 @@ class Jobs:
         except sqlite3.Error:  # it has ended all the same
             return None
 
-    def _register(self, run: Resource, change: JobChange) -> None:
-        """Make those outputs assets for which the job asked."""
-        for output, asked in run.body.get("registers", {}).items():
+    def _register(self, change: JobChange) -> Iterator[str]:
+        """Make those outputs assets for which the job asked; a sentence for each that cannot become one."""
+        for output, asked in self._found(RUNS, change.name).body.get("registers", {}).items():
             if path := change.outputs.get(output):
                 address = self._assets.output_address(change.name, output, path)
                 if not self._assets.register(asked["type"], asked["name"], asked["version"], address):
-                    self._warn(change.name, TAKEN.format(output=output, asset=f"{asked['name']}:{asked['version']}"))
-
-    def _warn(self, name: str, sentence: str) -> None:
-        self._store.update(RUNS, name, "", lambda run: {**run, "warnings": [*(run.get("warnings") or []), sentence]})
+                    yield TAKEN.format(output=output, asset=f"{asked['name']}:{asked['version']}")
 
     def close(self) -> None:
         """End what runs."""
