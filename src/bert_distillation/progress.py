@@ -118,7 +118,7 @@ class TrainingLog:
         self.step, self.clock, self.seconds_waited = step, now, 0.0
 
     def require_finite(self, step: int, parameters: Sequence[Tensor]) -> None:
-        """Refuse weights that are not numbers, before they become a checkpoint. Waits for the device."""
+        """Refuse weights that are not numbers, before they become a checkpoint or the model. Waits for the device."""
         if not torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all():
             raise self.not_finite("The weights are not finite", step)
 

@@ -14,7 +14,6 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup
 
-from bert_distillation import hub
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
 from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.compiling import compile_layers
@@ -78,7 +77,6 @@ def run_training(
         with writing(folder):
             train(objective, weights, tokenizer, config, accelerator, log, checksums, held)
         report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
-        hub.check_finite(model, "training")
         of_the_first(accelerator, lambda: write_model(step, config, model, tokenizer, log, checksums, held))
         accelerator.end_training()
 
@@ -150,9 +148,11 @@ def train(
             ends = preemption.agreed() or step == last_step
             if step % config.logging_steps == 0 or step == last_step:
                 log.write(step, accelerator)
-            if config.checkpoints is not None and (ends or step % config.checkpointing_steps == 0):
+            place = config.checkpoints if ends or step % config.checkpointing_steps == 0 else None
+            if place is not None or step == last_step:
                 log.require_finite(step, trainable)
-                log.last_checkpoint = state.save(config.checkpoints, step, run, config.keep_checkpoints)
+            if place is not None:
+                log.last_checkpoint = state.save(place, step, run, config.keep_checkpoints)
             if ends and step < last_step:
                 raise PreemptedError(preempted(step, last_step, log.last_checkpoint))
 

@@ -100,6 +100,7 @@ class TrainingState:
         if checkpoint is None:
             return 0
         self.load(checkpoint.folder)
+        self.log.last_checkpoint = checkpoint.folder
         if self.accelerator.is_main_process:
             print(f"going on after step {checkpoint.step}, from {checkpoint.folder}", flush=True)
         return checkpoint.step
