@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +11,7 @@ import pytest
 
 from bert_distillation.errors import InputError
 from bert_distillation.run_lock import LOCK_FILE, RunLock, read_lock, this_place
+from small_pipelines import until
 
 QUICK = {"beat_seconds": 0.05, "expiry_seconds": 0.5}
 
@@ -83,6 +86,40 @@ def test_a_run_that_lost_its_lock_while_it_was_stopped_leaves_the_others_alone(t
         time.sleep(0.2)
         assert read_lock(tmp_path / LOCK_FILE)["place"] == "another-node"
     assert read_lock(tmp_path / LOCK_FILE)["place"] == "another-node"
+
+
+@pytest.fixture
+def mount(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A network mount that refuses as many reads as the number in the list."""
+    failures, read = [0], Path.read_text
+
+    def read_text(path: Path, *arguments: object, **named: object) -> str:
+        if path.name == LOCK_FILE and failures[0] > 0:
+            failures[0] -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    return failures
+
+
+def test_a_lock_that_cannot_be_read_for_a_while_is_not_lost(mount: list[int], tmp_path: Path):
+    with RunLock(tmp_path, **QUICK) as lock:
+        mount[0] = 2
+        until(lambda: mount[0] == 0)
+        before = lock.beats
+        until(lambda: read_lock(tmp_path / LOCK_FILE)["beats"] > before)
+        mount[0] = 2
+        lock.require()
+    assert not (tmp_path / LOCK_FILE).exists()
+
+
+def test_a_lock_that_can_no_longer_be_read_ends_the_run_with_the_reason(mount: list[int], tmp_path: Path):
+    with RunLock(tmp_path, **QUICK) as lock:
+        mount[0] = 10**9
+        with pytest.raises(InputError, match=r"run\.lock cannot be read \(Input/output error\), so .* start again"):
+            lock.require()
+        mount[0] = 0
 
 
 @pytest.mark.parametrize("process", ["abc", 10**20, -1, 0, None, [1]])

@@ -20,6 +20,7 @@ from bert_distillation.tracking import write_json
 LOCK_FILE = "run.lock"
 BEAT_SECONDS = 5.0
 SETTLING_SECONDS = 0.2
+LOOKS = 5  # at a lock that a mount cannot read, a beat apart
 LARGEST_PROCESS = 2**31
 EXPIRY_SECONDS = 150.0  # blobfuse shows another node's writes after 120 seconds
 
@@ -52,10 +53,32 @@ class RunLock:
 
     def require(self) -> None:
         """Refuse to write any more if another run has taken the folder, as it may while this one was stopped."""
-        if read_lock(self.file).get("token") != self.token:
+        for _ in range(LOOKS):
+            try:
+                is_ours = self._is_ours()
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                time.sleep(self.beat_seconds)
+                continue
+            if is_ours:
+                return
             raise InputError(
                 f"{self.file.parent} was taken by another run while this one stood still, or removed. This one ends."
             )
+        raise InputError(
+            f"{self.file} cannot be read ({reason}), so nothing says whether its folder is still this run's. "
+            "See to the file system, and start again."
+        )
+
+    def _is_ours(self) -> bool:
+        """Whether the lock is still this run's; an error where it cannot be read, which says neither."""
+        try:
+            content = json.loads(self.file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False
+        if not isinstance(content, dict) or "token" not in content:
+            raise ValueError("it is not a whole lock")
+        return bool(content["token"] == self.token)
 
     def _take(self, is_taken_over: bool) -> bool:
         try:
@@ -81,12 +104,12 @@ class RunLock:
 
     def _beat(self) -> None:
         while not self.released.wait(self.beat_seconds):
-            if read_lock(self.file).get("token") != self.token:  # taken over while this process was stopped
-                return
-            self.beats += 1
             try:
+                if not self._is_ours():  # taken over while this process was stopped
+                    return
+                self.beats += 1
                 write_json(self.file, self._content())
-            except OSError:  # a full disk: the next beat may find room
+            except (OSError, ValueError):  # a full disk, a mount that is away: the next beat may find more
                 continue
 
     def _refuse_a_living_run(self) -> bytes | None:
