@@ -10,17 +10,16 @@ from accelerate import Accelerator
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from bert_distillation import held_out, training
-from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
+from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan, batches_by_step
 from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import held_out_sums
-from bert_distillation.options import run_step
 from bert_distillation.packing import Packing
 from bert_distillation.pretrain import PretrainConfig, pretrain
 from bert_distillation.progress import TrainingLog
 from bert_distillation.sequences import open_sequences, sequence_lengths
-from bert_distillation.training import batches_by_step, make_optimizer, run_identity
+from bert_distillation.training import make_optimizer, run_identity
 from small_models import TEXTS, save, small_bert, small_sequences
 
 
@@ -131,18 +130,3 @@ def test_a_model_saved_in_half_precision_is_trained_in_single(sequences, tokeniz
     moved = [a != b.float() for a, b in zip(model.parameters(), small_bert().bfloat16().parameters(), strict=True)]
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert sum(int(parameter.sum()) for parameter in moved) > 0.5 * model.num_parameters(), "steps too small for bf16"
-
-
-def test_a_process_of_the_data_loader_that_died_is_one_sentence_and_a_bug_in_it_is_not(sequences, capsys):
-    def run_into(message: str) -> None:
-        def step(_: object) -> None:
-            raise RuntimeError(message)
-
-        run_step(PretrainConfig, step, ["--sequences", str(sequences), "--model", "model"])
-
-    for words in ("worker (pid 18023) is killed by signal: Killed. ", "worker (pid(s) 18023) exited unexpectedly"):
-        with pytest.raises(SystemExit, match="1"):
-            run_into(f"DataLoader {words}")
-        assert "lower --dataloader_workers" in capsys.readouterr().err
-    with pytest.raises(RuntimeError, match="Original Traceback"):
-        run_into("Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback")

@@ -5,17 +5,22 @@ a resume, and the same data for any number of processes. The rows of a step are 
 afterwards.
 """
 
+import errno
 import math
+import os
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
+from bert_distillation.errors import NO_SPACE, InputError
 from bert_distillation.masking import (
     DRAWS,
     IGNORE_INDEX,
@@ -26,7 +31,11 @@ from bert_distillation.masking import (
     special_ids,
 )
 from bert_distillation.packing import Packing
+from bert_distillation.preemption import ignore_signals
 
+WORKERS_OF_A_GPU = 2  # each makes 800 thousand tokens a second; an H100 takes 500 thousand
+MOST_AHEAD = 64  # batches of a worker
+NO_ROOM = NO_SPACE | {errno.ENOMEM, errno.EAGAIN}  # for semaphores in /dev/shm, or for another process
 Row = tuple[int, tuple[int, ...]]  # the epoch, and the sequences side by side in the row; none in a row that fills up
 
 
@@ -162,3 +171,56 @@ class MaskedSequences(Dataset):
         """(DRAWS, length) numbers in [0, 1) that belong to this sequence in this epoch."""
         stream = np.random.Philox(key=[self.seed, (epoch << 40) + index])
         return np.random.Generator(stream).random((DRAWS, length))
+
+
+def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -> Iterator[list[dict[str, Tensor]]]:
+    """The batches of each optimizer step together, because a step's losses are divided by its total of tokens."""
+    if workers < 0:
+        workers = WORKERS_OF_A_GPU if torch.cuda.is_available() else 0
+    loader = DataLoader(
+        dataset,
+        batch_sampler=order,
+        collate_fn=whole_batch,
+        num_workers=workers,
+        # A whole step ahead; a batch that waits holds some files open in its worker.
+        prefetch_factor=min(max(2, -(-order.plan.batches_per_step // workers)), MOST_AHEAD) if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=ignore_signals,
+        generator=torch.Generator(),  # else each start draws from the stream that dropout uses, and a resume differs
+    )
+    step: list[dict[str, Tensor]] = []
+    try:
+        for batch in loader:
+            step.append(batch)
+            if len(step) == order.plan.batches_per_step:
+                yield step
+                step = []
+    except Exception as error:
+        # Its frames hold the processes that are left, for whose end Python would wait for ever at its own.
+        traceback.clear_frames(error.__traceback__)
+        if not is_lost_worker(error):
+            raise
+        raise InputError(
+            "a process that prepares batches has died or could not start, most often for lack of memory or of room in "
+            "/dev/shm; lower --dataloader_workers (0 does without such processes)."
+        ) from None
+
+
+def is_lost_worker(error: Exception) -> bool:
+    """Whether a process that prepares batches died, or found no room for itself or for a batch."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in NO_ROOM
+    # torch has no class of its own for that; what else is raised in such a process has other words.
+    text = str(error)
+    return "DataLoader worker (pid" in text or ("DataLoader worker" in text and os.strerror(errno.ENOSPC) in text)
+
+
+def whole_batch(batch: Any) -> dict[str, Tensor]:
+    """What the data set made is a batch already.
+
+    A worker puts it into shared memory here: the thread that would do so later tells nobody that there is no room.
+    """
+    if get_worker_info() is not None:
+        for tensor in batch.values():
+            tensor.share_memory_()
+    return batch

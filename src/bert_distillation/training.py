@@ -1,6 +1,5 @@
 """The training loop of `pretrain` and `distill`: an objective, with or without a teacher, over masked sequences."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +10,9 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup
 
-from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan
+from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan, batches_by_step
 from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.compiling import compile_layers
 from bert_distillation.errors import PreemptedError
@@ -28,7 +26,7 @@ from bert_distillation.options import settings_of
 from bert_distillation.outputs import writing
 from bert_distillation.packing import Packing
 from bert_distillation.precision import resolve_precision
-from bert_distillation.preemption import Preemption, ignore_signals
+from bert_distillation.preemption import Preemption
 from bert_distillation.processes import of_the_first
 from bert_distillation.progress import TrainingLog
 from bert_distillation.run_lock import RunLock
@@ -38,9 +36,7 @@ from bert_distillation.training_folders import check_before_training, checksums_
 from bert_distillation.training_state import TrainingState
 from bert_distillation.word_counts import count_words
 
-WORKERS_OF_A_GPU = 2  # each makes 800 thousand tokens a second; an H100 takes 500 thousand
 MATRIX = 2  # dimensions
-MOST_AHEAD = 64  # batches of a worker
 PATIENCE = timedelta(hours=1)  # of processes that wait while the first reads all of a large corpus for its checksum
 
 
@@ -218,34 +214,6 @@ def run_identity(
         shape=shape,
         split={name: settings[name] for name in SPLIT} | {"num_processes": str(plan.num_processes)},
     )
-
-
-def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -> Iterator[list[dict[str, Tensor]]]:
-    """The batches of each optimizer step together, because a step's losses are divided by its total of tokens."""
-    if workers < 0:
-        workers = WORKERS_OF_A_GPU if torch.cuda.is_available() else 0
-    loader = DataLoader(
-        dataset,
-        batch_sampler=order,
-        collate_fn=whole_batch,
-        num_workers=workers,
-        # A whole step ahead; a batch that waits holds some files open in its worker.
-        prefetch_factor=min(max(2, -(-order.plan.batches_per_step // workers)), MOST_AHEAD) if workers else None,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=ignore_signals,
-        generator=torch.Generator(),  # else each start draws from the stream that dropout uses, and a resume differs
-    )
-    step: list[dict[str, Tensor]] = []
-    for batch in loader:
-        step.append(batch)
-        if len(step) == order.plan.batches_per_step:
-            yield step
-            step = []
-
-
-def whole_batch(batch: Any) -> dict[str, Tensor]:
-    """What the data set made is a batch already."""
-    return batch
 
 
 def step_counts(
