@@ -29,6 +29,19 @@ MEMORY = {
     "per_device_eval_batch_size": "",
 }
 
+# What torch says where a process at the other end is gone, or no longer answers: by gloo, NCCL and the store.
+GONE = ("connection closed", "connection was likely closed", "connection reset", "broken pipe", "ncclremoteerror")
+NO_ANSWER = ("timed out waiting", "application timeout", "collective operation timeout")
+# Why processes do not find together, and the way out.
+SEE_ALL = "See that all of them were started, and can reach MASTER_ADDR at MASTER_PORT."
+APART = {
+    "eaddrinuse": "Give another MASTER_PORT.",
+    "duplicate gpu": "Start no more processes than there are GPUs.",
+    "timed out": SEE_ALL,
+    "timeout": SEE_ALL,
+    "": "See to that, and start all of them again.",
+}
+
 
 def option(default: Any, help: str) -> Any:
     """A dataclass field with a default and a sentence for `--help`."""
@@ -151,6 +164,18 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
     set_verbosity_error()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     try:
+        run_to_a_sentence(config, step)
+    except SystemExit as ended:
+        end_one_of_several(ended.code)
+        raise
+    finally:
+        finish_logging()
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_to_a_sentence(config: Any, step: Callable[[Any], None]) -> None:
+    """Run the step; what is no bug ends the process with a sentence and a status."""
+    try:
         step(config)
     except InputError as error:
         stop(str(error), status=1)
@@ -165,34 +190,30 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             stop(f"out of memory: {way_out_of_memory(config)}", status=1)
-        if is_lost_process(error):
-            stop("another process of this run has ended; its log says why. Start all of them again.", status=1)
-        if is_lost_worker(error):
-            stop(
-                "a process that prepares batches has died, most often for lack of memory or of room in /dev/shm; "
-                "lower --dataloader_workers (0 does without such processes).",
-                status=1,
-            )
+        if is_between_processes(error):
+            stop(what_parted(error), status=1)
         raise
-    finally:
-        finish_logging()
-        signal.signal(signal.SIGTERM, before)
 
 
 def end_preempted(message: str) -> NoReturn:
-    """End with status 75; the first process says why.
-
-    One of several processes ends without what Python does at its end: there torch's threads for the others can abort
-    the process, or wait for it for ever.
-    """
+    """End with status 75; the first process says why."""
     finish_logging()
     if is_main_process():
         print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(PREEMPTED)
+
+
+def end_one_of_several(status: Any) -> None:
+    """End this process now if it is one of several.
+
+    What Python does at its end is left out: there torch's threads for the others can abort the process, which changes
+    its status, or wait for it for ever.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        finish_logging()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(PREEMPTED)
-    raise SystemExit(PREEMPTED)
+        os._exit(status if isinstance(status, int) else 1)
 
 
 def told_to_stop(number: int, frame: object) -> NoReturn:  # noqa: ARG001
@@ -205,14 +226,21 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def is_lost_process(error: Exception) -> bool:
-    """Whether a process of the run could not be reached any more. For gloo torch has no class of its own for that."""
-    return isinstance(error, torch.distributed.DistError) or "/gloo/" in str(error)
+def is_between_processes(error: Exception) -> bool:
+    """Whether the processes of the run could not work together. For gloo torch has no class of its own for that."""
+    text = str(error)
+    return isinstance(error, torch.distributed.DistError) or "/gloo/" in text or "pair closure" in text
 
 
-def is_lost_worker(error: Exception) -> bool:
-    """Whether a process that prepares batches died; torch has no class of its own for that."""
-    return "DataLoader worker (pid" in str(error)  # what is raised in one has other words
+def what_parted(error: Exception) -> str:
+    """Why the processes could not work together: one is gone, or what torch says, in its first and NCCL's last line."""
+    text = str(error).strip()
+    if any(words in text.lower() for words in GONE + NO_ANSWER):
+        return "another process of this run has ended; its log says why. Start all of them again."
+    first, last = text.partition("\n")[0], text.partition("Last error:")[2].strip().partition("\n")[0]
+    reason = f"{first} ({last})" if last else first
+    way = next(way for words, way in APART.items() if words in text.lower())
+    return f"the processes of this run do not find together: {reason.rstrip('.')}. {way}"
 
 
 def way_out_of_memory(config: Any) -> str:
