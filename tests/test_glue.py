@@ -167,7 +167,9 @@ def test_a_broken_row_of_the_hub_is_named(task, column, value, sentence, monkeyp
         load_task(TASKS[task], None, "nyu-mll/glue")
 
 
-def test_a_data_set_on_disk_in_the_hubs_layout_is_loaded_by_the_real_loader(tmp_path: Path, monkeypatch):
+def test_a_data_set_on_disk_in_the_hubs_layout_is_loaded_by_the_real_loader_and_a_damaged_one_refused(
+    tmp_path: Path, monkeypatch
+):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     files = {"train": "train", "validation": "validation", "test": "test"}
     for name, rows in hub_task(TASKS["rte"]).items():
@@ -178,6 +180,11 @@ def test_a_data_set_on_disk_in_the_hubs_layout_is_loaded_by_the_real_loader(tmp_
     (tmp_path / "glue" / "README.md").write_text(card)
     splits = load_task(TASKS["rte"], None, str(tmp_path / "glue"))
     assert [len(examples) for examples in splits.values()] == [8, 8]
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "another_cache")
+    file = tmp_path / "glue" / "rte" / "train-00000-of-00001.parquet"
+    file.write_bytes(b"PAR1" + bytes(20) + file.read_bytes()[24:])
+    with pytest.raises(InputError, match=r"could not load rte from .*: Couldn.t deserialize thrift.*\. Check"):
+        load_task(TASKS["rte"], None, str(tmp_path / "glue"))
 
 
 def broken(task: Task, path: Path, content: str | bytes) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets.exceptions import DatasetsError
 
 from bert_distillation.errors import InputError
 from bert_distillation.hub import split_revision
+from bert_distillation.hub_data import CANNOT_LOAD, reason_of
 from bert_distillation.options import existing_folder
 from bert_distillation.text_lines import listed, printable, read_lines
 
@@ -98,7 +98,7 @@ def read_parquet(path: Path) -> Iterator[str]:
                 for text in batch.column(0).to_pylist():
                     yield _text_of({TEXT: text}, str(path))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a readable parquet file: {_first_line(error)}.") from error
+        raise InputError(f"{path} is not a readable parquet file: {reason_of(error)}.") from error
 
 
 def read_data_set(name: str, sentences_per_document: int) -> Iterator[str]:
@@ -113,9 +113,9 @@ def read_data_set(name: str, sentences_per_document: int) -> Iterator[str]:
             yield from texts
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, pa.ArrowException, DatasetsError) as error:
+    except CANNOT_LOAD as error:
         raise InputError(
-            f"corpus: could not load the data set {name}: {_first_line(error)}. "
+            f"corpus: could not load the data set {name}: {reason_of(error)}. "
             "Check its name and the connection to the hub, or give a folder of text with --corpus."
         ) from error
 
@@ -151,7 +151,3 @@ def _text_of(row: dict[str, Any], place: str) -> str:
     if not isinstance(text, str):
         raise InputError(f"{place}: `text` must be a string, got {type(text).__name__}.")
     return printable(text)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

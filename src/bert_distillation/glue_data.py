@@ -69,15 +69,16 @@ def load_hub_task(task: Task, name: str) -> dict[str, Examples]:
     """Load a task from a hub data set in the layout of `nyu-mll/glue` (one configuration a task)."""
     from datasets import load_dataset
 
+    from bert_distillation.hub_data import CANNOT_LOAD, reason_of
+
     if not name:
         raise InputError("glue: give a folder with --glue or a hub name with --glue_name.")
     repository, revision = split_revision(name)
     try:
         splits = load_dataset(repository, task.name, revision=revision)
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    except CANNOT_LOAD as error:
         raise InputError(
-            f"glue: could not load {task.name} from {name}: {reason}. "
+            f"glue: could not load {task.name} from {name}: {reason_of(error)}. "
             "Check the name and the connection to the hub, or give a folder with --glue."
         ) from error
     return {split: _from_hub(task, name, splits, split) for split in (TRAIN, *task.validation)}
