@@ -11,8 +11,10 @@ import pytest
 
 from bert_distillation import blocks, preprocess, sequences
 from bert_distillation.blocks import Block
+from bert_distillation.errors import InputError
 from bert_distillation.preprocess import PreprocessConfig
 from bert_distillation.preprocess_output import JOURNAL
+from bert_distillation.run_lock import RunLock
 from bert_distillation.sequences import read_metadata
 from small_corpus import documents, write_jsonl, write_vocabulary
 
@@ -163,3 +165,12 @@ def test_what_does_not_fit_what_is_there_begins_anew(
     assert len(made) == len(list(blocks.make_blocks(documents(200), 0.2)))
     shutil.rmtree(tmp_path / "inputs", ignore_errors=True)
     assert contents(tmp_path) == whole
+
+
+def test_a_start_that_is_refused_holds_no_folder(inputs: Path, tmp_path: Path):
+    (tmp_path / "held_out").mkdir()
+    with RunLock(tmp_path / "held_out", beat_seconds=0.1):
+        with pytest.raises(InputError, match="held_out is being written by another run"):
+            run(inputs, tmp_path)
+        assert list(tmp_path.rglob("run.lock")) == [tmp_path / "held_out" / "run.lock"]
+    assert not list(tmp_path.rglob("run.lock"))

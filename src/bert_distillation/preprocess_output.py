@@ -85,10 +85,12 @@ class PreprocessOutput:
         self.locks = ExitStack()
 
     def __enter__(self) -> "PreprocessOutput":
-        for name in (*KINDS, "test_data"):
-            make_folder(name, getattr(self.config, name))
-            self.locks.enter_context(RunLock(getattr(self.config, name)))
-        self._go_on()
+        with ExitStack() as locks:  # let go of again if a later folder is refused
+            for name in (*KINDS, "test_data"):
+                make_folder(name, getattr(self.config, name))
+                locks.enter_context(RunLock(getattr(self.config, name)))
+            self._go_on()
+            self.locks = locks.pop_all()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
