@@ -1,15 +1,19 @@
 """Fine-tuning that was interrupted ends with the classifier and the metrics of one that was not."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
 import pytest
+from interruptions import free_port
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from bert_distillation import finetune_trainer, mlflow_run
-from bert_distillation.checkpoints import RunIdentity, read_checkpoint
+from bert_distillation.checkpoints import MANIFEST, RunIdentity, checksum_of, read_checkpoint
 from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.finetune import FinetuneConfig, finetune
 from bert_distillation.finetune_trainer import newest_checkpoint
@@ -154,3 +158,45 @@ def test_another_number_of_processes_is_refused_without_a_flag_that_finetune_has
     written = read_checkpoint(next(folder.glob("step-*"))).run
     with pytest.raises(InputError, match=r"num_processes was 1 and is now 2.*give the old number of processes, or"):
         newest_checkpoint(folder, RunIdentity(written.shape, {"num_processes": "2"}))
+
+
+BLIND = """
+import os
+from bert_distillation import finetune, finetune_trainer
+if os.environ["RANK"] == "1":
+    finetune.read_seed_run = finetune_trainer.find_checkpoint = lambda *_, **__: None
+finetune.run_step(finetune.FinetuneConfig, finetune.finetune)
+"""
+
+
+def test_a_process_that_does_not_see_the_files_yet_goes_on_with_the_first(inputs: Path, whole: dict, tmp_path: Path):
+    """A run that was done, of two processes: the second is on a node that sees what the first wrote late."""
+    run(inputs, tmp_path, num_train_epochs=4.0)
+    for manifest in (tmp_path / "checkpoints").rglob(MANIFEST):
+        content = json.loads(manifest.read_text()) | {"split": {"num_processes": "2"}}
+        content.pop("sha256")
+        manifest.write_text(json.dumps(content | {"sha256": checksum_of(content)}))
+    (tmp_path / "metrics" / "metrics.json").unlink()
+    folders = {"model": inputs / "model", "glue": inputs / "glue"}
+    folders |= {name: tmp_path / name for name in ("classifier", "metrics", "checkpoints")}
+    given = [part for name, value in (folders | SETTINGS).items() for part in (f"--{name}", str(value))]
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", BLIND, "--task", "sst2", *given],
+            env=os.environ | group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        first, second = (process.communicate(timeout=100)[0] for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0]
+    assert "going on after step 32" in first
+    assert "seed 1 was done before the interruption" in first
+    assert second == ""
+    assert results(tmp_path) == whole

@@ -12,6 +12,7 @@ import datasets
 import numpy as np
 import torch
 import transformers
+from accelerate import PartialState
 from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedModel,
@@ -41,6 +42,7 @@ from bert_distillation.options import (
 )
 from bert_distillation.outputs import make_folder, output_folder, writing
 from bert_distillation.precision import PRECISIONS, resolve_precision
+from bert_distillation.processes import of_the_first
 from bert_distillation.quiet import make_quiet
 from bert_distillation.run_lock import RunLock
 from bert_distillation.tracking import checksum, write_step
@@ -139,8 +141,7 @@ def train_once(
     """Fine-tune with one seed. classifier: where its model is written; if nowhere, its curves carry the seed."""
     task, run = TASKS[config.task], run_identity(config, checksums)
     folder = config.checkpoints and config.checkpoints / f"seed-{config.seed}"
-    if classifier is None and folder is not None and (finished := read_seed_run(folder, run)):
-        print(f"seed {config.seed} was done before the interruption", flush=True)
+    if classifier is None and folder is not None and (finished := finished_before(config, folder, run)):
         return finished
     model, tokenizer = load_classifier(config, task)
     encoded = {split: encode(examples, tokenizer, config.max_seq_length) for split, examples in splits.items()}
@@ -163,6 +164,18 @@ def train_once(
         del trainer
         gc.collect()
     return done
+
+
+def finished_before(config: FinetuneConfig, folder: Path, run: RunIdentity) -> SeedRun | None:
+    """What the seed came to, if the first process finds that it was done before; an earlier seed has made the group."""
+
+    def look() -> SeedRun | None:
+        finished = read_seed_run(folder, run)
+        if finished is not None:
+            print(f"seed {config.seed} was done before the interruption", flush=True)
+        return finished
+
+    return of_the_first(PartialState(), look)
 
 
 def run_identity(config: FinetuneConfig, checksums: dict[str, str]) -> RunIdentity:

@@ -23,9 +23,10 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bert_distillation.checkpoints import Checkpoint, RunIdentity, complete_checkpoint, find_checkpoint
 from bert_distillation.errors import PreemptedError
-from bert_distillation.mlflow_run import is_main_process, log_metrics, logged_steps
+from bert_distillation.mlflow_run import log_metrics, logged_steps
 from bert_distillation.precision import resolve_precision
 from bert_distillation.preemption import Preemption
+from bert_distillation.processes import of_the_first
 
 CLOCK_FILE = "clock.json"
 VECTOR = 8  # tokens; tensor cores read so many numbers at once
@@ -183,13 +184,16 @@ class Interruptions(TrainerCallback):
 
 def train(trainer: GlueTrainer, config: Any, folder: Path | None, run: RunIdentity) -> float:
     """Train from the newest whole checkpoint in `folder`, if there is one; returns the seconds that training took."""
-    checkpoint = newest_checkpoint(folder, run) if folder is not None else None
+    checkpoint = None
+    if folder is not None:
+        checkpoint = of_the_first(trainer.accelerator, lambda: newest_checkpoint(folder, run))
     with Preemption(trainer.accelerator) as preemption:
         watch = Interruptions(trainer, folder, run, config.keep_checkpoints, preemption)
         trainer.add_callback(watch)
         if checkpoint is not None:
             watch.seconds_before = json.loads((checkpoint.folder / CLOCK_FILE).read_text())["train_seconds"]
-            print(f"going on after step {checkpoint.step}, from {checkpoint.folder}", flush=True)
+            if trainer.is_world_process_zero():
+                print(f"going on after step {checkpoint.step}, from {checkpoint.folder}", flush=True)
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint is not None else None)
     state = trainer.state
     if watch.told and state.global_step < state.max_steps:
@@ -200,7 +204,6 @@ def train(trainer: GlueTrainer, config: Any, folder: Path | None, run: RunIdenti
 
 def newest_checkpoint(folder: Path, run: RunIdentity) -> Checkpoint | None:
     """What to go on from; what the trainer had not finished writing is removed."""
-    if is_main_process():
-        for half_written in folder.glob("checkpoint-*"):
-            shutil.rmtree(half_written, ignore_errors=True)
+    for half_written in folder.glob("checkpoint-*"):
+        shutil.rmtree(half_written, ignore_errors=True)
     return find_checkpoint(folder, run, elastic=None)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 
 from bert_distillation.errors import InputError, describe
@@ -11,7 +11,7 @@ from bert_distillation.errors import InputError, describe
 T = TypeVar("T")
 
 
-def of_the_first(accelerator: Accelerator, work: Callable[[], T]) -> T:
+def of_the_first(accelerator: Accelerator | PartialState, work: Callable[[], T]) -> T:
     """What `work` gives in the first process, in all of them; if it fails there, all of them end.
 
     The first says why; the others end with its status and without a word.
