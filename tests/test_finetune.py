@@ -1,4 +1,5 @@
 import csv
+import gc
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import datasets
@@ -173,6 +175,26 @@ def test_several_seeds_give_their_mean_and_spread_and_the_firsts_classifier(stud
     assert both["deviations"]["accuracy"] == pytest.approx(statistics.stdev(values))
     for file in ("classifier/model.safetensors", "metrics/predictions.tsv"):
         assert (tmp_path / "both" / file).read_bytes() == (tmp_path / "3" / file).read_bytes()
+
+
+def test_a_seed_leaves_nothing_in_memory_for_the_next(
+    student: Path, glue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    models: list[weakref.ref] = []
+    left: list[int] = []
+
+    def noted(config: FinetuneConfig, model: torch.nn.Module, *others: object) -> object:
+        left.append(sum(other() is not None for other in models))
+        models.append(weakref.ref(model))
+        return make_trainer(config, model, *others)
+
+    monkeypatch.setattr("bert_distillation.finetune.make_trainer", noted)
+    gc.disable()  # else it depends on chance
+    try:
+        finetune(config("sst2", student, glue, tmp_path, num_seeds=3, num_train_epochs=1))
+    finally:
+        gc.enable()
+    assert left == [0, 0, 0]
 
 
 def test_a_classifier_of_another_task_can_be_the_start(student: Path, glue: Path, tmp_path: Path):

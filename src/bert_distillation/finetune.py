@@ -157,12 +157,13 @@ def train_once(
             save_model(model, tokenizer, classifier)
     if is_main_process() and classifier is None and folder is not None:
         write_seed_run(folder, run, done)
-    if torch.distributed.is_initialized():
-        # The wrapped model must go before its process group: freed after it, gloo's threads at times never end.
-        trainer.accelerator.free_memory()
-        trainer.model_wrapped = model
-        del trainer
-        gc.collect()
+    # The trainer and its callback hold each other, and with them the model and its optimizer, which the next seed's
+    # would be added to. The wrapped model must also go before its process group: freed after it, gloo's threads at
+    # times never end.
+    trainer.accelerator.free_memory()
+    trainer.model_wrapped = model
+    del trainer
+    gc.collect()
     return done
 
 
