@@ -1,6 +1,7 @@
 """Models and training states on disk.
 
 A checkpoint is a folder `step-00001200-3f9a1c2b`: the optimizer step, and a checksum of what makes the run's result.
+One of `pretrain` or `distill` holds:
 
 model.safetensors      the weights in training
 optimizer.safetensors  AdamW's moments of each weight
@@ -11,6 +12,10 @@ checkpoint.json        the run, and the checksum of each file; written last
 
 It is written beside its place and renamed; because a rename is not atomic on a blob mount, a folder without
 `checkpoint.json`, or with other contents than that says, is not resumed from. Nothing in it is pickled.
+
+One of `finetune` holds the files of transformers' trainer, and `checkpoint.json`. Of those the optimizer, the schedule,
+the random states and the arguments are pickled; the trainer reads them back with `weights_only`, the arguments not at
+all.
 """
 
 import hashlib
