@@ -159,6 +159,10 @@ def test_a_graph_of_8_bits_comes_near_and_does_not_mix_up_batch_mates(folder, tm
 def test_a_precision_that_the_folder_does_not_hold_is_refused(folder):
     with pytest.raises(InputError, match=r"holds no model-int8\.onnx; run `export` with --int8"):
         FillMask.load(folder, "int8")
+    with pytest.raises(
+        InputError, match="int8 is for CPUs, and the device is cuda; give fp16 or bf16, or the device cpu"
+    ):
+        FillMask.load(folder, "int8", "cuda")
     with pytest.raises(InputError, match="precision must be one of fp32, bf16, fp16, int8, got int4"):
         FillMask.load(folder, "int4")
     assert FillMask.load(folder, "bf16").predict(TEXTS)

@@ -125,6 +125,8 @@ class FillMask:
         """
         if precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision}.")
+        if precision == "int8" and device != "cpu":
+            raise InputError(f"int8 is for CPUs, and the device is {device}; give fp16 or bf16, or the device cpu.")
         if device == "cpu" and precision in GRAPHS and (folder / GRAPHS[precision]).is_file():
             from bert_distillation.onnx_runner import OnnxRunner
 
