@@ -209,7 +209,7 @@ def test_two_processes_give_the_curve_and_weights_of_one_with_twice_the_batch(se
     common = ["--sequences", sequences, "--teacher", teacher, "--max_train_steps", "20", "--dropout", "0"]
     common += ["--gradient_accumulation_steps", "2", "--logging_steps", "1", "--mixed_precision", "no"]
     one = ["--per_device_train_batch_size", "4", "--student", tmp_path / "one"]
-    two = ["--per_device_train_batch_size", "2", "--student", tmp_path / "two"]
+    two = ["--per_device_train_batch_size", "2", "--student", tmp_path / "two", "--checkpoints", tmp_path / "saved"]
     start_processes([*common, *one], count=1)
     start_processes([*common, *two], count=2)
     assert curve(tmp_path / "two") == pytest.approx(curve(tmp_path / "one"), rel=1e-5)
@@ -217,6 +217,8 @@ def test_two_processes_give_the_curve_and_weights_of_one_with_twice_the_batch(se
     for name in first:
         torch.testing.assert_close(first[name], second[name], atol=1e-6, rtol=0)
     assert json.loads((tmp_path / "two" / "step.json").read_text())["step"] == "distill"
+    (states,) = tmp_path.glob("saved/step-*/random.safetensors")
+    assert not torch.equal(*load_file(states)["cpu"]), "each draws dropout of its own"
 
 
 def start_processes(arguments: list[object], count: int) -> None:

@@ -19,7 +19,7 @@ from bert_distillation.packing import Packing
 from bert_distillation.pretrain import PretrainConfig, pretrain
 from bert_distillation.progress import TrainingLog
 from bert_distillation.sequences import open_sequences, sequence_lengths
-from bert_distillation.training import make_optimizer, run_identity
+from bert_distillation.training import draw_apart, make_optimizer, run_identity
 from small_models import TEXTS, save, small_bert, small_sequences
 
 
@@ -130,3 +130,13 @@ def test_a_model_saved_in_half_precision_is_trained_in_single(sequences, tokeniz
     moved = [a != b.float() for a, b in zip(model.parameters(), small_bert().bfloat16().parameters(), strict=True)]
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert sum(int(parameter.sum()) for parameter in moved) > 0.5 * model.num_parameters(), "steps too small for bf16"
+
+
+def test_each_process_draws_dropout_of_its_own_and_one_alone_as_ever():
+    drawn = []
+    for rank in range(3):
+        torch.manual_seed(2**32 - 2)
+        draw_apart(2**32 - 2, rank)
+        drawn.append(torch.rand(4).tolist())
+    assert drawn[0] == torch.rand(4, generator=torch.Generator().manual_seed(2**32 - 2)).tolist()
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]

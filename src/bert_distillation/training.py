@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.optim import AdamW
-from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup
+from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup, set_seed
 
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan, batches_by_step
 from bert_distillation.checkpoints import RunIdentity
@@ -37,6 +37,7 @@ from bert_distillation.training_state import TrainingState
 from bert_distillation.word_counts import count_words
 
 MATRIX = 2  # dimensions
+SEEDS = 2**32
 PATIENCE = timedelta(hours=1)  # of processes that wait while the first reads all of a large corpus for its checksum
 
 
@@ -69,12 +70,19 @@ def run_training(
         if config.torch_compile:
             compile_layers(model, accelerator.device)
         log_parameters(config)
+        draw_apart(config.seed, accelerator.process_index)
         report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss_at_start")
         with writing(folder):
             train(objective, weights, tokenizer, config, accelerator, log, checksums, held)
         report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
         of_the_first(accelerator, lambda: write_model(step, config, model, tokenizer, log, checksums, held))
         accelerator.end_training()
+
+
+def draw_apart(seed: int, rank: int) -> None:
+    """Let each process but the first, which goes on as one alone would, draw dropout of its own."""
+    if rank > 0:
+        set_seed((seed + rank) % SEEDS)
 
 
 def report_held_out_loss(
