@@ -22,7 +22,7 @@ BEAT_SECONDS = 5.0
 SETTLING_SECONDS = 0.2
 LOOKS = 5  # at a lock that a mount cannot read, a beat apart
 LARGEST_PROCESS = 2**31
-EXPIRY_SECONDS = 150.0  # blobfuse shows another node's writes after 120 seconds
+EXPIRY_SECONDS = 150.0  # blobfuse shows another node's writes after 120 seconds, an Azure ML mount as it is told to
 
 
 class RunLock:
