@@ -1,7 +1,10 @@
 """`azureml-local check`: no file makes it hang or crash, and no slip of the pen gets by."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -152,3 +155,17 @@ def test_a_slip_of_the_pen_in_our_pipeline_is_an_error(where: tuple[str, ...], h
     (tmp_path / "pipelines" / "file.yml").write_text(json.dumps(value, indent=1))
     found = check_file(tmp_path / "pipelines" / "file.yml") or []
     assert any(one.severity == ERROR for one in found), found
+
+
+def test_a_pipe_beside_a_job_is_not_waited_for(tmp_path: Path):
+    (tmp_path / "job.yml").write_text(
+        "type: command\ncommand: ls\nenvironment: azureml:any@latest\ncompute: azureml:mine\n"
+    )
+    os.mkfifo(tmp_path / "pipe.yml")
+    said = subprocess.run(
+        [sys.executable, "-m", "azureml_local.cli", "check", str(tmp_path / "job.yml")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert said.returncode == 0, said.stderr

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from azureml_local.checks.sections import is_file
 from azureml_local.checks.yaml_tree import UnreadableError, read
 
 MOST_FILES = 200
@@ -33,7 +34,7 @@ def instance_types(job: Path, node: Mapping[str, Any], default_compute: object) 
 def _computes(folder: Path) -> tuple[tuple[str, str], ...]:
     """Name and machine of every compute file in the folder, beside it and in the folders beside it."""
     found = []
-    for path in islice(_candidates(folder), MOST_FILES):
+    for path in islice(filter(is_file, _candidates(folder)), MOST_FILES):  # a pipe would be waited for
         try:
             with path.open("rb") as file:
                 if b"amlcompute" not in file.read(HEAD).lower():

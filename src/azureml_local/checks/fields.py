@@ -58,6 +58,8 @@ def missing_field(section: Section) -> Iterator[Finding]:
             yield Finding(section.at(), f'{article(section.kind)} needs "{name}"')
     if section.kind == NODE and not {"component", "command", "trial", "jobs"} & set(section.fields):
         yield Finding(section.at(), f'node "{section.where[-1]}" needs a component, or a command of its own')
+    if section.kind == NODE and "command" in section.fields and section.fields.get("environment") in (None, ""):
+        yield Finding(section.at("command"), f'the command of node "{section.where[-1]}" needs "environment"')
     for field, required in known.REQUIRED_INSIDE.items() if section.kind in WITH_NESTED else ():
         for name in required if section.mapping(field) else ():
             if name not in section.mapping(field):

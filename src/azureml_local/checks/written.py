@@ -42,7 +42,7 @@ def wrong_type(section: Section) -> Iterator[Finding]:
     elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and str(kind) not in kinds.KNOWN_TYPES:
         message = f'"{shown(str(kind))}" is not a type of a job or a component{nearest(str(kind), kinds.KNOWN_TYPES)}'
         yield Finding(section.at("type"), message)
-    if section.kind in TYPED:
+    if section.kind in WITH_INPUTS:
         yield from _port_types(section)
 
 
@@ -140,6 +140,8 @@ def _port_types(section: Section) -> Iterator[Finding]:
     for field in ("inputs", "outputs"):
         for name, port in section.mapping(field).items():
             kind = port.get("type") if isinstance(port, Mapping) else None
+            if kind is None and section.kind not in TYPED:
+                continue  # a job's are what the component says
             if kind is None:
                 yield Finding(section.at(field, name), f'"{name}" has no type; there are {", ".join(PORT_TYPES)}')
             elif str(kind) not in LITERAL_TYPES | PATH_TYPES | {"group"} and "${{" not in str(kind):
