@@ -126,8 +126,11 @@ def test_a_workspace_that_was_killed_is_recognised_and_started_again(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["env"], "No workspace is up at {home}; start it with `azureml-local up`."),
-        (["invoke", "greeter", "--text", "a"], "No workspace is up at {home}; start it with `azureml-local up`."),
+        (["env"], "No workspace is up at {home}; start it with `azureml-local up --home {home}`."),
+        (
+            ["invoke", "g", "--text", "a"],
+            "No workspace is up at {home}; start it with `azureml-local up --home {home}`.",
+        ),
         (["run", "{home}/absent.yml"], "Cannot read {home}/absent.yml: No such file or directory."),
         (["run", "{broken}"], "{broken}:2: not valid YAML: expected the node content, but found '<stream end>'."),
         (["run", "{list}"], "{list} is not a mapping of fields, it is ['a', 'b']."),

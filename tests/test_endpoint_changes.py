@@ -202,6 +202,14 @@ def test_a_server_that_is_stopped_before_it_is_launched_is_ended(tmp_path: Path,
     deployments.close()
 
 
+def test_of_a_server_that_was_ended_while_it_started_the_deletion_is_told(endpoints: Endpoints, servers: Servers):
+    endpoints.put("paint", {})
+    _, starting = endpoints.deploy("paint", "blue", colour("none"))
+    assert ended(endpoints, endpoints.remove_later("paint", "blue")) == "Succeeded"
+    servers.go.set()
+    assert ended(endpoints, starting) == 'Failed: deployment "blue" was deleted while it started'
+
+
 def test_a_deployment_and_its_endpoint_can_be_deleted_without_waiting(endpoints: Endpoints, servers: Servers):
     servers.go.set()
     endpoints.put("paint", {})

@@ -1,5 +1,7 @@
 """The folder of a workspace: what may be in it when it is made, and what a start that was cut off leaves."""
 
+import errno
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -9,9 +11,12 @@ import certifi
 import pytest
 import trustme
 
+from azureml_local.cli import main
 from azureml_local.connection import BUNDLES
+from azureml_local.disk import remove
 from azureml_local.environments.cache import EnvironmentCache
 from azureml_local.errors import InputError
+from azureml_local.exit_status import MISTAKE
 from azureml_local.home import Home
 from azureml_local.identity import read_secret
 from local_commands import azureml_local, command_line
@@ -92,3 +97,40 @@ def test_whom_a_companys_shell_trusts_the_clients_trust_too(tmp_path: Path, monk
         subprocess.run(command_line(command, home=home.path), check=True, capture_output=True, timeout=120)
     own = authorities(home.certificates / "authority.pem")
     assert authorities(home.bundle) == authorities(certifi.where()) | authorities(company) | own
+
+
+def test_a_link_to_itself_is_no_way_to_a_workspace(tmp_path: Path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(InputError, match="loop: the path leads nowhere"):
+        Home.choose(tmp_path / "loop")
+
+
+def test_a_workspace_behind_a_link_is_deleted_with_the_link(tmp_path: Path):
+    real = Home(tmp_path / "real")
+    real.create()
+    read_secret(real.secret)
+    (tmp_path / "link").symlink_to(real.path)
+    remove(Home(tmp_path / "link"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_no_place_for_a_workspace_and_a_hint_names_the_place(tmp_path: Path):
+    (tmp_path / "file").touch()
+    said = azureml_local("up", home=tmp_path / "file").stderr
+    assert said.endswith(f"Cannot keep a workspace at {tmp_path / 'file'}: it is no folder. Choose another folder.\n")
+    said = azureml_local("env", home=tmp_path / "none").stderr
+    assert f"start it with `azureml-local up --home {tmp_path / 'none'}`" in said
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), sqlite3.OperationalError("database or disk is full")]
+)
+def test_a_full_disk_is_one_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys):
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("azureml_local.workspace_commands.status", fail)
+    assert main(["status"]) == MISTAKE
+    said = capsys.readouterr().err
+    assert str(error.args[-1]) in said
+    assert said.count("\n") == 1

@@ -13,7 +13,7 @@ def test_a_file_whose_name_cannot_be_sent_hides_no_other(tmp_path):
     folder = workspace.home.blobs / ARTIFACTS / "odd"
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("odd")
-    for name in ("caf\u00e9.txt", "a\x01.txt", "a\r.txt", "a\uffff.txt"):
+    for name in ("caf\u00e9.txt", "a\x01.txt", "a\r.txt", "a\uffff.txt", "a\\b.txt"):
         (folder / name).write_text("good")
     (folder / "deep\x1b").mkdir()
     (folder / "deep\x1b" / "a.txt").write_text("odd")

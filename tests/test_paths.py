@@ -49,3 +49,13 @@ def test_what_cannot_be_deleted_is_said(
         f"as `chmod -R u+w {tmp_path}/reuse` does, and try again.\n"
     )
     assert home.secret.exists()
+
+
+def test_a_request_without_end_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("azureml_local.invoke_command.LARGEST", 1000)
+    assert cli.main(["invoke", "paint", "--request-file", "/dev/zero", "--home", str(tmp_path / "home")]) == 2
+    assert capsys.readouterr().err == (
+        "azureml-local: /dev/zero has more than 1,000 bytes; send the texts in several requests.\n"
+    )

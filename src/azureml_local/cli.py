@@ -3,11 +3,12 @@
 import argparse
 import importlib
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from azureml_local.disk import REMOVABLE
+from azureml_local.disk import REMOVABLE, is_full
 from azureml_local.errors import InputError
 from azureml_local.exit_status import BROKEN_PIPE, INTERRUPTED, MISTAKE
 from azureml_local.home import HOME_VARIABLE
@@ -33,10 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads has read enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except OSError as error:
-        if error.filename is None:
+    except OSError as error:  # a path that is too long, closed or away; a disk that is full
+        if error.filename is None and not is_full(error):
             raise
-        print(f"azureml-local: {error.filename}: {error.strerror}.", file=sys.stderr)  # too long, closed, full, ...
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"azureml-local: {where}{error.strerror}.", file=sys.stderr)
+        return MISTAKE
+    except sqlite3.OperationalError as error:
+        print(f"azureml-local: the workspace's database cannot be used: {error}.", file=sys.stderr)
         return MISTAKE
 
 

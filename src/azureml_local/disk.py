@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +44,8 @@ def remove(home: Home, part: str | None = None) -> None:
         _delete(entry)
     _delete(home.secret)
     if not any(home.path.iterdir()):
-        home.path.rmdir()
+        home.path.resolve().rmdir()
+        home.path.unlink(missing_ok=True)  # where it was a link
 
 
 def _delete(path: Path) -> None:
@@ -56,6 +59,13 @@ def _delete(path: Path) -> None:
             f'Not all of {path} could be deleted: {error.strerror}, "{error.filename}"; make it writable, as '
             f"`chmod -R u+w {path}` does, and try again."
         ) from error
+
+
+def is_full(error: Exception) -> bool:
+    """Whether there was no room for what was to be written."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "is full" in str(error)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def size(count: int) -> str:

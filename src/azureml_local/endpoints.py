@@ -188,14 +188,16 @@ class Endpoints:
         try:
             self._deployments.start(endpoint, spec)
         except Exception as error:  # a server that is not there must not look as if it were on its way
-            with suppress(KeyError):  # deleted meanwhile
+            try:
                 self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, "Failed"))
+            except KeyError:
+                raise ServingError(_deleted(spec.name)) from error
             raise error if isinstance(error, ServingError) else ServingError(_not_started(spec.name, error)) from error
         try:
             self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, then))
         except KeyError:
             self._deployments.stop(endpoint, spec.name)
-            raise ServingError(f'deployment "{spec.name}" was deleted while it started') from None
+            raise ServingError(_deleted(spec.name)) from None
         self._store.put(SERVED, endpoint, spec.name, body)
 
     def _refuse_removed(self, endpoint: str, name: str = "") -> None:
@@ -250,6 +252,10 @@ class Endpoints:
 
 def _in_state(body: Json, state: str) -> Json:
     return {**body, "properties": {**(body.get("properties") or {}), "provisioningState": state}}
+
+
+def _deleted(name: str) -> str:
+    return f'deployment "{name}" was deleted while it started'
 
 
 def _not_started(name: str, error: Exception) -> str:

@@ -22,7 +22,11 @@ class Home:
         """The folder asked for, else the one that AZUREML_LOCAL_HOME names, else ~/.azureml-local."""
         chosen = path or Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".azureml-local")
         absolute = chosen.expanduser().absolute()
-        for path in (absolute, absolute.resolve()):
+        try:
+            real = absolute.resolve()
+        except (OSError, RuntimeError) as error:  # the latter for a link to itself
+            raise InputError(f"A workspace cannot be kept at {absolute}: the path leads nowhere ({error}).") from error
+        for path in (absolute, real):
             if special := SPECIAL.search(str(path)):
                 raise InputError(
                     f"A workspace cannot be kept at {path}: paths are put into commands as they are, and "

@@ -16,6 +16,7 @@ from azureml_local.connection import Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 
+LARGEST = 100_000_000  # bytes of a request file
 TIMEOUT = 200.0  # seconds; longer than the workspace itself waits
 MODEL_STATUS = "ms-azureml-model-error-statuscode"
 
@@ -56,7 +57,13 @@ def _request(options: argparse.Namespace) -> str:
     if options.text:
         return json.dumps({"input_data": options.text})
     try:
-        text = options.request_file.read_text(encoding="utf-8")
+        with options.request_file.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise InputError(
+                f"{options.request_file} has more than {LARGEST:,} bytes; send the texts in several requests."
+            )
+        text = content.decode()
         json.loads(text)
     except OSError as error:
         raise InputError(f"Cannot read {options.request_file}: {error.strerror}.") from error

@@ -106,7 +106,8 @@ def find(home: Home) -> Addresses:
     """The running workspace. Raises InputError when it is not up."""
     running = Addresses.read(home)
     if not running:
-        raise InputError(f"No workspace is up at {home.path}; start it with `azureml-local up`.")
+        option = "" if home == Home.choose(None) else f" --home {home.path}"
+        raise InputError(f"No workspace is up at {home.path}; start it with `azureml-local up{option}`.")
     return running
 
 
@@ -114,7 +115,8 @@ def _create(home: Home) -> None:
     try:
         home.create()
     except OSError as error:
-        raise InputError(f"Cannot keep a workspace at {home.path}: {error.strerror}.") from error
+        why = "it is no folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise InputError(f"Cannot keep a workspace at {home.path}: {why}. Choose another folder.") from error
 
 
 def _spawn(home: Home, settings: Settings, lock: int) -> subprocess.Popen[bytes]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
+
+NO_ROOM = (OSError, sqlite3.OperationalError)  # what is raised on a disk that is full
+PAUSE = 1.0  # seconds until an end is told again
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +73,18 @@ class Journal:
                 self._write(change)
             except OSError:  # a full disk must not stop what tells of it
                 logger.exception("The log of the pipeline could not be written")
+            self._tell_listener(change)
+
+    def _tell_listener(self, change: JobChange) -> None:
+        """The end of a job is told until it is taken: on a disk that is full, until there is room."""
+        while True:
             try:
-                self._listener.job_changed(change)
-            except Exception:
+                return self._listener.job_changed(change)
+            except Exception as error:
                 logger.exception("The listener did not take %s", change)
+                if change.status not in FINAL or not isinstance(error, NO_ROOM):
+                    return None
+            time.sleep(PAUSE)
 
     def end(
         self, job: str, status: str, error: str | None, outputs: dict[str, Path] | None = None, **changes: Any

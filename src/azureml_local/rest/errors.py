@@ -2,6 +2,7 @@
 
 from html import escape
 from pathlib import Path
+from sqlite3 import OperationalError
 from string import Template
 
 from fastapi import Request, Response
@@ -10,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from azureml_local.blobs import BlobExistsError, BlobPathError
+from azureml_local.disk import is_full
 from azureml_local.endpoints import BusyError
 from azureml_local.job_bodies import NotSpokenError
 from azureml_local.spec import SpecError
@@ -99,6 +101,8 @@ def _refusal(request: Request, error: Exception) -> RestError | None:
             return error
         case BlobPathError():
             return RestError(400, "InvalidResourceName", str(error))
+        case OperationalError() | OSError() if is_full(error):
+            return RestError(507, "InsufficientStorage", "The disk of the workspace is full: make room, and try again.")
         case BlobExistsError():
             return RestError(409, "BlobAlreadyExists", str(error))
         case RecursionError():

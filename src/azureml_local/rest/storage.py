@@ -222,8 +222,9 @@ def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes
 
 
 def _can_be_sent(name: str) -> bool:
-    """Whether an address can lead to a name, which is UTF-8, and XML can hold it."""
-    return os.fsencode(name).decode(errors="ignore") == name and not NOT_IN_XML.search(name)
+    """Whether an address can lead to a name, which is UTF-8 without backslashes, and XML can hold it."""
+    is_address = os.fsencode(name).decode(errors="ignore") == name and "\\" not in name
+    return is_address and not NOT_IN_XML.search(name)
 
 
 def _add_entry(entries: ElementTree.Element, name: str, file: Path, metadata: dict[str, str]) -> None:
