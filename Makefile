@@ -12,9 +12,10 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "error: $(PYTHON) is $$($(PYTHON) -V); Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo 'Installing into .venv: some minutes, 2.3 GB'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,azure]'
-	# A test compares with its plain torch code; the GPU compiler that it depends on is not needed for that.
+	@# A test compares with its plain torch code; the GPU compiler that it depends on is not needed for that.
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps liger-kernel
 	@touch $@
 
@@ -25,7 +26,8 @@ run: install
 	$(LOCAL) run pipelines/quickstart.yml --register mlflow_model=distilbert-fill-mask && \
 	$(LOCAL) deploy endpoints/fill-mask && \
 	$(LOCAL) invoke fill-mask --request-file endpoints/fill-mask/sample-request.json && \
-	echo 'The workspace goes down now. To have it back, with all links: AZUREML_LOCAL_HOME=$(AZUREML_LOCAL_HOME) $(LOCAL) up'
+	echo 'The workspace goes down now. To have it back, with all links, and to ask it again:'; \
+	echo '  export AZUREML_LOCAL_HOME=$(AZUREML_LOCAL_HOME) && $(LOCAL) up'
 
 test: install
 	$(BIN)/python -m pytest --numprocesses auto
