@@ -20,6 +20,8 @@ from azureml_local.watch import duration
 from local_commands import azureml_local, on_a_terminal
 from local_project import write_project
 
+DOWN = "No workspace is up at {home}; start it with `azureml-local up --home {home}`."
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -126,11 +128,8 @@ def test_a_workspace_that_was_killed_is_recognised_and_started_again(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["env"], "No workspace is up at {home}; start it with `azureml-local up --home {home}`."),
-        (
-            ["invoke", "g", "--text", "a"],
-            "No workspace is up at {home}; start it with `azureml-local up --home {home}`.",
-        ),
+        (["env"], DOWN),
+        (["invoke", "greeter", "--text", "a"], DOWN),
         (["run", "{home}/absent.yml"], "Cannot read {home}/absent.yml: No such file or directory."),
         (["run", "{broken}"], "{broken}:2: not valid YAML: expected the node content, but found '<stream end>'."),
         (["run", "{list}"], "{list} is not a mapping of fields, it is ['a', 'b']."),
