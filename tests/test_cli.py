@@ -16,7 +16,6 @@ from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.invoke_command import MODEL_STATUS, listing, refusal
-from azureml_local.watch import duration
 from local_commands import azureml_local, on_a_terminal
 from local_project import write_project
 
@@ -294,8 +293,3 @@ def test_answers_are_listed_only_where_each_belongs_to_a_text():
 )
 def test_a_refused_request_is_told_in_the_words_of_who_refused_it(reply: httpx.Response, expected: str):
     assert refusal("greeter", reply, Home(Path("/home"))) == f'"greeter" answered with {expected}'
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (59.94, "59.9 s"), (61.5, "1 min 02 s")])
-def test_times_are_said_as_a_person_says_them(seconds: float | None, text: str):
-    assert duration(seconds) == text
