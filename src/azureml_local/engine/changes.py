@@ -66,25 +66,30 @@ class Journal:
             self.tell(job)
 
     def tell(self, job: str, **changes: Any) -> None:
-        """Report a job with some fields changed; a listener's mistake does not stop the pipeline."""
+        """Report a job with some fields changed; a listener's mistake does not stop the pipeline.
+
+        The end of a job is told until it is taken: on a disk that is full, until there is room.
+        """
         with self._lock:
             self._jobs[job] = change = replace(self._jobs[job], **changes)
             try:
                 self._write(change)
             except OSError:  # a full disk must not stop what tells of it
                 logger.exception("The log of the pipeline could not be written")
-            self._tell_listener(change)
-
-    def _tell_listener(self, change: JobChange) -> None:
-        """The end of a job is told until it is taken: on a disk that is full, until there is room."""
-        while True:
-            try:
-                return self._listener.job_changed(change)
-            except Exception as error:
-                logger.exception("The listener did not take %s", change)
-                if change.status not in FINAL or not isinstance(error, NO_ROOM):
-                    return None
+            is_settled = self._tell_listener(change)
+        while not is_settled and change.status in FINAL:
             time.sleep(PAUSE)
+            with self._lock:
+                is_settled = self._tell_listener(change)
+
+    def _tell_listener(self, change: JobChange) -> bool:
+        """Whether it has taken the change, or never will."""
+        try:
+            self._listener.job_changed(change)
+        except Exception as error:
+            logger.exception("The listener did not take %s", change)
+            return not isinstance(error, NO_ROOM)
+        return True
 
     def end(
         self, job: str, status: str, error: str | None, outputs: dict[str, Path] | None = None, **changes: Any
