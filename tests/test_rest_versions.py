@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from azureml_local.arm_ids import WORKSPACE_ID, resource_id
+from azureml_local.blobs import BLOBSTORE
 from azureml_local.workspace import Workspace
 from test_rest import client_of, command_job, open_workspace, wait_for
 
@@ -39,6 +40,17 @@ def test_a_job_that_was_read_and_is_sent_again_has_an_output_of_its_own(workspac
     assert own != written
     assert Path(own, "number").read_text() != before
     assert Path(written, "number").read_text() == before
+
+
+def test_an_output_without_a_place_for_its_address_is_warned_of(workspace: Workspace, client: TestClient):
+    (workspace.home.blobs / BLOBSTORE / "azureml").mkdir(exist_ok=True)
+    (workspace.home.blobs / BLOBSTORE / "azureml" / "hidden").write_text("a file of that name")
+    body = command_job("true > ${{outputs.out}}/x")
+    body["properties"]["outputs"] = {"out": {"jobOutputType": "uri_folder"}}
+    client.put(resource_id("jobs", "hidden"), json=body)
+    assert wait_for(client, "hidden")["status"] == "Completed"
+    [warning] = client.get(f"/history/v1.0{WORKSPACE_ID}/runs/hidden/details").json()["warnings"]
+    assert "is there, and has no address to be read by: azureml/hidden/out cannot be linked to it" in warning["message"]
 
 
 def test_two_outputs_of_a_pipeline_cannot_become_one_version(client: TestClient):

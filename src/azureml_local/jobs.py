@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH, RUNS, Assets
-from azureml_local.blobs import ARTIFACTS, BLOBSTORE, Blobs
+from azureml_local.blobs import ARTIFACTS, BLOBSTORE, BlobPathError, Blobs
 from azureml_local.checks import ERROR, problems
+from azureml_local.disk import is_full
 from azureml_local.engine.changes import FINAL, JobChange
 from azureml_local.engine.engine import Engine
 from azureml_local.engine.limits import check_lengths
@@ -38,6 +39,7 @@ TAKEN = (
     'the output "{output}" is not registered: another job has made {asset} meanwhile; give another version, or none '
     "for the next one"
 )
+UNREACHABLE = "{path} is there, and has no address to be read by: {name} cannot be linked to it ({error})"
 
 Json = dict[str, Any]
 
@@ -85,11 +87,8 @@ class Jobs:
     def job_changed(self, change: JobChange) -> None:
         """Keep a change, and give the outputs and logs their addresses."""
         score = self._score(change)
-        if change.log_folder:
-            self._blobs.link(ARTIFACTS, DEFAULT_OUTPUT_PATH.format(job=change.name), change.log_folder)
-        if change.status in FINAL:  # what a job has left is there before it is said to have ended
-            for output, path in change.outputs.items():
-                self._blobs.link(BLOBSTORE, OUTPUT_PATH.format(job=change.name, output=output), path)
+        # What a job has left is there before it is said to have ended.
+        change = replace(change, warnings=(*change.warnings, *self._give_addresses(change)))
         if change.status == "Completed":
             change = replace(change, warnings=(*change.warnings, *self._register(change)))
         run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change, score))
@@ -149,6 +148,20 @@ class Jobs:
             return read_latest(self._metrics, change.name, metric) if metric else None
         except sqlite3.Error:  # it has ended all the same
             return None
+
+    def _give_addresses(self, change: JobChange) -> Iterator[str]:
+        """Link logs and, at the end, outputs to where clients look; a sentence for each that has no place there."""
+        places = [(ARTIFACTS, DEFAULT_OUTPUT_PATH.format(job=change.name), change.log_folder)]
+        for output, written in change.outputs.items() if change.status in FINAL else ():
+            places.append((BLOBSTORE, OUTPUT_PATH.format(job=change.name, output=output), written))
+        for container, name, path in places:
+            try:
+                if path:
+                    self._blobs.link(container, name, path)
+            except (OSError, BlobPathError) as error:
+                if is_full(error):
+                    raise
+                yield UNREACHABLE.format(path=path, name=name, error=error)
 
     def _register(self, change: JobChange) -> Iterator[str]:
         """Make those outputs assets for which the job asked; a sentence for each that cannot become one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable
@@ -12,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from azureml_local.disk import is_full
+
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 
-NO_ROOM = (OSError, sqlite3.OperationalError)  # what is raised on a disk that is full
 PAUSE = 1.0  # seconds until an end is told again
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Journal:
             self._listener.job_changed(change)
         except Exception as error:
             logger.exception("The listener did not take %s", change)
-            return not isinstance(error, NO_ROOM)
+            return not is_full(error)
         return True
 
     def end(
