@@ -89,9 +89,10 @@ class Jobs:
         score = self._score(change)
         # What a job has left is there before it is said to have ended.
         change = replace(change, warnings=(*change.warnings, *self._give_addresses(change)))
-        if change.status == "Completed":
-            change = replace(change, warnings=(*change.warnings, *self._register(change)))
-        run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change, score))
+        with self._store.together():  # told again after a full disk, it registers nothing twice
+            if change.status == "Completed":
+                change = replace(change, warnings=(*change.warnings, *self._register(change)))
+            run = self._store.update(RUNS, change.name, "", lambda run: _changed(run, change, score))
         if change.status in FINAL:
             self._log(run.body["root"], [run])
 
