@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from azureml_local.checks.kinds import JOBS, NODE, TYPED
+from azureml_local.checks.kinds import JOBS, NODE, PIPELINE_JOB, TYPED
 from azureml_local.checks.sections import Section
 from azureml_local.checks.table import ERROR, Finding, rule
 from azureml_local.expressions import OPENS, shown
@@ -30,6 +30,17 @@ def wrong_shape(section: Section) -> Iterator[Finding]:
         value = section.mapping(field).get(name)
         if value is not None and not _is_count(value):
             yield Finding(section.at(field, name), f"{name} is {_said(value)}: write a whole number, 1 or more")
+
+
+@rule(Section, "empty-input", ERROR, "An input of a pipeline, and the path of any, is not empty.")
+def empty_input(section: Section) -> Iterator[Finding]:
+    """The SDK leaves an empty text of a pipeline out, and its nodes then read what is not there."""
+    for name, value in section.mapping("inputs").items() if section.kind in JOBS | {NODE} else ():
+        if value == "" and section.kind == PIPELINE_JOB:
+            message = f'the input "{name}" is an empty text, which the SDK leaves out: give it a value'
+            yield Finding(section.at("inputs", name), message)
+        elif isinstance(value, Mapping) and value.get("path") == "":
+            yield Finding(section.at("inputs", name, "path"), f'the path of the input "{name}" is empty: give it one')
 
 
 def _variables(section: Section) -> Iterator[Finding]:
