@@ -23,6 +23,14 @@ from local_commands import azureml_local, command_line
 from test_certificates import authorities
 
 
+def created(path: Path) -> Home:
+    """The folder of a workspace that has never been up."""
+    home = Home(path)
+    home.create()
+    read_secret(home.secret)
+    return home
+
+
 def test_a_folder_with_somebodys_files_becomes_no_workspace(tmp_path: Path):
     (tmp_path / "environments").mkdir()
     (tmp_path / "environments" / "training.yml").write_text("mine")
@@ -73,9 +81,7 @@ def test_a_link_to_where_no_workspace_can_be_kept_is_no_way_there(tmp_path: Path
 
 
 def test_a_workspace_whose_certificate_is_damaged_says_so_and_ends(tmp_path: Path):
-    home = Home(tmp_path / "home")
-    home.create()
-    read_secret(home.secret)
+    home = created(tmp_path / "home")
     home.certificates.mkdir()
     for name in ("server.pem", "authority.pem"):
         (home.certificates / name).write_text("-----BEGIN")
@@ -106,9 +112,7 @@ def test_a_link_to_itself_is_no_way_to_a_workspace(tmp_path: Path):
 
 
 def test_a_workspace_behind_a_link_is_deleted_with_the_link(tmp_path: Path):
-    real = Home(tmp_path / "real")
-    real.create()
-    read_secret(real.secret)
+    real = created(tmp_path / "real")
     (tmp_path / "link").symlink_to(real.path)
     remove(Home(tmp_path / "link"))
     assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import certifi
 import trustme
 
 from azureml_local.connection import BUNDLES
+from azureml_local.disk import write_whole
 from azureml_local.home import Home
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -22,18 +23,10 @@ def server_certificate(home: Home) -> Path:
     if not (server.exists() and own.exists()):
         home.certificates.mkdir(mode=0o700, exist_ok=True)
         authority = trustme.CA(organization_name="azureml-local")
-        _write(own, authority.cert_pem.bytes())
-        _write(server, authority.issue_cert(*HOSTS).private_key_and_cert_chain_pem.bytes())
+        # Half a certificate would be taken for one.
+        write_whole(own, authority.cert_pem.bytes())
+        write_whole(server, authority.issue_cert(*HOSTS).private_key_and_cert_chain_pem.bytes())
     trusted = {Path(certifi.where()), *(Path(os.environ[name]) for name in BUNDLES if os.environ.get(name))}
     readable = [file for file in sorted(trusted - {home.bundle}) if file.is_file() and os.access(file, os.R_OK)]
-    _write(home.bundle, b"\n".join(file.read_bytes() for file in (*readable, own)))
+    write_whole(home.bundle, b"\n".join(file.read_bytes() for file in (*readable, own)))
     return server
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Whole, or not at all: half a certificate would be taken for one."""
-    written = file.with_suffix(".new")
-    written.unlink(missing_ok=True)
-    written.touch(mode=0o600)
-    written.write_bytes(content)
-    written.replace(file)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from azureml_local.arm_ids import CLOUD
+from azureml_local.disk import write_whole
 from azureml_local.home import Home
 from azureml_local.identity import READ, WRITE, Identity, read_secret
 from azureml_local.settings import DEFAULTS, Settings
@@ -56,9 +57,7 @@ class Addresses:
 
     def write(self, home: Home) -> None:
         """Say in the workspace's folder that it runs."""
-        written = home.state.with_suffix(".new")
-        written.write_text(json.dumps(asdict(self)))
-        written.replace(home.state)
+        write_whole(home.state, json.dumps(asdict(self)).encode())
 
     @classmethod
     def read(cls, home: Home) -> "Addresses | None":

@@ -1,4 +1,4 @@
-"""What a workspace takes on the disk, and how to get it back."""
+"""A workspace's disk: what it takes there and how to get it back, whether there is room, and files that are whole."""
 
 from __future__ import annotations
 
@@ -59,6 +59,15 @@ def _delete(path: Path) -> None:
             f'Not all of {path} could be deleted: {error.strerror}, "{error.filename}"; make it writable, as '
             f"`chmod -R u+w {path}` does, and try again."
         ) from error
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file of the user's alone: whole, or not at all, whenever this process is stopped."""
+    written = file.with_suffix(".new")
+    written.unlink(missing_ok=True)
+    written.touch(mode=0o600)
+    written.write_bytes(content)
+    written.replace(file)
 
 
 def is_full(error: Exception) -> bool:

@@ -12,6 +12,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from jwt.types import Options
 
+from azureml_local.disk import write_whole
+
 ALGORITHM = "HS256"
 LIFETIME = 24 * 3600  # seconds
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
@@ -25,11 +27,7 @@ NEEDED = {"GET": "r", "HEAD": "r", "DELETE": "d"}
 def read_secret(path: Path) -> str:
     """The workspace's secret; drawn at random on the first call, which is that of the process that serves."""
     if not (path.exists() and path.stat().st_size):
-        drawn = path.with_suffix(".new")
-        drawn.unlink(missing_ok=True)
-        drawn.touch(mode=0o600)
-        drawn.write_text(secrets.token_urlsafe(48))
-        drawn.replace(path)  # whole, or not at all: with an empty secret anybody could sign
+        write_whole(path, secrets.token_urlsafe(48).encode())  # with an empty secret anybody could sign
     return path.read_text()
 
 
