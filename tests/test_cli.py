@@ -85,6 +85,8 @@ def test_a_pipeline_runs_is_registered_deployed_and_invoked(home: Path, project:
         ["me", "heyhey", "me"],
     ]
     assert run.stderr + deploy.stderr + invoke.stderr == ""
+    unknown = azureml_local("invoke", "greater", "--text", "you", home=home).stderr
+    assert unknown.startswith('azureml-local: The workspace has no endpoint "greater"; it has greeter.')
     served = f"greeter (blue 100 % Succeeded) {Addresses.read(Home(home)).url}/score/greeter"
     assert f"endpoint       {served}\n" in azureml_local("status", home=home).stdout
 

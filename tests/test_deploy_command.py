@@ -40,6 +40,17 @@ def test_code_is_looked_for_before_anything_is_created(
     assert "deployment.yml was not deployed: see the errors above." in said
 
 
+def test_a_deployment_of_another_endpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "endpoint.yml").write_text("name: paint\n")
+    (tmp_path / "deployment.yml").write_text("{name: blue, endpoint_name: varnish}\n")
+    assert cli.main(["deploy", str(tmp_path), "--home", str(tmp_path / "home")]) == 2
+    files = f"{tmp_path}/deployment.yml", f"{tmp_path}/endpoint.yml"
+    assert capsys.readouterr().err == (
+        f'azureml-local: {files[0]} is for the endpoint "varnish", and {files[1]} describes "paint": '
+        "give both the same name.\n"
+    )
+
+
 def test_mirroring_and_tags_of_an_endpoint_outlive_a_deployment():
     there = ManagedOnlineEndpoint(name="paint", tags={"owner": "me"}, traffic={"blue": 100}, mirror_traffic={"red": 10})
     client = SimpleNamespace(online_endpoints=SimpleNamespace(get=lambda name: there))

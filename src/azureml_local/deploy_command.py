@@ -21,8 +21,8 @@ def deploy(options: argparse.Namespace) -> int:
     """Create the endpoint and the deployment that a folder describes, and send all traffic there."""
     files = options.folder / "endpoint.yml", options.deployment or options.folder / "deployment.yml"
     model = options.model and (options.model if _is_registered(options.model) else str(Path(options.model).absolute()))
+    _refuse_another_endpoint(*files)
     for file, overrides in zip(files, ([], [{"model": model}] if model else []), strict=True):
-        read_yaml(file)
         refuse_errors(file, overrides, "deployed")
     home = Home.choose(options.home)
     with launcher.in_running(home) as addresses:
@@ -52,6 +52,15 @@ def deploy(options: argparse.Namespace) -> int:
     print(f"{endpoint.name}/{deployment.name} answers at {ready.scoring_uri}")
     print(f"Ask it by hand at {endpoint_page_url(home, addresses, str(endpoint.name))}")
     return 0
+
+
+def _refuse_another_endpoint(endpoint_file: Path, deployment_file: Path) -> None:
+    described, meant = read_yaml(endpoint_file).get("name"), read_yaml(deployment_file).get("endpoint_name")
+    if meant not in (None, described):
+        raise InputError(
+            f'{deployment_file} is for the endpoint "{meant}", and {endpoint_file} describes "{described}": '
+            "give both the same name."
+        )
 
 
 def _create_deployment(client: "MLClient", deployment: "OnlineDeployment") -> None:

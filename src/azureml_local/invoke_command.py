@@ -39,8 +39,17 @@ def invoke(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace, request: str, home: Home, addresses: Addresses) -> httpx.Response:
     client = connect(home, addresses)
+    from azure.core.exceptions import ResourceNotFoundError
+
     with sdk_call(f'invoke "{options.endpoint}"'):
-        address = str(client.online_endpoints.get(options.endpoint).scoring_uri)
+        try:
+            address = str(client.online_endpoints.get(options.endpoint).scoring_uri)
+        except ResourceNotFoundError:
+            there = ", ".join(str(endpoint.name) for endpoint in client.online_endpoints.list())
+            raise InputError(
+                f'The workspace has no endpoint "{options.endpoint}"; it has {there or "none"}. '
+                "`azureml-local deploy DIR` creates one."
+            ) from None
         key = client.online_endpoints.get_keys(options.endpoint).primary_key
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     if options.deployment:
