@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,25 @@ def test_a_pipe_beside_a_job_is_not_waited_for(tmp_path: Path):
         timeout=30,
     )
     assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "data/odd is no file that can be read, but a pipe, a socket or a device: remove it"),
+        (lambda path: path.symlink_to("gone.csv"), "data/odd is a link to gone.csv, which is not there: remove it"),
+        (lambda path: path.symlink_to(".."), "data/odd is a link to a folder that it is in, which has no end"),
+    ],
+)
+def test_what_cannot_be_uploaded_is_named(make: Callable[[Path], None], said: str, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    make(tmp_path / "data" / "odd")
+    (tmp_path / "job.yml").write_text(
+        "type: command\ncommand: ls ${{inputs.data}}\nenvironment: azureml:any@latest\n"
+        "inputs: {data: {type: uri_folder, path: data}}\n"
+    )
+    found = check_file(tmp_path / "job.yml")
+    assert [one.rule for one in found] == ["missing-file"]
+    assert said in found[0].message
+    (tmp_path / "data" / ".amlignore").write_text("odd\n")
+    assert check_file(tmp_path / "job.yml") == []

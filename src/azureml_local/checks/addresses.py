@@ -11,6 +11,7 @@ from azureml_local.checks import kinds
 from azureml_local.checks.known_fields import FIELDS
 from azureml_local.checks.sections import Section, exists, is_absolute, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
+from azureml_local.checks.uploads import not_to_be_sent
 from azureml_local.expressions import shown
 
 RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE})
@@ -20,7 +21,7 @@ KNOWN = FIELDS[kinds.ENVIRONMENT]  # among others there may be one that was mean
 REGISTERED = re.compile(r"azureml:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
 
 
-@rule(Section, "missing-file", ERROR, "Every file and folder that is named is there.")
+@rule(Section, "missing-file", ERROR, "Every file and folder that is named is there, and can be read.")
 def missing_file(section: Section) -> Iterator[Finding]:
     """Relative to the file that names it, as for the SDK."""
     for where, address, what in _named(section):
@@ -28,6 +29,8 @@ def missing_file(section: Section) -> Iterator[Finding]:
         if path is not None and not exists(path):
             hint = "" if is_absolute(address) else "; the path is relative to this file"
             yield Finding(section.at(*where), f"there is no {what} {path}{hint}")
+        elif path is not None and (problem := not_to_be_sent(path)):
+            yield Finding(section.at(*where), problem)
     configuration = section.mapping("code_configuration")
     code, script = section.local(configuration.get("code")), str(configuration.get("scoring_script") or ".")
     if section.kind == kinds.DEPLOYMENT and code and exists(code) and _is_absent(code, script):
