@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import BertForMaskedLM
 
-from bert_distillation import frozen
+from bert_distillation import frozen, vocabulary
 from bert_distillation.frozen import PackedLinear, can_pack, freeze_teacher
+from bert_distillation.masked_lm import vocabulary_projection
 from bert_distillation.precision import cpu_has_bf16
 from small_models import small_bert
 
@@ -36,6 +37,21 @@ def test_in_bf16_too():
     packed = freeze_teacher(copy.deepcopy(teacher), CPU, torch.bfloat16)
     error = hidden_states(packed).float() - hidden_states(teacher)
     assert error.norm() < 0.01 * hidden_states(teacher).norm()
+
+
+def test_words_that_are_never_taken_make_its_vocabulary_layer_fast_once(monkeypatch):
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, ("cpu", 4), 64)
+    teacher = small_bert().eval()
+    longer = freeze_teacher(copy.deepcopy(teacher), CPU, torch.float32)
+    states, words = torch.randn(3, teacher.config.hidden_size), teacher.config.vocab_size
+    layer = vocabulary_projection(longer, states)
+    assert layer.aligned().weight is layer.weight
+    assert longer.get_input_embeddings().weight is layer.weight
+    assert len(layer.weight) % 64 == 0 != words % 64
+    probs = layer.logits().softmax(-1)
+    assert not probs[:, words:].any()
+    torch.testing.assert_close(probs[:, :words], vocabulary_projection(teacher, states).logits().softmax(-1))
+    torch.testing.assert_close(hidden_states(longer), hidden_states(teacher), atol=1e-5, rtol=1e-5)
 
 
 def test_elsewhere_the_layers_stay_as_they_are(monkeypatch):

@@ -229,7 +229,7 @@ def test_without_that_layer_the_gradient_of_the_words_is_added_in_place_as_well(
         return sums, gradients
 
     monkeypatch.setattr(vocabulary, "_losses_and_gradients", noted)
-    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", 8)
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, ("cpu", 4), 8)
     values_and_gradient(student, teacher, packed_batch())
     assert made == [student.get_input_embeddings().weight.grad.data_ptr()]
 

@@ -89,7 +89,7 @@ def test_loss_and_gradient_are_torchs_own_however_the_tokens_are_cut(
     chunk_bytes, masked, with_teacher, words_of_a_vector, monkeypatch
 ):
     monkeypatch.setitem(vocabulary.CHUNK_BYTES, "cpu", chunk_bytes)
-    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", words_of_a_vector)
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, ("cpu", 8), words_of_a_vector)
     student, teacher = layers(11, 23)
     labels = torch.randint(23, (masked,), generator=torch.Generator().manual_seed(1))
     scales = {"mlm": torch.tensor(0.3, dtype=torch.float64)}
@@ -111,10 +111,19 @@ def test_loss_and_gradient_are_torchs_own_however_the_tokens_are_cut(
 
 def test_a_layer_is_aligned_with_words_that_do_not_count(monkeypatch):
     layer, _ = layers(2, 23)
-    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", 8)
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, ("cpu", 8), 8)
     assert layer.aligned().products().shape == (2, 24)
     assert not layer.aligned().weight[23:].any()
     assert layer.aligned().aligned().weight.shape == (24, 6)
+
+
+def test_an_aligned_layer_in_half_precision_is_rounded_once_and_keeps_its_bias():
+    layer, _ = layers(2, 23, dtype=torch.float32)
+    aligned = layer.aligned(torch.bfloat16)
+    assert aligned.weight.shape == (32, 6)
+    assert torch.equal(aligned.weight[:23], layer.weight.bfloat16())
+    assert torch.equal(aligned.bias[:23], layer.bias)
+    assert aligned.hidden_states.dtype == torch.bfloat16
 
 
 def test_the_gradient_is_that_of_finite_differences():
@@ -158,7 +167,7 @@ def test_half_precision_does_not_underflow_at_a_step_of_32_thousand_rows():
 
 @pytest.mark.parametrize("words_of_a_vector", [1, 8])
 def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(words_of_a_vector, monkeypatch):
-    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, "cpu", words_of_a_vector)
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, ("cpu", 4), words_of_a_vector)
     student, teacher = layers(6, 41, dtype=torch.float32)
     labels, scales = torch.tensor([], dtype=torch.int64), {"mlm": torch.tensor(0.4), "ce": torch.tensor(1.3)}
     expected, _ = vocabulary_losses(student, labels, scales, teacher, 2.0)

@@ -6,6 +6,7 @@ from transformers import BertForMaskedLM
 from transformers.models.bert.modeling_bert import BertIntermediate
 
 from bert_distillation.precision import cpu_has_bf16
+from bert_distillation.vocabulary import Projection
 
 
 class PackedLinear(nn.Module):
@@ -30,9 +31,20 @@ class PackedLinear(nn.Module):
 def freeze_teacher(teacher: BertForMaskedLM, device: torch.device, dtype: torch.dtype) -> BertForMaskedLM:
     """The teacher on its device, without dropout and gradients; it can no longer be trained or saved."""
     nn.Module.to(teacher, device, dtype).requires_grad_(False).eval()
+    align_words(teacher)
     if can_pack(device, dtype):
         pack(teacher)
     return teacher
+
+
+def align_words(teacher: BertForMaskedLM) -> None:
+    """Lengthen the vocabulary layer, and the embeddings that share its weights, once in place of in each step."""
+    layer = teacher.cls.predictions.decoder
+    longer = Projection(layer.weight[:0], layer.weight, layer.bias).aligned()
+    weight, bias = (nn.Parameter(part, requires_grad=False) for part in (longer.weight, longer.bias))
+    if teacher.get_input_embeddings().weight is layer.weight:
+        teacher.get_input_embeddings().weight = weight
+    layer.weight, layer.bias = weight, bias
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:

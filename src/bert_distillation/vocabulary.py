@@ -18,7 +18,9 @@ from bert_distillation import row_kernels
 
 CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one tensor of logits
 WORDS_AT_A_TIME = 8192  # of the gradient of the weights in half precision, before it is added up in single precision
-WORDS_OF_A_VECTOR = {"cuda": 8}  # tensor cores are fast where rows of logits are a multiple of it (NVIDIA's guide)
+# By device and bytes of a number: where rows of logits are a multiple of it, tensor cores (NVIDIA's guide) and AMX are
+# fast. With AMX, logits of 30,528 words take 60 to 75 % of the time of those of 30,522.
+WORDS_OF_A_VECTOR = {("cuda", 2): 8, ("cuda", 4): 8, ("cpu", 2): 32}
 NO_WORD = -1e30  # bias of words that are none: at any temperature their probability is 0, and no sum has an inf in it
 PART_BYTES = {"cpu": 2**23, "cuda": 2**29}  # of the logits that the row kernels get at a time: a CPU's cache
 
@@ -42,14 +44,17 @@ class Projection:
             return torch.ops.mkldnn._linear_pointwise(self.hidden_states, self.weight, None, "none", [], "")
         return torch.mm(self.hidden_states, self.weight.t())
 
-    def aligned(self) -> "Projection":
-        """The same with words that are never taken, as many as this device's products are fast with."""
-        missing = -len(self.weight) % WORDS_OF_A_VECTOR.get(self.weight.device.type, 1)
+    def aligned(self, dtype: torch.dtype | None = None) -> "Projection":
+        """The same in `dtype`, if given, with words that are never taken: as many as this device is fast with."""
+        weight, dtype = self.weight, dtype or self.weight.dtype
+        missing = -len(weight) % WORDS_OF_A_VECTOR.get((weight.device.type, dtype.itemsize), 1)
         if not missing:
-            return self
+            return Projection(self.hidden_states.to(dtype), weight.to(dtype), self.bias.to(dtype))
+        more = weight.new_empty(len(weight) + missing, weight.shape[1], dtype=dtype)
+        more[: len(weight)].copy_(weight)  # to be cast and lengthened in one pass
+        more[len(weight) :].zero_()
         precise = self.bias.to(torch.promote_types(self.bias.dtype, torch.float32))
-        weight, bias = F.pad(self.weight, (0, 0, 0, missing)), F.pad(precise, (0, missing), value=NO_WORD)
-        return Projection(self.hidden_states, weight, bias)
+        return Projection(self.hidden_states.to(dtype), more, F.pad(precise, (0, missing), value=NO_WORD))
 
     def cut(self, rows: slice) -> "Projection":
         """The same layer for some of the tokens."""
@@ -92,7 +97,7 @@ class _VocabularyLosses(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(hidden_states.device.type, enabled=False):
-            student = Projection(hidden_states.to(dtype), weight.to(dtype), bias.to(dtype)).aligned()
+            student = Projection(hidden_states, weight, bias).aligned(dtype)
             base = torch.stack(list(scales.values())).max().clamp(min=torch.finfo(torch.float32).tiny)
             shares = {name: scale / base for name, scale in scales.items()}
             soft = teacher and teacher.aligned()
