@@ -29,8 +29,8 @@ def soft_targets(
         losses: Tensor = compiled(_soft_targets, logits)(*both, temperature, share)
         return losses
     # In one kernel, compiled code for CPUs would compute each exponential anew for the sums and for the gradient.
-    maxima = compiled(_row_maxima, logits)(*both, temperature)
-    losses, sums, powers = compiled(_soft_target_powers, logits)(*both, temperature, maxima)
+    maxima = compiled(_row_maxima, logits)(*both)
+    losses, sums, powers = compiled(_soft_target_powers, logits)(*both, 1 / temperature, maxima)
     compiled(_soft_target_gradient, logits)(logits, *powers, *sums, temperature * share)
     return losses
 
@@ -89,11 +89,9 @@ def _soft_targets(
     return losses
 
 
-def _row_maxima(
-    logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    softened = _softened(logits, bias, temperature), _softened(teacher_logits, teacher_bias, temperature)
-    return softened[0].amax(dim=-1, keepdim=True), softened[1].amax(dim=-1, keepdim=True)
+def _row_maxima(logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor) -> tuple[Tensor, Tensor]:
+    student, teacher = _biased(logits, bias), _biased(teacher_logits, teacher_bias)
+    return student.amax(dim=-1, keepdim=True), teacher.amax(dim=-1, keepdim=True)
 
 
 def _soft_target_powers(
@@ -101,16 +99,19 @@ def _soft_target_powers(
     bias: Tensor,
     teacher_logits: Tensor,
     teacher_bias: Tensor,
-    temperature: float,
+    inverse: float,
     maxima: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The losses; of each distribution the sum of its exponentials; and the exponentials in the type of the logits."""
-    student = _softened(logits, bias, temperature) - maxima[0]
-    teacher = _softened(teacher_logits, teacher_bias, temperature) - maxima[1]
+    """The losses; of each distribution the sum of its exponentials; and the exponentials in the type of the logits.
+
+    inverse: 1 / temperature. To divide each logit by the temperature would take a tenth longer.
+    """
+    student = (_biased(logits, bias) - maxima[0]) * inverse
+    teacher = (_biased(teacher_logits, teacher_bias) - maxima[1]) * inverse
     powers, targets = student.exp(), teacher.exp()
     sums = powers.sum(dim=-1, keepdim=True), targets.sum(dim=-1, keepdim=True)
     mean = (targets * (teacher - student)).sum(dim=-1, keepdim=True) / sums[1]
-    losses = (mean + sums[0].log() - sums[1].log())[:, 0] * temperature**2
+    losses = (mean + sums[0].log() - sums[1].log())[:, 0] / inverse**2
     return losses, sums, (powers.to(logits.dtype), targets.to(logits.dtype))
 
 
@@ -121,7 +122,7 @@ def _soft_target_gradient(
 
 
 def _true_words(logits: Tensor, bias: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    log_probs = torch.log_softmax(_softened(logits, bias, 1.0), dim=-1)
+    log_probs = torch.log_softmax(_biased(logits, bias), dim=-1)
     losses = -log_probs.gather(1, labels[:, None])[:, 0]
     is_true = torch.arange(logits.shape[1], device=logits.device) == labels[:, None]
     return losses, ((log_probs.exp() - is_true.to(log_probs.dtype)) * share).to(logits.dtype)
@@ -132,5 +133,8 @@ def _add(total: Tensor, other: Tensor) -> None:
 
 
 def _softened(logits: Tensor, bias: Tensor, temperature: float) -> Tensor:
-    precise = logits if logits.dtype == torch.float64 else logits.float()
-    return (precise + bias) / temperature
+    return _biased(logits, bias) / temperature
+
+
+def _biased(logits: Tensor, bias: Tensor) -> Tensor:
+    return (logits if logits.dtype == torch.float64 else logits.float()) + bias
