@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,11 +138,21 @@ def test_a_server_that_is_replaced_answers_what_it_was_asked_before(deployments:
 
 def test_a_script_that_fails_to_start_is_quoted(deployments: Deployments, code: Path) -> None:
     (code / "online" / "score.py").write_text("raise RuntimeError('the weights are missing')")
-    with pytest.raises(
-        ServingError, match=r'deployment "blue" ended with status \d+ before it served(.|\n)*weights are'
-    ):
+    told = r'"blue" ended with status \d+ before it served: RuntimeError: the weights are missing; its log ends with:'
+    with pytest.raises(ServingError, match=told):
         deployments.start("greeter", spec(code))
     assert "the weights are missing" in deployments.log("greeter", "blue")
+
+
+def test_the_reason_why_a_script_does_not_start_stands_before_the_list_of_the_models_files(
+    deployments: Deployments, code: Path, tmp_path: Path
+) -> None:
+    (code / "online" / "score.py").write_text("def init():\n    raise KeyError('colour')\ndef run(raw): pass\n")
+    (tmp_path / "many").mkdir()
+    for number in range(30):
+        (tmp_path / "many" / f"part-{number}").touch()
+    with pytest.raises(ServingError, match=r"before it served: KeyError: 'colour'; its log ends with:\n"):
+        deployments.start("greeter", replace(spec(code), model=tmp_path / "many"))
 
 
 def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:

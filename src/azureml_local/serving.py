@@ -20,6 +20,8 @@ DRAIN_SECONDS = 30.0  # for the last requests of a server
 LOG = "server.log"  # in the folder of a server
 NO_CODE = Path(__file__).parent / "no_code"
 STOPPED = "was stopped while it started"
+LONGEST_TRACE = 1000  # lines
+WRAPPED = "The above exception was the direct cause of the following exception:"
 
 # The server binds every interface by itself. Handed a socket that listens already, the way systemd hands it over
 # (number 3, for the process that LISTEN_PID names), it takes that one and binds nothing.
@@ -152,8 +154,9 @@ class Deployments:
         problem = STOPPED if is_stopped else self._wait_until_healthy(server) or self._switch(key, server)
         if problem:
             end([server.process])
-            lines = last_lines(folder / LOG)
-            raise ServingError(f'deployment "{deployment.name}" {problem}; its log ends with:\n{lines}')
+            log = last_lines(folder / LOG)
+            reason = _reason(last_lines(folder / LOG, LONGEST_TRACE))
+            raise ServingError(f'deployment "{deployment.name}" {problem}{reason}; its log ends with:\n{log}')
 
     def _switch(self, key: tuple[str, str], server: _Server) -> str:
         """Let a server answer for its deployment, and end the one that did so; what went wrong, or nothing."""
@@ -222,6 +225,16 @@ def with_script(deployment: DeploymentSpec) -> DeploymentSpec:
         return deployment
     variables = deployment.environment_variables | {"MLFLOW_MODEL_FOLDER": model.name}
     return replace(deployment, code=NO_CODE, scoring_script="score.py", environment_variables=variables)
+
+
+def _reason(log: str) -> str:
+    """What the scoring script failed with, as the sentence goes on; "" where the log does not tell.
+
+    The server wraps it and then lists the model's files, which may be more than anybody reads.
+    """
+    before, is_wrapped, _ = log.rpartition(WRAPPED)
+    lines = before.strip().splitlines() if is_wrapped else []
+    return f": {lines[-1].strip()}" if lines else ""
 
 
 def _scoring_script(deployment: DeploymentSpec) -> str:
