@@ -35,7 +35,7 @@ from bert_distillation.preemption import ignore_signals
 
 WORKERS_OF_A_GPU = 2  # each makes 800 thousand tokens a second; an H100 takes 500 thousand
 MOST_AHEAD = 64  # batches of a worker
-NO_ROOM = NO_SPACE | {errno.ENOMEM, errno.EAGAIN}  # for semaphores in /dev/shm, or for another process
+NO_ROOM_FOR_WORKERS = NO_SPACE | {errno.ENOMEM, errno.EAGAIN}  # for semaphores in /dev/shm, or for another process
 Row = tuple[int, tuple[int, ...]]  # the epoch, and the sequences side by side in the row; none in a row that fills up
 
 
@@ -209,7 +209,7 @@ def batches_by_step(dataset: MaskedSequences, order: BatchOrder, workers: int) -
 def is_lost_worker(error: Exception) -> bool:
     """Whether a process that prepares batches died, or found no room for itself or for a batch."""
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in NO_ROOM
+        return error.errno in NO_ROOM_FOR_WORKERS
     # torch has no class of its own for that; what else is raised in such a process has other words.
     text = str(error)
     return "DataLoader worker (pid" in text or ("DataLoader worker" in text and os.strerror(errno.ENOSPC) in text)
