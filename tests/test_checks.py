@@ -117,7 +117,7 @@ def test_the_public_samples_have_the_findings_that_are_known_and_no_others():
 def test_a_component_that_several_nodes_use_is_checked_once(tmp_path: Path):
     nodes = "\n".join(f"  n{index}: {{type: command, component: step.yml}}" for index in range(5))
     (tmp_path / "step.yml").write_text("type: command\nenvironment: azureml:a:1\ncommand: ls ${{inputs.x}}\n")
-    (tmp_path / "job.yml").write_text(f"type: pipeline\njobs:\n{nodes}\n")
+    (tmp_path / "job.yml").write_text(f"type: pipeline\ncompute: azureml:any\njobs:\n{nodes}\n")
     found = check_file(tmp_path / "job.yml")
     assert [(one.file.name, one.line, one.rule) for one in found or []] == [("step.yml", 3, "undeclared")]
 
@@ -138,12 +138,14 @@ def test_a_finding_inside_a_nested_component_is_placed_in_its_file(tmp_path: Pat
 FINE = {
     "anchors and merge keys": """
         type: pipeline
+        settings: {default_compute: azureml:any}
         jobs:
           one: &prep {type: command, component: prep.yml, inputs: &few {rows: 3}}
           two: {<<: *prep, inputs: {<<: *few, mode: slow}}
     """,
     "registered components": """
         type: pipeline
+        settings: {default_compute: azureml:any}
         outputs: {model: }
         jobs:
           one: {type: command, component: "azureml:step:1", inputs: {any: 1}}
@@ -157,6 +159,7 @@ FINE = {
     """,
     "an inline component": """
         type: pipeline
+        settings: {default_compute: azureml:any}
         jobs:
           one:
             type: command
@@ -170,6 +173,7 @@ FINE = {
     """,
     "a command in the node": """
         type: pipeline
+        settings: {default_compute: azureml:any}
         inputs: {rows: 3, table: {type: uri_folder, path: data}}
         jobs:
           one:
@@ -181,6 +185,7 @@ FINE = {
     """,
     "a sweep": """
         type: pipeline
+        settings: {default_compute: azureml:any}
         jobs:
           one:
             type: sweep
@@ -204,6 +209,7 @@ FINE = {
     """,
     "control flow and other nodes": """
         type: pipeline
+        settings: {default_compute: azureml:any}
         inputs: {times: 3}
         jobs:
           check: {type: command, component: azureml:check@latest}
@@ -230,6 +236,7 @@ FINE = {
     """,
     "an output with a place and a name": """
         type: pipeline
+        settings: {default_compute: azureml:any}
         jobs:
           one:
             type: command

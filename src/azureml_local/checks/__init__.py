@@ -1,10 +1,22 @@
 """The rules that the SDK leaves to the service, each with file, line and the way out."""
 
-from azureml_local.checks import addresses, bindings, commands, fields, machines, refusals, shapes, values, written
+from azureml_local.checks import (
+    addresses,
+    bindings,
+    commands,
+    defaults,
+    fields,
+    machines,
+    refusals,
+    shapes,
+    values,
+    words,
+    written,
+)
 from azureml_local.checks.files import Located, azure_files, check_file, problems
 from azureml_local.checks.table import ERROR, RULES, WARNING, Problem
 
 # Each puts its own rules into the table when it is imported; they are asked in this order.
-RULE_MODULES = (written, shapes, fields, addresses, bindings, values, commands, machines, refusals)
+RULE_MODULES = (written, shapes, fields, words, defaults, addresses, bindings, values, commands, machines, refusals)
 
 __all__ = ["ERROR", "RULES", "RULE_MODULES", "WARNING", "Located", "Problem", "azure_files", "check_file", "problems"]

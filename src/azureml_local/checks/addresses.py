@@ -14,10 +14,12 @@ from azureml_local.checks.table import ERROR, Finding, Where, rule
 from azureml_local.checks.uploads import not_to_be_sent
 from azureml_local.expressions import shown
 
-RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE})
+RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.TRIAL, kinds.NODE})
 GIVES_DATA = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, kinds.NODE, kinds.OTHER_NODE})
-WITH_ENVIRONMENT = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.NODE, kinds.DEPLOYMENT})
+WITH_ENVIRONMENT = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.TRIAL, kinds.NODE, kinds.DEPLOYMENT})
 KNOWN = FIELDS[kinds.ENVIRONMENT]  # among others there may be one that was meant to be the image
+WITHOUT_VERSION = re.compile(r"azureml:([^:@/${<]+):?")
+FOLDERS = frozenset({"uri_folder", "mltable"})
 REGISTERED = re.compile(r"azureml:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
 
 
@@ -38,6 +40,42 @@ def missing_file(section: Section) -> Iterator[Finding]:
         yield Finding(section.at("code_configuration", "scoring_script"), message)
 
 
+@rule(
+    Section,
+    "wrong-path-kind",
+    ERROR,
+    "A uri_file is a file, a uri_folder a folder, an mltable one with an MLTable.",
+)
+def wrong_path_kind(section: Section) -> Iterator[Finding]:
+    """The SDK uploads either and sends the address of the other, where the job finds nothing."""
+    for where, value in _typed_paths(section):
+        path, kind = section.local(value.get("path")), str(value.get("type")).lower()
+        if path is None or not exists(path):
+            continue
+        if kind in FOLDERS and path.is_file():
+            yield Finding(section.at(*where, "path"), f"{kind} means a folder, and {path} is a file")
+        elif kind == "uri_file" and path.is_dir():
+            yield Finding(section.at(*where, "path"), f"uri_file means a file, and {path} is a folder")
+        elif kind == "mltable" and not exists(path / "MLTable"):
+            yield Finding(section.at(*where, "path"), f"an mltable has a file MLTable, and {path} has none")
+
+
+@rule(Section, "no-version", ERROR, "What is registered is named with its version, or with a label.")
+def no_version(section: Section) -> Iterator[Finding]:
+    """The SDK loads it and fails when it is submitted."""
+    names = ["environment"] if section.kind in WITH_ENVIRONMENT else []
+    names += ["component", "trial"] if section.kind in (kinds.NODE, kinds.PIPELINE_JOB, kinds.SWEEP_JOB) else []
+    names += ["model"] if section.kind == kinds.DEPLOYMENT else []
+    fields: list[tuple[Where, Any]] = [((name,), section.fields.get(name)) for name in names]
+    fields += [((*where, "path"), value.get("path")) for where, value in _typed_paths(section)]
+    for where, address in fields:
+        found = WITHOUT_VERSION.fullmatch(address) if isinstance(address, str) else None
+        if found:
+            name = shown(found[1])
+            message = f'"{shown(str(address))}" has no version: write azureml:{name}:1, or azureml:{name}@latest'
+            yield Finding(section.at(*where), message)
+
+
 @rule(Section, "bad-environment", ERROR, "An environment is a mapping, or one that is registered.")
 def bad_environment(section: Section) -> Iterator[Finding]:
     """A path to an environment's file is not followed: it is sent as a name."""
@@ -53,6 +91,16 @@ def bad_environment(section: Section) -> Iterator[Finding]:
 
 def _is_absent(code: Path, script: str) -> bool:
     return not is_to_be_filled_in(script) and not exists(code / script)
+
+
+def _typed_paths(section: Section) -> Iterator[tuple[Where, Mapping[str, Any]]]:
+    """The mappings in which an address of data stands."""
+    if section.kind in GIVES_DATA:
+        for name, value in section.mapping("inputs").items():
+            if isinstance(value, Mapping):
+                yield ("inputs", name), value
+    if section.kind == kinds.ASSET:
+        yield (), section.fields
 
 
 def _named(section: Section) -> Iterator[tuple[Where, Any, str]]:

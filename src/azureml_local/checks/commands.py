@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from azureml_local.checks.scopes import PATH_TYPES, Command, nearest
 from azureml_local.checks.shell_text import is_harmed, unquoted
@@ -12,6 +14,8 @@ from azureml_local.spec import Port
 
 DEFAULT_ARTIFACTS = "artifacts"  # Azure fills an output of this name with what the run wrote to ./outputs and ./logs
 
+OPTION = re.compile(r"\s*--?[A-Za-z][\w-]*(?=[\s=]|$)")
+GOES_ON = re.compile(r"(\\|&&|\|\|?|[;({])$")  # the line has not ended its command
 MANY = 4  # inputs and outputs that nobody leaves out of a command by mistake
 
 
@@ -20,6 +24,18 @@ def malformed_command(command: Command) -> Iterator[Finding]:
     """What is not closed reaches the shell as it stands."""
     if fault := malformed(command.component.command):
         yield Finding((*command.where, "command"), f"the command: {fault}")
+
+
+@rule(Command, "broken-command", ERROR, "An option stands on the line of its program, or the line before ends with \\.")
+def broken_command(command: Command) -> Iterator[Finding]:
+    """A shell takes it for a command of its own. YAML keeps the ends of lines after `|`, and some of them after `>`."""
+    text = command.component.command
+    lines = text.split("\n") if "<<" not in text else []
+    for before, line in pairwise(lines):
+        if OPTION.match(line) and before.strip() and not GOES_ON.search(before):
+            spaces = "blanks after the \\ of the line before" if before.rstrip().endswith("\\") else "no \\ before it"
+            message = f'"{shown(line.strip())}" is a command of its own to the shell, with {spaces}'
+            yield Finding((*command.where, "command"), message, line.strip())
 
 
 @rule(Command, "undeclared", ERROR, "A command reads only inputs and outputs that are declared.")

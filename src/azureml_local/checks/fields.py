@@ -11,6 +11,7 @@ from azureml_local.checks.kinds import (
     NODE,
     PIPELINE_JOB,
     SWEEP_JOB,
+    TRIAL,
     TYPED,
     WITH_INPUTS,
     article,
@@ -19,7 +20,7 @@ from azureml_local.checks.scopes import nearest
 from azureml_local.checks.sections import Section
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 
-WITH_NESTED = frozenset({COMMAND_JOB, SWEEP_JOB, NODE, DEPLOYMENT}) | TYPED
+WITH_NESTED = frozenset({COMMAND_JOB, SWEEP_JOB, TRIAL, NODE, DEPLOYMENT}) | TYPED
 
 
 @rule(Section, "unknown-field", ERROR, "A file, a node, an input and an output have only fields that Azure ML knows.")
@@ -50,6 +51,15 @@ def node_field(section: Section) -> Iterator[Finding]:
                 yield Finding(section.at("outputs", output, name), message)
 
 
+@rule(Section, "dropped-field", ERROR, "A node has a component, or a command of its own.")
+def dropped_field(section: Section) -> Iterator[Finding]:
+    """Of the two the SDK takes the component, without a word."""
+    if section.kind == NODE and "component" in section.fields:
+        for name in ("command", "code", "jobs"):
+            if name in section.fields:
+                yield Finding(section.at(name), f'the node has a component, and its "{name}" is dropped: take one away')
+
+
 @rule(Section, "missing-field", ERROR, "A file has the fields that it must have.")
 def missing_field(section: Section) -> Iterator[Finding]:
     """Names that the command line may give in place of the file are not asked for."""
@@ -58,7 +68,8 @@ def missing_field(section: Section) -> Iterator[Finding]:
             yield Finding(section.at(), f'{article(section.kind)} needs "{name}"')
     if section.kind == NODE and not {"component", "command", "trial", "jobs"} & set(section.fields):
         yield Finding(section.at(), f'node "{section.where[-1]}" needs a component, or a command of its own')
-    if section.kind == NODE and "command" in section.fields and section.fields.get("environment") in (None, ""):
+    is_command = section.kind == NODE and "command" in section.fields and "component" not in section.fields
+    if is_command and section.fields.get("environment") in (None, ""):
         yield Finding(section.at("command"), f'the command of node "{section.where[-1]}" needs "environment"')
     for field, required in known.REQUIRED_INSIDE.items() if section.kind in WITH_NESTED else ():
         for name in required if section.mapping(field) else ():
@@ -77,9 +88,12 @@ def unknown_setting(section: Section) -> Iterator[Finding]:
 
 def _nested(section: Section) -> Iterator[tuple[Where, set[str], Mapping[str, object]]]:
     """The mappings in a section of which the fields are known."""
-    if section.kind in WITH_NESTED:
-        for name, fields in known.INSIDE.items():
+    for having, name, fields in known.INSIDE:
+        if section.kind in having:
             yield section.at(name), fields, section.mapping(name)
+    distribution = section.mapping("distribution") if section.kind in WITH_NESTED else {}
+    if fields := known.DISTRIBUTIONS.get(str(distribution.get("type")).lower(), set()):
+        yield section.at("distribution"), fields, distribution
 
 
 def _ports(section: Section) -> Iterator[tuple[Where, set[str], Mapping[str, object]]]:

@@ -16,7 +16,7 @@ from azureml_local.checks.table import ERROR, Problem, Severity, Where, ask
 from azureml_local.checks.yaml_tree import Document, UnreadableError, read
 from azureml_local.spec import Component, Graph, Pipeline
 
-TOUCHES = (b"azuremlschemas", b"azureml:", b"component:", b"conda_file", b"endpoint_name", b"$schema")
+TOUCHES = (b"azuremlschemas", b"azureml:", b"component:", b"conda_file", b"endpoint_name", b"$schema", b"command:")
 SUFFIXES = frozenset({".yml", ".yaml"})
 
 
@@ -141,6 +141,6 @@ def _set(value: Any, names: list[str], new: str) -> None:
 
 def _touches_azure(path: Path) -> bool:
     try:
-        return any(word in path.read_bytes() for word in TOUCHES)
+        return is_file(path) and any(word in path.read_bytes() for word in TOUCHES)  # a pipe would be waited for
     except OSError:
         return False

@@ -11,7 +11,7 @@ PIPELINE_JOB, COMMAND_JOB, SWEEP_JOB, OTHER_JOB = "pipeline job", "command job",
 PIPELINE_COMPONENT, COMMAND_COMPONENT = "pipeline component", "command component"
 OTHER_COMPONENT = "component"
 ENDPOINT, DEPLOYMENT, ENVIRONMENT = "online endpoint", "online deployment", "environment"
-COMPUTE, ASSET, NODE, OTHER_NODE = "compute", "asset", "node", "other node"
+COMPUTE, ASSET, NODE, OTHER_NODE, TRIAL = "compute", "asset", "node", "other node", "trial"
 
 SCHEMAS = {
     "pipelineJob": PIPELINE_JOB,
@@ -28,6 +28,7 @@ SCHEMAS = {
     "data": ASSET,
     "model": ASSET,
 }
+SERVING_TYPES = frozenset({"managed", "kubernetes"})
 JOB_TYPES = {"pipeline": PIPELINE_JOB, "command": COMMAND_JOB, "sweep": SWEEP_JOB}
 COMPONENT_TYPES = {"pipeline": PIPELINE_COMPONENT, "command": COMMAND_COMPONENT}
 CONTROL_FLOW = frozenset({"if_else", "do_while", "parallel_for"})
@@ -41,8 +42,11 @@ JOBS = frozenset({PIPELINE_JOB, COMMAND_JOB, SWEEP_JOB})
 WITH_INPUTS = TYPED | JOBS | {NODE}
 WITH_OUTPUTS = JOBS | {NODE}  # that they give places and names
 
+_BY_SCHEMA = {name.lower(): kind for name, kind in SCHEMAS.items()}
 _OF_A_PORT = {"optional", "default", "enum", "min", "max"}
-_OF_A_JOB = {"compute", "experiment_name", "settings", "limits", "services", "environment_variables"}
+_OF_A_COMPONENT = {"version", "is_deterministic"}
+_ONLY_OF_A_JOB = {"compute", "experiment_name", "settings"}
+_OF_A_JOB = _ONLY_OF_A_JOB | {"limits", "services", "environment_variables"}
 
 
 def kind_of(value: Any, is_component: bool = False) -> str | None:
@@ -53,11 +57,13 @@ def kind_of(value: Any, is_component: bool = False) -> str | None:
     if not isinstance(value, Mapping):
         return None
     schema, kind = schema_of(value), type_of(value)
-    said = SCHEMAS.get(schema)
-    if said in (ENDPOINT, DEPLOYMENT, ENVIRONMENT, ASSET) and not is_component:
+    said = said_by(value)
+    if said in (ENDPOINT, DEPLOYMENT, ENVIRONMENT, COMPUTE, ASSET) and not is_component:
         return said
-    if kind == "amlcompute":
+    if kind.lower() == "amlcompute":
         return COMPUTE
+    if kind.lower() in SERVING_TYPES and not (schema or is_component):
+        return DEPLOYMENT if {"endpoint_name", "model", "code_configuration"} & set(value) else ENDPOINT
     if kind in DATA_TYPES and "path" in value:
         return ASSET
     if kind in OTHER_TYPES or (schema and said is None):
@@ -78,8 +84,13 @@ def type_of(value: Mapping[str, Any]) -> str:
 
 def schema_of(value: Mapping[str, Any]) -> str:
     """The name in its `$schema`: pipelineJob."""
-    address = str(value.get("$schema") or "")
-    return address.rpartition("/")[2].removesuffix(".schema.json")
+    address = str(value.get("$schema") or "").rstrip("#")
+    return address.rpartition("/")[2].removesuffix(".json").removesuffix(".schema")
+
+
+def said_by(value: Mapping[str, Any]) -> str | None:
+    """The kind that its `$schema` names, in whatever case; None where it names none of these."""
+    return _BY_SCHEMA.get(schema_of(value).lower())
 
 
 def _type_by_shape(value: Mapping[str, Any], said: str | None) -> str:
@@ -89,16 +100,20 @@ def _type_by_shape(value: Mapping[str, Any], said: str | None) -> str:
 
 
 def _is_component(value: Mapping[str, Any], said: str | None) -> bool:
-    """By what only one of the two has; by its `$schema` where it has neither."""
+    """By what only one of the two has; by its `$schema` where it has neither, or both."""
     inputs = value.get("inputs")
     given = list(inputs.values()) if isinstance(inputs, Mapping) else []
     mappings = [port for port in given if isinstance(port, Mapping)]
-    if len(mappings) < len(given) or any("path" in port for port in mappings):
-        return False
-    if {"version", "is_deterministic"} & set(value) or any(_OF_A_PORT & set(port) for port in mappings):
-        return True
+    has_ports = any(_OF_A_PORT & set(port) and "path" not in port for port in mappings)
+    is_given = len(mappings) < len(given) or any("path" in port for port in mappings)
+    of_component = bool(_OF_A_COMPONENT & set(value)) or has_ports
+    of_job = bool(_ONLY_OF_A_JOB & set(value)) or is_given
+    if of_component != of_job:
+        return of_component
     if said is not None:
         return said in COMPONENT_TYPES.values()
+    if of_component:
+        return bool(_OF_A_COMPONENT & set(value))
     return bool(mappings) and not _OF_A_JOB & set(value)
 
 

@@ -15,6 +15,7 @@ from azureml_local.checks.kinds import (
     PIPELINE_COMPONENT,
     PIPELINE_JOB,
     SWEEP_JOB,
+    TRIAL,
 )
 
 _ASSET = {"$schema", "id", "name", "version", "description", "tags", "properties", "creation_context", "latest_version"}
@@ -35,7 +36,7 @@ _SERVING = {
     "creation_context",
     "type",
 }
-_PROBES = {"liveness_probe", "readiness_probe", "startup_probe", "request_settings", "scale_settings"}
+_PROBES = {"liveness_probe", "readiness_probe", "request_settings", "scale_settings"}
 
 FIELDS: Mapping[str, set[str]] = {
     COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"additional_includes"},
@@ -45,6 +46,7 @@ FIELDS: Mapping[str, set[str]] = {
     | {"environment_variables", "limits", "queue_settings", "parameters", "parent_job_name"},
     PIPELINE_JOB: _JOB | {"jobs", "settings", "component"},
     SWEEP_JOB: _JOB | _SWEEP | {"resources"},
+    TRIAL: _COMMAND | {"environment_variables", "queue_settings"},
     NODE: _JOB
     | _COMMAND
     | _SWEEP
@@ -66,6 +68,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     COMMAND_COMPONENT: ("command", "environment"),
     COMMAND_JOB: ("command", "environment"),
     SWEEP_JOB: ("trial", "search_space", "objective", "limits"),
+    TRIAL: ("command", "environment"),
     ENVIRONMENT: ("name",),
     COMPUTE: ("name", "type"),
 }
@@ -75,37 +78,59 @@ NODE_OUTPUT_ONLY = {"path", "name", "version"}
 # Of the inputs and outputs that a component declares, and of what a job or a node gives for them.
 PORT = {"type", "description", "optional", "default", "min", "max", "enum", "mode", "datastore", "properties"}
 PORT |= {"is_control", "early_available", "intellectual_property", "values", "is_resource", "path", "name", "version"}
-GIVEN_INPUT = {"type", "path", "mode", "value", "datastore", "path_on_compute", "description", "default", "optional"}
-GIVEN_INPUT |= {"version", "min", "max", "enum"}
-GIVEN_OUTPUT = {
-    "type",
-    "path",
-    "mode",
-    "name",
-    "version",
-    "description",
-    "datastore",
-    "datastore_id",
-    "path_on_compute",
-}
+DECLARED = {"optional", "default", "min", "max", "enum"}  # by a component alone: a rule of its own tells what to write
+GIVEN_INPUT = DECLARED | {"type", "path", "mode", "value", "datastore", "path_on_compute"}
+GIVEN_OUTPUT = {"type", "path", "mode", "name", "version"}
 
 SETTINGS = {"default_compute", "default_datastore", "continue_on_step_failure", "force_rerun", "on_init", "on_finalize"}
 SETTINGS |= {"default_limits", "continue_on_failed_optional_input", "component_type", "force_rerun_skip_output_check"}
 
-# Of mappings inside a section.
-_PROBE = {"failure_threshold", "initial_delay", "period", "success_threshold", "timeout", "path", "port", "scheme"}
-INSIDE: Mapping[str, set[str]] = {
-    "distribution": {"type", "process_count_per_instance", "worker_count", "parameter_server_count", "port", "address"}
-    | {"include_dashboard", "dashboard_port", "head_node_additional_args", "worker_node_additional_args"},
-    "environment": FIELDS[ENVIRONMENT],
-    "code_configuration": {"code", "scoring_script"},
-    "request_settings": {"max_concurrent_requests_per_instance", "max_queue_wait_ms", "request_timeout_ms"},
-    "liveness_probe": _PROBE | {"method"},
-    "readiness_probe": _PROBE | {"method"},
-    "limits": {"timeout", "max_total_trials", "max_concurrent_trials", "trial_timeout"},
-    "queue_settings": {"job_tier", "priority"},
+# Of mappings inside a section, by the kinds of sections that have them.
+_PROBE = {"failure_threshold", "initial_delay", "period", "success_threshold", "timeout"}
+_RUNS = frozenset({COMMAND_COMPONENT, COMMAND_JOB, SWEEP_JOB, TRIAL, NODE})
+_TRIALS = {"max_total_trials", "max_concurrent_trials", "trial_timeout", "timeout"}
+_MACHINES = {
+    "instance_count",
+    "instance_type",
+    "properties",
+    "locations",
+    "shm_size",
+    "max_instance_count",
+    "docker_args",
 }
+_PROCESSES = {"type", "process_count_per_instance"}
+DISTRIBUTIONS: Mapping[str, set[str]] = {
+    "pytorch": _PROCESSES,
+    "mpi": _PROCESSES,
+    "tensorflow": {"type", "worker_count", "parameter_server_count"},
+    "ray": {"type", "port", "address", "include_dashboard", "dashboard_port"}
+    | {"head_node_additional_args", "worker_node_additional_args"},
+}
+INSIDE: tuple[tuple[frozenset[str], str, set[str]], ...] = (
+    (_RUNS, "resources", _MACHINES),
+    (_RUNS | {DEPLOYMENT}, "environment", FIELDS[ENVIRONMENT]),
+    (frozenset({COMMAND_JOB}), "limits", {"timeout"}),
+    (frozenset({SWEEP_JOB, NODE}), "limits", _TRIALS),
+    (frozenset({SWEEP_JOB, NODE}), "objective", {"goal", "primary_metric"}),
+    (_RUNS, "queue_settings", {"job_tier", "priority"}),
+    (frozenset({DEPLOYMENT}), "code_configuration", {"code", "scoring_script"}),
+    (frozenset({DEPLOYMENT}), "liveness_probe", _PROBE),
+    (frozenset({DEPLOYMENT}), "readiness_probe", _PROBE),
+    (
+        frozenset({DEPLOYMENT}),
+        "request_settings",
+        {"max_concurrent_requests_per_instance", "max_queue_wait_ms", "request_timeout_ms"},
+    ),
+    (
+        frozenset({DEPLOYMENT}),
+        "data_collector",
+        {"collections", "rolling_rate", "sampling_rate", "request_logging"},
+    ),
+    (frozenset({ENVIRONMENT}), "build", {"path", "dockerfile_path"}),
+    (frozenset({COMPUTE}), "ssh_settings", {"admin_username", "admin_password", "ssh_key_value"}),
+)
 REQUIRED_INSIDE: Mapping[str, tuple[str, ...]] = {
     "distribution": ("type",),
     "code_configuration": ("code", "scoring_script"),
+    "objective": ("goal", "primary_metric"),
 }

@@ -119,6 +119,8 @@ class Model:
             return self._from_address(section, key, used)
         if isinstance(used, Mapping):
             if is_job or (key == "trial" and not {"inputs", "outputs"} & set(used)):
+                if key == "trial":
+                    self._section(document, section.at(key), used, kinds.TRIAL)
                 return self._inline(section, used)
             return self._component(document, section.at(key), used)
         if "command" in fields and key == "component":
@@ -146,7 +148,8 @@ class Model:
         if path is None or (NAME_AND_VERSION.fullmatch(address.removeprefix("file:")) and not exists(path)):
             return OPEN
         if not is_file(path):
-            message = f'there is no file {path}, which "{section.where[-1]}" names as its {key}'
+            name = f'"{section.where[-1]}"' if section.where else "the job"
+            message = f"there is no file {path}, which {name} names as its {key}"
             self._complain(section.document, MISSING_COMPONENT, section.at(key), message)
             return OPEN
         resolved = path.resolve()

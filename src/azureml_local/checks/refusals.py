@@ -69,10 +69,10 @@ def bad_sweep(section: Section) -> Iterator[Finding]:
 
 def _unsampled(space: Mapping[str, Any], is_grid: bool) -> str:
     """Why values cannot be drawn; empty where they can."""
-    if is_grid and space.get("type", "choice") != "choice":
+    if is_grid and str(space.get("type", "choice")).lower() != "choice":
         return f'a grid needs choices, and this is "{shown(str(space["type"]))}"; list its values, or sample at random'
     ends = space.get("min_value"), space.get("max_value")
-    numbers = [float(end) for end in ends if isinstance(end, int | float)]
+    numbers = [end for end in ends if isinstance(end, int | float)]
     if len(numbers) == len(ends) and numbers[0] >= numbers[1]:
         return f"min_value must be below max_value, got {ends[0]} and {ends[1]}"
     return ""

@@ -38,9 +38,10 @@ def missing_input(scope: Scope) -> Iterator[Finding]:
                 continue
             swept = node.sweep is not None and port.name in node.sweep.search_space
             if port.name not in node.inputs and not swept:
-                message = (
-                    f'{scope.called(node)} does not give "{port.name}" ({port.type}), which its component requires'
-                )
+                called = scope.called(node)
+                message = f'{called} does not give "{port.name}" ({port.type}), which its component requires'
+                if not port.type:  # what a command of its own is given is what it declares
+                    message = f'{called} has an input "{port.name}" with neither a path nor a value'
                 yield Finding(scope.at(node, "inputs"), message)
 
 
@@ -48,7 +49,7 @@ def missing_input(scope: Scope) -> Iterator[Finding]:
 def optional_to_required(scope: Scope) -> Iterator[Finding]:
     """The SDK refuses it for a pipeline component; for a pipeline job, the service does."""
     for node, port, where, source in _bound(scope):
-        if not source.is_given and not port.optional and port.default is None:
+        if not source.is_given and not port.optional:
             message = f'{scope.called(node)} requires "{port.name}" and reads it from an input that may be absent'
             yield Finding(where, f"{message}: make that one required, or this one optional")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from azureml_local.arm_ids import NAME, NAME_RULE
 from azureml_local.checks import kinds
 from azureml_local.checks.kinds import JOBS, TYPED, WITH_INPUTS, WITH_OUTPUTS
+from azureml_local.checks.known_fields import DECLARED
 from azureml_local.checks.model_values import ports
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, nearest
 from azureml_local.checks.sections import Section, is_to_be_filled_in
@@ -85,19 +86,28 @@ def component_name(section: Section) -> Iterator[Finding]:
         yield Finding(section.at("name"), f"{message}: lower-case letters, digits and underscores, a letter first")
 
 
-@rule(Section, "optional-job-input", ERROR, "The inputs of a job are values; only components declare optional ones.")
-def optional_job_input(section: Section) -> Iterator[Finding]:
-    """The SDK refuses the field; an input that may be absent belongs on a pipeline component."""
-    for name, value in section.mapping("inputs").items() if section.kind in JOBS else ():
-        if isinstance(value, Mapping) and "optional" in value:
-            message = f'the job declares its input "{name}" optional: give it a value, or take it away'
-            yield Finding(section.at("inputs", name, "optional"), message)
+@rule(
+    Section, "declared-job-input", ERROR, "The inputs of a job and of a node are values; only components declare them."
+)
+def declared_job_input(section: Section) -> Iterator[Finding]:
+    """The SDK refuses it in words about data; an input that may be absent belongs on a pipeline component."""
+    for name, value in section.mapping("inputs").items() if section.kind in JOBS | {kinds.NODE} else ():
+        if not isinstance(value, Mapping):
+            continue
+        declared = [field for field in value if field in DECLARED]
+        if not declared and str(value.get("type")).lower() in LITERAL_TYPES:
+            declared = ["type"]
+        if declared:
+            given = shown(str(value.get("value", value.get("default", "VALUE"))))
+            wanted = "leave it out" if "path" in value else f"write {name}: {given}"
+            message = f'"{declared[0]}" declares the input "{name}", which a component does: {wanted}'
+            yield Finding(section.at("inputs", name, declared[0]), message)
 
 
 @rule(Section, "wrong-schema", WARNING, "A file's `$schema` is of the kind that the file is.")
 def wrong_schema(section: Section) -> Iterator[Finding]:
     """An editor then checks and completes the wrong thing."""
-    said = kinds.SCHEMAS.get(kinds.schema_of(section.fields))
+    said = kinds.said_by(section.fields)
     if said and said != section.kind and section.kind in kinds.SCHEMAS.values():
         name = next(name for name, kind in kinds.SCHEMAS.items() if kind == section.kind)
         message = f"the $schema is that of {kinds.article(said)}, and this is {kinds.article(section.kind)}"

@@ -73,6 +73,8 @@ class _Node:
 def read(path: Path) -> Document:
     """The one document of a YAML file. Raises UnreadableError with the reason and its line."""
     try:
+        if not path.is_file() and path.exists():
+            raise UnreadableError("is a folder, a pipe or a device")
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror}") from error

@@ -1,0 +1,42 @@
+"""Rules about what a pipeline has for all its nodes: where they run, and where their outputs go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from azureml_local.checks.kinds import PIPELINE_JOB, type_of
+from azureml_local.checks.sections import REGISTERED, Section, is_to_be_filled_in
+from azureml_local.checks.table import ERROR, Finding, rule
+from azureml_local.expressions import OPENS, shown
+
+
+@rule(Section, "no-compute", ERROR, "Every node runs on a compute: its own, or the pipeline's.")
+def no_compute(section: Section) -> Iterator[Finding]:
+    """The SDK refuses it when it is submitted."""
+    if (
+        section.kind != PIPELINE_JOB
+        or section.fields.get("compute")
+        or section.mapping("settings").get("default_compute")
+    ):
+        return
+    for name, node in section.mapping("jobs").items():
+        runs = isinstance(node, Mapping) and (type_of(node) or "command").lower() in {"command", "sweep"}
+        if runs and not node.get("compute"):
+            message = f'node "{name}" has no compute: give it one, or all of them with settings, default_compute'
+            yield Finding(section.at("jobs", name), message)
+
+
+@rule(Section, "default-without-prefix", ERROR, "A pipeline's default compute and datastore are named with azureml:.")
+def default_without_prefix(section: Section) -> Iterator[Finding]:
+    """The SDK takes a node's compute by its bare name, and a pipeline's not."""
+    for name in ("default_compute", "default_datastore") if section.kind == PIPELINE_JOB else ():
+        value = section.mapping("settings").get(name)
+        if (
+            not isinstance(value, str)
+            or is_to_be_filled_in(value)
+            or (name, value) == ("default_compute", "serverless")
+        ):
+            continue
+        if not REGISTERED.match(value):
+            message = f'{name} is "{shown(value)}": write azureml:{value if OPENS not in value else "NAME"}'
+            yield Finding(section.at("settings", name), message)

@@ -1,0 +1,118 @@
+"""Rules about fields that hold one of a few words, as the SDK's schemas list them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from azureml_local.checks.kinds import (
+    ASSET,
+    COMMAND_COMPONENT,
+    COMMAND_JOB,
+    COMPUTE,
+    DEPLOYMENT,
+    ENDPOINT,
+    ENVIRONMENT,
+    NODE,
+    PIPELINE_JOB,
+    SWEEP_JOB,
+    TRIAL,
+    WITH_INPUTS,
+)
+from azureml_local.checks.known_fields import DISTRIBUTIONS
+from azureml_local.checks.scopes import PATH_TYPES, nearest
+from azureml_local.checks.sections import Section, is_to_be_filled_in
+from azureml_local.checks.table import ERROR, Finding, Where, rule
+from azureml_local.expressions import OPENS, shown
+
+INPUT_MODES = ("download", "ro_mount", "direct")
+TABLE_MODES = (*INPUT_MODES, "eval_mount", "eval_download")
+OUTPUT_MODES = ("mount", "upload", "rw_mount", "direct")
+ACCESS = ("enabled", "disabled")
+ANY = "*"  # every name of a mapping
+SWEEPS = frozenset({SWEEP_JOB, NODE})
+SPACES = ("choice", "uniform", "loguniform", "quniform", "qloguniform", "normal", "lognormal", "qnormal", "qlognormal")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a field may hold."""
+
+    kinds: frozenset[str]
+    field: Where
+    allowed: tuple[str, ...]
+
+
+def _of(kinds: set[str] | frozenset[str], field: str, *allowed: str) -> Words:
+    return Words(frozenset(kinds), tuple(field.split(".")), allowed)
+
+
+TABLE = (
+    _of({COMMAND_COMPONENT, COMMAND_JOB, TRIAL, NODE}, "distribution.type", *DISTRIBUTIONS),
+    _of(
+        {COMMAND_JOB, PIPELINE_JOB, SWEEP_JOB, NODE},
+        "identity.type",
+        *("managed", "managed_identity", "user_identity", "aml_token"),
+    ),
+    _of(
+        {COMMAND_JOB, SWEEP_JOB, TRIAL, NODE},
+        "queue_settings.job_tier",
+        *("spot", "basic", "standard", "premium", "null"),
+    ),
+    _of({COMMAND_JOB, SWEEP_JOB, TRIAL, NODE}, "queue_settings.priority", "low", "medium", "high"),
+    _of(SWEEPS, "objective.goal", "minimize", "maximize"),
+    _of(SWEEPS, "sampling_algorithm", "random", "grid", "bayesian"),
+    _of(SWEEPS, "sampling_algorithm.type", "random", "grid", "bayesian"),
+    _of(SWEEPS, "sampling_algorithm.rule", "random", "sobol"),
+    _of(SWEEPS, "early_termination.type", "bandit", "median_stopping", "truncation_selection"),
+    _of(SWEEPS, f"search_space.{ANY}.type", *SPACES, "randint"),
+    _of({ENDPOINT}, "auth_mode", "key", "aml_token", "aad_token"),
+    _of({ENDPOINT}, "public_network_access", *ACCESS),
+    _of({DEPLOYMENT}, "egress_public_network_access", *ACCESS),
+    _of({DEPLOYMENT}, "scale_settings.type", "default", "target_utilization"),
+    _of({DEPLOYMENT}, "data_collector.rolling_rate", "minute", "hour", "day"),
+    _of({DEPLOYMENT}, f"data_collector.collections.{ANY}.enabled", "true", "false"),
+    _of({ENVIRONMENT}, "os_type", "linux", "windows"),
+    _of({COMPUTE}, "tier", "dedicated", "low_priority"),
+    _of({ASSET}, "type", *sorted(PATH_TYPES - {"path"})),
+)
+
+
+@rule(Section, "unknown-word", ERROR, "A field that holds one of a few words holds one of them.")
+def unknown_word(section: Section) -> Iterator[Finding]:
+    """Upper and lower case are the same."""
+    for words in TABLE:
+        for where, value in _values(section.fields, words.field) if section.kind in words.kinds else ():
+            yield from _refused(section.at(*where), value, words.allowed)
+    for field in ("inputs", "outputs") if section.kind in WITH_INPUTS else ():
+        for where, value in _values(section.fields, (field, ANY, "mode")):
+            kind = section.mapping(field)[where[1]].get("type")
+            modes = OUTPUT_MODES if field == "outputs" else TABLE_MODES if kind == "mltable" else INPUT_MODES
+            yield from _refused(section.at(*where), value, modes)
+
+
+def _values(value: Any, field: Where, way: Where = ()) -> Iterator[tuple[Where, Any]]:
+    """What stands in a field, for each name where any is meant; a field that is not there has nothing."""
+    if not field:
+        if value is not None and not isinstance(value, Mapping):
+            yield way, value
+    elif isinstance(value, Mapping):
+        for name in value if field[0] == ANY else field[:1] if field[0] in value else ():
+            yield from _values(value[name], field[1:], (*way, name))
+
+
+def _refused(where: Where, value: Any, allowed: tuple[str, ...]) -> Iterator[Finding]:
+    if isinstance(value, bool) and str(value).lower() in allowed:
+        word = str(value).lower()
+        yield Finding(where, f'{where[-1]} is the word "{word}", not the boolean: write it in quotes')
+    elif not isinstance(value, str) or not (is_word(value, allowed) or OPENS in value or is_to_be_filled_in(value)):
+        known = nearest(value, allowed) if isinstance(value, str) else ""
+        known = known if known.endswith("?") else f"; it is one of {', '.join(allowed)}"
+        yield Finding(where, f'{where[-1]} is "{shown(str(value))}"{known}')
+
+
+def is_word(text: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a text is one of the words, also in another case or as aCamel."""
+    return bool({text.lower(), re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()} & set(allowed))
