@@ -129,6 +129,8 @@ def _is_text(section: Section, field: Where) -> bool:
             return not section.where
         case ("inputs" | "outputs" | "jobs", name) if name.lower() in BOOLEAN_WORDS:
             return section.kind in WITH_INPUTS  # the name itself
+        case ("environment_variables", _):
+            return True
         case ("inputs", name, "default" | "enum", *_) if section.kind in TYPED:
             return ports(section.fields.get("inputs"))[name].type == "string"
         case ("inputs", name) if name in section.taken:
