@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from azureml_local.checks.scopes import PATH_TYPES, Command, nearest
+from azureml_local.checks.scopes import PATH_TYPES, Command, known_name, nearest
 from azureml_local.checks.shell_text import is_harmed, unquoted
 from azureml_local.checks.table import ERROR, WARNING, Finding, rule
 from azureml_local.expressions import Reference, malformed, references, shown
@@ -43,8 +43,9 @@ def undeclared(command: Command) -> Iterator[Finding]:
     """`inputs`, `outputs` and, in a sweep, `search_space` are all that a command can read."""
     for reference in references(command.component.command):
         match reference.parts:
-            case ["inputs" | "outputs" | "search_space" as section, name, *_]:
+            case ["inputs" | "outputs" | "search_space" as section, name, *fields]:
                 known = _declared(command, section)
+                name = known_name([name, *fields], known) or name  # of a group, its own has a dot
             case _:
                 message = (
                     f'the command reads "{reference.path}"; expected ${{{{inputs.<name>}}}} or ${{{{outputs.<name>}}}}'
@@ -70,7 +71,8 @@ def unused_input(command: Command) -> Iterator[Finding]:
     """Whoever sets it believes that it does something."""
     if _reads_variables(command):
         return
-    read = {name for _, name, *_ in _dotted(command, "inputs", "search_space")}
+    dotted = list(_dotted(command, "inputs", "search_space"))
+    read = {name for _, name, *_ in dotted} | {".".join(names) for _, *names in dotted}
     for name in command.component.inputs:
         if name not in read and f"AZURE_ML_INPUT_{name}" not in command.component.command:
             yield Finding(

@@ -1,0 +1,149 @@
+"""Files that Azure takes, unusual as some of them are: `azureml-local check` has nothing to say of them."""
+
+FINE = {
+    "anchors and merge keys": """
+        type: pipeline
+        settings: {default_compute: azureml:any}
+        jobs:
+          one: &prep {type: command, component: prep.yml, inputs: &few {rows: 3}}
+          two: {<<: *prep, inputs: {<<: *few, mode: slow}}
+    """,
+    "registered components": """
+        type: pipeline
+        settings: {default_compute: azureml:any}
+        outputs: {model: }
+        jobs:
+          one: {type: command, component: "azureml:step:1", inputs: {any: 1}}
+          two:
+            type: command
+            component: azureml:step@latest
+            inputs: {any: "${{parent.jobs.one.outputs.any}}"}
+            outputs: {model: "${{parent.outputs.model}}"}
+          three: {type: command, component: azureml://registries/azureml/components/step/versions/1}
+          four: {type: command, component: prep.yml, inputs: {raw: "${{parent.jobs.two.outputs.other}}"}}
+    """,
+    "an inline component": """
+        type: pipeline
+        settings: {default_compute: azureml:any}
+        jobs:
+          one:
+            type: command
+            component:
+              type: command
+              name: one
+              inputs: {rows: {type: integer}}
+              environment: azureml:any@latest
+              command: step ${{inputs.rows}}
+            inputs: {rows: 3}
+    """,
+    "a command in the node": """
+        type: pipeline
+        settings: {default_compute: azureml:any}
+        inputs: {rows: 3, table: {type: uri_folder, path: data}}
+        jobs:
+          one:
+            type: command
+            command: step ${{inputs.rows}} ${{inputs.table.path}} ${{outputs.any}}
+            environment: azureml:any@latest
+            inputs: {rows: "${{parent.inputs.rows}}", table: {path: "${{parent.inputs.table.path}}"}}
+            outputs: {any: }
+    """,
+    "a sweep": """
+        type: pipeline
+        settings: {default_compute: azureml:any}
+        jobs:
+          one:
+            type: sweep
+            trial: prep.yml
+            inputs: {title: some words}
+            search_space: {rows: {type: choice, values: [1, 2]}, mode: {type: choice, values: [fast, slow]}}
+            sampling_algorithm: random
+            objective: {goal: minimize, primary_metric: loss}
+            limits: {max_total_trials: 2}
+          two: {type: command, component: train.yml, inputs: {table: "${{parent.jobs.one.outputs.table}}"}}
+    """,
+    "a sweep of its own": """
+        type: sweep
+        trial:
+          command: step ${{inputs.rows}} ${{search_space.size}}
+          environment: azureml:any@latest
+        inputs: {rows: 3}
+        search_space: {size: {type: uniform, min_value: 0, max_value: 1}}
+        objective: {goal: minimize, primary_metric: loss}
+        limits: {max_total_trials: 2}
+    """,
+    "control flow and other nodes": """
+        type: pipeline
+        settings: {default_compute: azureml:any}
+        inputs: {times: 3}
+        jobs:
+          check: {type: command, component: azureml:check@latest}
+          yes_branch: {type: command, component: prep.yml}
+          branch:
+            type: if_else
+            condition: ${{parent.jobs.check.outputs.is_good}}
+            true_block: ${{parent.jobs.yes_branch}}
+          body: {type: command, component: azureml:body@latest}
+          loop:
+            type: do_while
+            body: ${{parent.jobs.body}}
+            condition: ${{parent.jobs.body.outputs.again}}
+            mapping: {table: "${{parent.jobs.body.inputs.raw}}"}
+            limits: {max_iteration_count: 2}
+          many:
+            type: parallel
+            input_data: ${{inputs.raw}}
+            inputs: {raw: "${{parent.jobs.body.outputs.table}}"}
+            outputs: {all: }
+            task: {type: run_function, program_arguments: "--raw ${{inputs.raw}}"}
+          spark: {type: spark, args: "--rows ${{inputs.rows}}", inputs: {rows: "${{parent.inputs.times}}"}}
+          learn: {type: automl, task: classification, training_data: "${{parent.jobs.body.outputs.table}}"}
+    """,
+    "an output with a place and a name": """
+        type: pipeline
+        settings: {default_compute: azureml:any}
+        jobs:
+          one:
+            type: command
+            component: prep.yml
+            outputs:
+              table: {type: uri_folder, path: "azureml://datastores/a/paths/${{name}}/", name: table, version: "1"}
+    """,
+    "inputs in groups": """
+        type: command
+        name: step
+        environment: azureml:any@latest
+        inputs: {size.rows: {type: integer}, size.columns: {type: integer, optional: true}}
+        command: python step.py --rows ${{inputs.size.rows}} $[[--columns ${{inputs.size.columns}}]]
+    """,
+    "a deployment that says what it is": """
+        type: managed
+        name: blue
+        endpoint_name: fill-mask
+        model: azureml:any@latest
+        instance_type: Standard_DS3_v2
+        instance_count: 1
+    """,
+    "a compute as the command line writes it": """
+        name: small
+        type: AmlCompute
+        size: Standard_DS3_v2
+        tier: low_priority
+        max_instances: 2
+    """,
+    "a program that takes its inputs from variables": """
+        type: command
+        name: step
+        environment: azureml:any@latest
+        inputs: {a: {type: integer}, b: {type: integer}, c: {type: string}, d: {type: uri_folder}}
+        outputs: {e: {type: uri_folder}}
+        command: python step.py
+    """,
+    "a pipeline component as a job": """
+        type: pipeline
+        component: inner.yml
+        inputs: {table: {type: uri_folder, path: data}}
+        outputs: {model: }
+        settings: {default_compute: azureml:any}
+    """,
+}
