@@ -116,6 +116,30 @@ FINE = {
         inputs: {size.rows: {type: integer}, size.columns: {type: integer, optional: true}}
         command: python step.py --rows ${{inputs.size.rows}} $[[--columns ${{inputs.size.columns}}]]
     """,
+    "words in other cases": """
+        $schema: https://azuremlschemas.azureedge.net/latest/managedOnlineEndpoint.schema.json
+        name: fill-mask
+        auth_mode: AMLToken
+        public_network_access: Enabled
+    """,
+    "a command of several lines": """
+        type: command
+        command: |
+          python step.py \\
+            --table ${{inputs.table}} \\
+            -v
+          ls |
+            sort -r &&
+          cat <<END
+            --not an option
+          END
+        environment: azureml:any@latest
+        inputs: {table: {type: mltable, path: "azureml:table:1", mode: eval_mount}}
+        distribution: {type: tensorflow, worker_count: 2, parameter_server_count: 1}
+        services: {board: {type: tensor_board, log_dir: outputs}, editor: {type: vs_code, nodes: all}}
+        queue_settings: {job_tier: Standard, priority: high}
+        resources: {instance_count: 2, shm_size: 2g, docker_args: "--ipc host", locations: [eastus]}
+    """,
     "a deployment that says what it is": """
         type: managed
         name: blue

@@ -114,5 +114,6 @@ def _refused(where: Where, value: Any, allowed: tuple[str, ...]) -> Iterator[Fin
 
 
 def is_word(text: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a text is one of the words, also in another case or as aCamel."""
-    return bool({text.lower(), re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()} & set(allowed))
+    """Whether a text is one of the words, also in another case or joined as in AMLToken."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text)
+    return bool({text.lower(), parted.lower()} & set(allowed))
