@@ -1,6 +1,6 @@
 """Wall times, memory and communication of a distillation on GPUs, by arithmetic: the tables of docs/scaling.md.
 
-    python benchmarks/scaling.py [--tokens 4.0e9 4.4e9] [--epochs 3] [--row_length 512]
+    python benchmarks/scaling.py [--tokens 5.6e9 6.1e9] [--epochs 3] [--row_length 512]
 
 Nothing here is measured on a GPU; `gpu_step.py` does that. Counted on real models are the parameters, and the bytes
 that autograd keeps for a token.
@@ -139,7 +139,7 @@ def show(title: str, rows: list[list[str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tokens", type=float, nargs="+", default=[4.0e9, 4.4e9], help="of the corpus, low and high")
+    parser.add_argument("--tokens", type=float, nargs="+", default=[5.6e9, 6.1e9], help="of the sequences")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--row_length", type=int, default=512)
     options = parser.parse_args()

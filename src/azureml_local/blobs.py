@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -176,7 +176,10 @@ class Blobs:
         if real in seen or not folder.is_dir():
             return
         seen.add(real)
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        entries: list[os.DirEntry[str]] = []
+        with suppress(FileNotFoundError):  # it went away meanwhile
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        for entry in entries:
             if entry.is_symlink() and not self._is_open(Path(entry.path)):
                 continue
             if entry.is_dir():

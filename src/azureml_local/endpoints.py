@@ -56,6 +56,16 @@ class Endpoints:
         self._store.add(KEYS, name, "", {"primaryKey": _new_key(), "secondaryKey": _new_key()})
         return self._store.put(ENDPOINTS, name, "", {**body, "properties": properties})
 
+    def change(self, name: str, body: Json) -> Resource:
+        """Replace some fields of an endpoint, with no other change in between. Raises as `put`, and KeyError."""
+        with self._store.together():
+            known = self.get(name)
+            if known is None:
+                raise KeyError(name)
+            properties = {**(known.body.get("properties") or {}), **(body.get("properties") or {})}
+            changes = {key: body[key] for key in ("tags", "identity") if body.get(key)}
+            return self.put(name, {**known.body, **changes, "properties": properties})
+
     def get(self, name: str) -> Resource | None:
         """The endpoint, or None."""
         return self._store.get(ENDPOINTS, name)

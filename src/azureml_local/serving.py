@@ -16,7 +16,7 @@ from pathlib import Path
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
 
 PROBE_SECONDS = 2.0
-DRAIN_SECONDS = 30.0  # for the last requests of a server
+DRAIN_SECONDS = 180.0  # for the last requests of a server: as long as Azure lets one take
 LOG = "server.log"  # in the folder of a server
 NO_CODE = Path(__file__).parent / "no_code"
 STOPPED = "was stopped while it started"

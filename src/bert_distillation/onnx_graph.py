@@ -86,6 +86,8 @@ class Shape:
         activation = config["activation" if is_student else "hidden_act"]
         if activation != "gelu":
             raise InputError(f"The model's activation is {activation}; a graph can be made with gelu only.")
+        if not is_student and not config.get("tie_word_embeddings", True):
+            raise InputError("The model's vocabulary layer has weights of its own; a graph can be made of shared ones.")
         if is_student:
             return cls(DISTILBERT, config["n_layers"], config["n_heads"], 1e-12)
         return cls(BERT, config["num_hidden_layers"], config["num_attention_heads"], config["layer_norm_eps"])

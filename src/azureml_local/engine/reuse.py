@@ -99,9 +99,18 @@ def stamp(path: Path) -> str:
 def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
     if path.is_file():
         yield "", path.stat()
-    for folder, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if name != "__pycache__"]
+    seen = {os.path.realpath(path)}  # links may go in circles
+    for folder, folders, names in os.walk(path, followlinks=True):
+        folders[:] = [name for name in folders if name != "__pycache__" and _is_new(Path(folder, name), seen)]
         for name in names:
             file = Path(folder, name)
             with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
-                yield str(file.relative_to(path)), file.lstat()
+                yield str(file.relative_to(path)), file.stat() if file.exists() else file.lstat()
+
+
+def _is_new(folder: Path, seen: set[str]) -> bool:
+    """Whether a folder is none that has been seen; links alone can lead to one."""
+    real = os.path.realpath(folder)
+    is_new = not folder.is_symlink() or real not in seen
+    seen.add(real)
+    return is_new

@@ -48,10 +48,7 @@ def put_endpoint(name: str, body: Body, base: Base, here: Here) -> JSONResponse:
 def patch_endpoint(name: str, body: Body, base: Base, here: Here) -> Json:
     """Change some fields of an endpoint."""
     check(body, ENDPOINT)
-    known = find_endpoint(name, here).body
-    properties = {**(known.get("properties") or {}), **(body.get("properties") or {})}
-    changes = {key: body[key] for key in ("tags", "identity") if body.get(key)}
-    return endpoint_body(here.endpoints.put(name, {**known, **changes, "properties": properties}), base)
+    return endpoint_body(here.endpoints.change(find_endpoint(name, here).name, body), base)
 
 
 @endpoints.delete("/{name}")

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 from xml.etree import ElementTree
@@ -214,7 +215,8 @@ def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes
         if delimiter and delimiter in rest:
             folders.add(prefix + rest.split(delimiter)[0] + delimiter)
         else:
-            _add_entry(entries, name, file, blobs.metadata(container, name))
+            with suppress(FileNotFoundError):  # a job has removed it meanwhile
+                _add_entry(entries, name, file.stat(), blobs.metadata(container, name))
     for folder in sorted(folders):
         ElementTree.SubElement(ElementTree.SubElement(entries, "BlobPrefix"), "Name").text = folder
     ElementTree.SubElement(root, "NextMarker")
@@ -227,8 +229,7 @@ def _can_be_sent(name: str) -> bool:
     return is_address and not NOT_IN_XML.search(name)
 
 
-def _add_entry(entries: ElementTree.Element, name: str, file: Path, metadata: dict[str, str]) -> None:
-    status = file.stat()
+def _add_entry(entries: ElementTree.Element, name: str, status: os.stat_result, metadata: dict[str, str]) -> None:
     blob = ElementTree.SubElement(entries, "Blob")
     ElementTree.SubElement(blob, "Name").text = name
     properties = {
