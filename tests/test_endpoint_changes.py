@@ -166,6 +166,23 @@ def test_an_endpoint_is_made_again_only_when_it_is_gone(endpoints: Endpoints, se
     assert endpoints.get("paint").body["tags"] == {"new": "one"}
 
 
+def test_changes_side_by_side_are_all_kept(endpoints: Endpoints):
+    endpoints.put("paint", {"properties": {}})
+    start = threading.Barrier(8)
+
+    def change(name: str) -> None:
+        start.wait()
+        for number in range(20):
+            endpoints.change("paint", {"properties": {name: number}})
+
+    threads = [threading.Thread(target=change, args=(f"field{index}",)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert endpoints.get("paint").body["properties"] == {f"field{index}": 19 for index in range(8)}
+
+
 def test_what_a_deleted_deployment_leaves_of_the_traffic_may_stay(endpoints: Endpoints, servers: Servers):
     servers.go.set()
     endpoints.put("paint", {"properties": {}})

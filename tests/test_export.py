@@ -176,3 +176,9 @@ def test_a_graph_that_is_not_the_model_is_not_exported(student, tmp_path, monkey
     monkeypatch.setitem(onnx_graph.DISTILBERT, "query", "attention.k_lin")
     with pytest.raises(InputError, match=r"The ONNX graph answers .* where the model answers .* cannot be exported"):
         export(ExportConfig(student=student, mlflow_model=tmp_path / "model"))
+
+
+def test_words_that_a_bert_does_not_share_with_its_embeddings_make_no_graph():
+    config = small_bert(tie_word_embeddings=False).config.to_dict()
+    with pytest.raises(InputError, match="vocabulary layer has weights of its own"):
+        onnx_graph.Shape.of(config)

@@ -13,7 +13,7 @@ import pytest
 
 from azureml_local.engine.binding import plan
 from azureml_local.engine.engine import Engine
-from azureml_local.engine.reuse import reuse_key
+from azureml_local.engine.reuse import reuse_key, stamp
 from azureml_local.environments.readiness import installed
 from azureml_local.spec import Component, Data, Environment, Node, Pipeline, Port
 from small_pipelines import FOLDER, Heard, component, log_of
@@ -158,6 +158,24 @@ def test_a_job_that_failed_is_run_again(engine: Engine, heard: Heard, tmp_path: 
     for name, status in (("fails", "Failed"), ("runs", "Completed")):
         engine.submit(pipeline(name, tmp_path, made))
         assert heard.wait(name).status == status
+
+
+def test_data_behind_links_are_data(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "rows.csv").write_text("1")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "folder").symlink_to(tmp_path / "far")
+    (tmp_path / "data" / "file").symlink_to(tmp_path / "far" / "rows.csv")
+    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
+    before = stamp(tmp_path / "data")
+    assert stamp(tmp_path / "data") == before
+    (tmp_path / "far" / "more.csv").touch()
+    more = stamp(tmp_path / "data")
+    assert more != before
+    (tmp_path / "data" / "folder").unlink()
+    alone = stamp(tmp_path / "data")
+    (tmp_path / "far" / "rows.csv").write_text("1, 2")
+    assert stamp(tmp_path / "data") != alone
 
 
 def test_metrics_come_with_a_reused_job(reused: Callable, data: Path, runs: str, heard: Heard) -> None:
