@@ -59,8 +59,10 @@ def _run(
         with _one_interrupt_later() as interrupted:
             name = submit(client, options.file, overrides)
         try:
-            console.print(f"Submitted {options.file} as {name}; everything is kept in {home.path}")
-            console.print(f"Look at it: {page_url(home, addresses, f'/jobs/{name}')}")
+            console.print(f"Submitted {options.file} as {name}; everything is kept in {home.path}", soft_wrap=True)
+            console.print(
+                f"Look at it: {page_url(home, addresses, f'/jobs/{name}')}", soft_wrap=True
+            )  # a link is one line
             if interrupted:
                 raise KeyboardInterrupt
             if options.detach:
