@@ -60,9 +60,8 @@ def _run(
             name = submit(client, options.file, overrides)
         try:
             console.print(f"Submitted {options.file} as {name}; everything is kept in {home.path}", soft_wrap=True)
-            console.print(
-                f"Look at it: {page_url(home, addresses, f'/jobs/{name}')}", soft_wrap=True
-            )  # a link is one line
+            page = page_url(home, addresses, f"/jobs/{name}")
+            console.print(f"Look at it: {page}", soft_wrap=True)  # a link is one line
             if interrupted:
                 raise KeyboardInterrupt
             if options.detach:

@@ -9,7 +9,7 @@ from typing import Any
 
 from azureml_local.checks import kinds
 from azureml_local.checks.known_fields import FIELDS
-from azureml_local.checks.sections import Section, exists, is_absolute, is_to_be_filled_in
+from azureml_local.checks.sections import IN_A_DATASTORE, Section, exists, is_absolute, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
 from azureml_local.checks.uploads import not_to_be_sent
 from azureml_local.expressions import shown
@@ -19,6 +19,8 @@ GIVES_DATA = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, 
 WITH_ENVIRONMENT = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.TRIAL, kinds.NODE, kinds.DEPLOYMENT})
 KNOWN = FIELDS[kinds.ENVIRONMENT]  # among others there may be one that was meant to be the image
 WITHOUT_VERSION = re.compile(r"azureml:([^:@/${<]+):?")
+A_DATASTORE = re.compile(r"azureml://datastores/[^/]+/?")  # as the place that an import goes to
+IN_SOME_STORE = re.compile(r"azureml:/*(datastores?|stores?)/")
 FOLDERS = frozenset({"uri_folder", "mltable"})
 REGISTERED = re.compile(r"azureml:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
 
@@ -58,6 +60,17 @@ def wrong_path_kind(section: Section) -> Iterator[Finding]:
             yield Finding(section.at(*where, "path"), f"uri_file means a file, and {path} is a folder")
         elif kind == "mltable" and not exists(path / "MLTable"):
             yield Finding(section.at(*where, "path"), f"an mltable has a file MLTable, and {path} has none")
+
+
+@rule(Section, "bad-input-place", ERROR, "Data of a datastore are named as azureml://datastores/NAME/paths/PATH.")
+def bad_input_place(section: Section) -> Iterator[Finding]:
+    """The SDK sends any other address, and the service finds nothing there."""
+    for where, value in _typed_paths(section):
+        place = str(value.get("path"))
+        is_place = IN_A_DATASTORE.fullmatch(place) or A_DATASTORE.fullmatch(place) or is_to_be_filled_in(place)
+        if IN_SOME_STORE.match(place) and not is_place:
+            message = f'"{shown(place)}" is no address: write azureml://datastores/workspaceblobstore/paths/PATH'
+            yield Finding(section.at(*where, "path"), message)
 
 
 @rule(Section, "no-version", ERROR, "What is registered is named with its version, or with a label.")
@@ -109,12 +122,8 @@ def _named(section: Section) -> Iterator[tuple[Where, Any, str]]:
     environment = section.fields if section.kind == kinds.ENVIRONMENT else section.mapping("environment")
     prefix = () if section.kind == kinds.ENVIRONMENT else ("environment",)
     yield from _of_environment(prefix, environment)
-    if section.kind in GIVES_DATA:
-        for name, value in section.mapping("inputs").items():
-            if isinstance(value, Mapping):
-                yield ("inputs", name, "path"), _not_a_pattern(value.get("path")), "file or folder"
-    if section.kind == kinds.ASSET:
-        yield ("path",), _not_a_pattern(section.fields.get("path")), "file or folder"
+    for where, value in _typed_paths(section):
+        yield (*where, "path"), _not_a_pattern(value.get("path")), "file or folder"
     if section.kind == kinds.DEPLOYMENT:
         yield ("model",), section.fields.get("model"), "model"
         yield ("model", "path"), section.mapping("model").get("path"), "model"

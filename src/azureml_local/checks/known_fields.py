@@ -106,6 +106,16 @@ DISTRIBUTIONS: Mapping[str, set[str]] = {
     "ray": {"type", "port", "address", "include_dashboard", "dashboard_port"}
     | {"head_node_additional_args", "worker_node_additional_args"},
 }
+# What a distribution of a sweep's search space is given by.
+_ENDS, _NORMAL = ("min_value", "max_value"), ("mu", "sigma")
+SPACES: Mapping[str, tuple[str, ...]] = {
+    "choice": ("values",),
+    **dict.fromkeys(("uniform", "loguniform"), _ENDS),
+    **dict.fromkeys(("quniform", "qloguniform"), (*_ENDS, "q")),
+    **dict.fromkeys(("normal", "lognormal"), _NORMAL),
+    **dict.fromkeys(("qnormal", "qlognormal"), (*_NORMAL, "q")),
+    "randint": ("upper",),
+}
 INSIDE: tuple[tuple[frozenset[str], str, set[str]], ...] = (
     (_RUNS, "resources", _MACHINES),
     (_RUNS | {DEPLOYMENT}, "environment", FIELDS[ENVIRONMENT]),

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azureml_local.checks import kinds
-from azureml_local.checks.sections import Section, is_to_be_filled_in
-from azureml_local.checks.table import ERROR, Finding, Where, rule
+from azureml_local.checks.known_fields import SPACES
+from azureml_local.checks.sections import IN_A_DATASTORE, Section, is_to_be_filled_in
+from azureml_local.checks.table import ERROR, Finding, rule
 from azureml_local.expressions import shown
 from azureml_local.spec import SpecError
 from azureml_local.traffic import check_traffic
 
 SHARES = ("traffic", "mirror_traffic")
-IN_A_DATASTORE = re.compile(r"azureml://(?:subscriptions/.+/)?datastores/[^/]+/paths/.*", re.DOTALL)
-A_DATASTORE = re.compile(r"azureml://datastores/[^/]+/?")  # as the place that an import goes to
-IN_SOME_STORE = re.compile(r"azureml:/*(datastores?|stores?)/")
-_ENDS, _NORMAL = ("min_value", "max_value"), ("mu", "sigma")
-SPACES: Mapping[str, tuple[str, ...]] = {
-    "choice": ("values",),
-    **dict.fromkeys(("uniform", "loguniform"), _ENDS),
-    **dict.fromkeys(("quniform", "qloguniform"), (*_ENDS, "q")),
-    **dict.fromkeys(("normal", "lognormal"), _NORMAL),
-    **dict.fromkeys(("qnormal", "qlognormal"), (*_NORMAL, "q")),
-    "randint": ("upper",),
-}
 TRIALS = ("max_total_trials", "max_concurrent_trials")
 
 
@@ -61,21 +49,6 @@ def bad_output_place(section: Section) -> Iterator[Finding]:
             yield Finding(section.at("outputs", name, "path"), f'{message} "{shown(place)}"')
 
 
-@rule(Section, "bad-input-place", ERROR, "Data of a datastore are named as azureml://datastores/NAME/paths/PATH.")
-def bad_input_place(section: Section) -> Iterator[Finding]:
-    """The SDK sends any other address, and the service finds nothing there."""
-    inputs = section.mapping("inputs").items() if section.kind in kinds.JOBS | {kinds.NODE} else ()
-    places: list[tuple[Where, Any]]
-    places = [(("inputs", name, "path"), value.get("path")) for name, value in inputs if isinstance(value, Mapping)]
-    places += [(("path",), section.fields.get("path"))] if section.kind == kinds.ASSET else []
-    for where, place in places:
-        if not isinstance(place, str) or is_to_be_filled_in(place):
-            continue
-        if IN_SOME_STORE.match(place) and not (IN_A_DATASTORE.fullmatch(place) or A_DATASTORE.fullmatch(place)):
-            message = f'"{shown(place)}" is no address: write azureml://datastores/workspaceblobstore/paths/PATH'
-            yield Finding(section.at(*where), message)
-
-
 @rule(Section, "bad-sweep", ERROR, "A sweep has a search space that can be sampled, and trials.")
 def bad_sweep(section: Section) -> Iterator[Finding]:
     """A grid is made of choices, a range has two ends, and there is at least one trial."""
@@ -98,10 +71,10 @@ def _unsampled(space: Mapping[str, Any], is_grid: bool) -> str:
     if is_grid and str(space.get("type", "choice")).lower() != "choice":
         return f'a grid needs choices, and this is "{shown(str(space["type"]))}"; list its values, or sample at random'
     kind = str(space.get("type")).lower()
-    if wanted := SPACES.get(kind):
-        for name in sorted(set(space) ^ {*wanted, "type"}):
-            verb = "needs" if name in wanted else "has no"
-            return f'the distribution "{kind}" {verb} "{name}": it is given by {", ".join(wanted)}'
+    wanted = SPACES.get(kind, ())
+    if odd := sorted(set(space) ^ {*wanted, "type"}) if wanted else []:
+        verb = "needs" if odd[0] in wanted else "has no"
+        return f'the distribution "{kind}" {verb} "{odd[0]}": it is given by {", ".join(wanted)}'
     if kind == "choice" and not isinstance(space["values"], list):
         return f'the values of a choice are a list, got "{shown(str(space["values"]))}"'
     ends = space.get("min_value"), space.get("max_value")

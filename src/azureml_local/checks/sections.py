@@ -14,6 +14,7 @@ from azureml_local.checks.yaml_tree import Document
 from azureml_local.spec import Port
 
 REGISTERED = re.compile(r"azureml:|[a-z][a-z0-9+.-]*://|/subscriptions/|runs:/|git\+", re.IGNORECASE)
+IN_A_DATASTORE = re.compile(r"azureml://(?:subscriptions/.+/)?datastores/[^/]+/paths/.*", re.DOTALL)
 NAME_AND_VERSION = re.compile(r"[\w.-]+[:@][\w.-]+")
 
 

@@ -7,21 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from azureml_local.checks.kinds import (
-    ASSET,
-    COMMAND_COMPONENT,
-    COMMAND_JOB,
-    COMPUTE,
-    DEPLOYMENT,
-    ENDPOINT,
-    ENVIRONMENT,
-    NODE,
-    PIPELINE_JOB,
-    SWEEP_JOB,
-    TRIAL,
-    WITH_INPUTS,
-)
-from azureml_local.checks.known_fields import DISTRIBUTIONS
+from azureml_local.checks import kinds
+from azureml_local.checks.kinds import WITH_INPUTS
+from azureml_local.checks.known_fields import DISTRIBUTIONS, SPACES
 from azureml_local.checks.scopes import PATH_TYPES, nearest
 from azureml_local.checks.sections import Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
@@ -32,51 +20,47 @@ TABLE_MODES = (*INPUT_MODES, "eval_mount", "eval_download")
 OUTPUT_MODES = ("mount", "upload", "rw_mount", "direct")
 ACCESS = ("enabled", "disabled")
 ANY = "*"  # every name of a mapping
-SWEEPS = frozenset({SWEEP_JOB, NODE})
-SPACES = ("choice", "uniform", "loguniform", "quniform", "qloguniform", "normal", "lognormal", "qnormal", "qlognormal")
+SWEEPS = frozenset({kinds.SWEEP_JOB, kinds.NODE})
+QUEUED = SWEEPS | {kinds.COMMAND_JOB, kinds.TRIAL}
 
 
 @dataclass(frozen=True)
 class Words:
     """What a field may hold."""
 
-    kinds: frozenset[str]
+    sections: frozenset[str]  # the kinds of those that have it
     field: Where
     allowed: tuple[str, ...]
 
 
-def _of(kinds: set[str] | frozenset[str], field: str, *allowed: str) -> Words:
-    return Words(frozenset(kinds), tuple(field.split(".")), allowed)
+def _of(sections: set[str] | frozenset[str], field: str, *allowed: str) -> Words:
+    return Words(frozenset(sections), tuple(field.split(".")), allowed)
 
 
 TABLE = (
-    _of({COMMAND_COMPONENT, COMMAND_JOB, TRIAL, NODE}, "distribution.type", *DISTRIBUTIONS),
+    _of({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.TRIAL, kinds.NODE}, "distribution.type", *DISTRIBUTIONS),
     _of(
-        {COMMAND_JOB, PIPELINE_JOB, SWEEP_JOB, NODE},
+        {kinds.COMMAND_JOB, kinds.PIPELINE_JOB, kinds.SWEEP_JOB, kinds.NODE},
         "identity.type",
         *("managed", "managed_identity", "user_identity", "aml_token"),
     ),
-    _of(
-        {COMMAND_JOB, SWEEP_JOB, TRIAL, NODE},
-        "queue_settings.job_tier",
-        *("spot", "basic", "standard", "premium", "null"),
-    ),
-    _of({COMMAND_JOB, SWEEP_JOB, TRIAL, NODE}, "queue_settings.priority", "low", "medium", "high"),
+    _of(QUEUED, "queue_settings.job_tier", "spot", "basic", "standard", "premium", "null"),
+    _of(QUEUED, "queue_settings.priority", "low", "medium", "high"),
     _of(SWEEPS, "objective.goal", "minimize", "maximize"),
     _of(SWEEPS, "sampling_algorithm", "random", "grid", "bayesian"),
     _of(SWEEPS, "sampling_algorithm.type", "random", "grid", "bayesian"),
     _of(SWEEPS, "sampling_algorithm.rule", "random", "sobol"),
     _of(SWEEPS, "early_termination.type", "bandit", "median_stopping", "truncation_selection"),
-    _of(SWEEPS, f"search_space.{ANY}.type", *SPACES, "randint"),
-    _of({ENDPOINT}, "auth_mode", "key", "aml_token", "aad_token"),
-    _of({ENDPOINT}, "public_network_access", *ACCESS),
-    _of({DEPLOYMENT}, "egress_public_network_access", *ACCESS),
-    _of({DEPLOYMENT}, "scale_settings.type", "default", "target_utilization"),
-    _of({DEPLOYMENT}, "data_collector.rolling_rate", "minute", "hour", "day"),
-    _of({DEPLOYMENT}, f"data_collector.collections.{ANY}.enabled", "true", "false"),
-    _of({ENVIRONMENT}, "os_type", "linux", "windows"),
-    _of({COMPUTE}, "tier", "dedicated", "low_priority"),
-    _of({ASSET}, "type", *sorted(PATH_TYPES - {"path"})),
+    _of(SWEEPS, f"search_space.{ANY}.type", *SPACES),
+    _of({kinds.ENDPOINT}, "auth_mode", "key", "aml_token", "aad_token"),
+    _of({kinds.ENDPOINT}, "public_network_access", *ACCESS),
+    _of({kinds.DEPLOYMENT}, "egress_public_network_access", *ACCESS),
+    _of({kinds.DEPLOYMENT}, "scale_settings.type", "default", "target_utilization"),
+    _of({kinds.DEPLOYMENT}, "data_collector.rolling_rate", "minute", "hour", "day"),
+    _of({kinds.DEPLOYMENT}, f"data_collector.collections.{ANY}.enabled", "true", "false"),
+    _of({kinds.ENVIRONMENT}, "os_type", "linux", "windows"),
+    _of({kinds.COMPUTE}, "tier", "dedicated", "low_priority"),
+    _of({kinds.ASSET}, "type", *sorted(PATH_TYPES - {"path"})),
 )
 
 
@@ -84,7 +68,7 @@ TABLE = (
 def unknown_word(section: Section) -> Iterator[Finding]:
     """Upper and lower case are the same."""
     for words in TABLE:
-        for where, value in _values(section.fields, words.field) if section.kind in words.kinds else ():
+        for where, value in _values(section.fields, words.field) if section.kind in words.sections else ():
             yield from _refused(section.at(*where), value, words.allowed)
     for field in ("inputs", "outputs") if section.kind in WITH_INPUTS else ():
         for where, value in _values(section.fields, (field, ANY, "mode")):

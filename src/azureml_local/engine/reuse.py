@@ -101,7 +101,7 @@ def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         yield "", path.stat()
     seen = {os.path.realpath(path)}  # links may go in circles
     for folder, folders, names in os.walk(path, followlinks=True):
-        folders[:] = [name for name in folders if name != "__pycache__" and _is_new(Path(folder, name), seen)]
+        folders[:] = [name for name in sorted(folders) if name != "__pycache__" and _is_new(Path(folder, name), seen)]
         for name in names:
             file = Path(folder, name)
             with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
