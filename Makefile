@@ -5,7 +5,7 @@ LOCAL = $(BIN)/azureml-local
 export AZUREML_LOCAL_HOME ?= $(CURDIR)/.azureml-local
 INSTALLED := .venv/.installed
 
-.PHONY: install run test notebooks test-old-sdks check clean
+.PHONY: install home run test notebooks test-old-sdks check clean
 
 install: $(INSTALLED)
 
@@ -19,8 +19,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps liger-kernel
 	@touch $@
 
+home:
+	@case '$(AZUREML_LOCAL_HOME)' in *[[:space:]]*) \
+		echo 'error: a workspace cannot be kept at "$(AZUREML_LOCAL_HOME)", for there is a blank in the path;'; \
+		echo 'give it another place: make $(MAKECMDGOALS) AZUREML_LOCAL_HOME=/tmp/workspace'; exit 1;; esac
+
 # The whole journey: the pipeline on the sample data, then the model registered, deployed and asked.
-run: install
+run: home install
 	@$(LOCAL) up
 	@trap '$(LOCAL) down > /dev/null' EXIT; \
 	$(LOCAL) run pipelines/quickstart.yml --register mlflow_model=distilbert-fill-mask && \

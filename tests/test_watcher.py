@@ -14,7 +14,7 @@ from azureml_local.connection import Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.identity import Identity, read_secret
-from azureml_local.watch import STEP, Watcher, duration
+from azureml_local.watch import STEP, Watcher
 
 
 class CountingWatcher(Watcher):
@@ -108,8 +108,3 @@ def test_a_workspace_that_lives_and_does_not_say_what_it_does_is_not_idle(
     transport = httpx.MockTransport(lambda _: httpx.Response(answer, json={"error": "?"}))
     watcher._http = httpx.Client(transport=transport)
     assert watcher.is_busy() is lives
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (59.94, "59.9 s"), (61.5, "1 min 02 s")])
-def test_times_are_said_as_a_person_says_them(seconds: float | None, text: str):
-    assert duration(seconds) == text

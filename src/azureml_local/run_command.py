@@ -19,9 +19,10 @@ from azureml_local.errors import InputError
 from azureml_local.exit_status import INTERRUPTED
 from azureml_local.home import Home
 from azureml_local.job_file import read_job, refuse_errors
+from azureml_local.job_tables import follow, node_table, status_line, trial_tables
 from azureml_local.overrides import parse_overrides
 from azureml_local.settings import Settings
-from azureml_local.watch import JobState, Watcher, duration, node_table, trial_tables
+from azureml_local.watch import JobState, Watcher
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -68,7 +69,7 @@ def _run(
                 detached = True
                 console.print(f"Follow it with: azureml-local watch {name}")
                 return 0
-            state = watcher.follow(name, console)
+            state = follow(watcher, name, console)
         except KeyboardInterrupt:
             return _cancel(client, watcher, name, console)
         _summarise(state, console)
@@ -91,7 +92,7 @@ def watch(options: argparse.Namespace) -> int:
     home = Home.choose(options.home)
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     with launcher.in_running(home) as addresses:
-        state = Watcher(home, addresses).follow(options.job, console)
+        state = follow(Watcher(home, addresses), options.job, console)
     _summarise(state, console)
     return 0 if state.job.status == "Completed" else 1
 
@@ -185,7 +186,7 @@ def _cancel(client: "MLClient", watcher: Watcher, name: str, console: Console) -
     console.print(f"Cancelling {name}")
     with sdk_call(f"cancel {name}"):
         client.jobs.begin_cancel(name).wait()
-    _summarise(watcher.follow(name, console), console)
+    _summarise(follow(watcher, name, console), console)
     return INTERRUPTED
 
 
@@ -206,4 +207,4 @@ def _summarise(state: JobState, console: Console) -> None:
         console.print(Text(f"warning {nodes[0]}{more}: {warning}"), soft_wrap=True)
     for output, path in state.outputs.items():
         console.print(Text(f"output  {output}: {path}"), soft_wrap=True)
-    console.print(f"{state.job.name}: {state.job.status} after {duration(state.job.seconds)}")
+    console.print(status_line(state.job))

@@ -10,10 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from azureml_local.arm_ids import WORKSPACE_ID
 from azureml_local.assets import DEFAULT_OUTPUT_PATH, OUTPUT_PATH
@@ -28,9 +24,7 @@ from azureml_local.trials import Trials, trials_of
 
 POLL_SECONDS = 0.5
 PATIENCE = 300.0  # seconds without an answer
-MOST_TRIALS = 20  # of a sweep in the summary
 STEP = "azureml.StepRun"  # the run type of a job without jobs in it
-STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 
 
 @dataclass(frozen=True)
@@ -114,14 +108,8 @@ class Watcher:
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return is_held(self._home)
 
-    def follow(self, name: str, console: Console) -> JobState:
-        """Show the job until it has ended: a live table on a terminal, elsewhere a line for each change."""
-        if not console.is_terminal:
-            return self._follow(name, _line_printer(console))
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
-            return self._follow(name, lambda state: live.update(node_table(state)))
-
-    def _follow(self, name: str, show: Callable[[JobState], None]) -> JobState:
+    def follow(self, name: str, show: Callable[[JobState], None]) -> JobState:
+        """Show a job, again and again, until it has ended."""
         answered = time.monotonic()
         while True:
             try:
@@ -164,81 +152,6 @@ class Watcher:
         trials = trials_of(run["tags"], run["properties"])
         own = (run["name"], run["runId"], run["status"], seconds, message, logs, last, reused, warnings)
         return NodeState(*own, run["parentRunId"], trials)
-
-
-def node_table(state: JobState) -> Table:
-    """The nodes with their states and times; the last line of what runs."""
-    table = Table(box=None, pad_edge=False)
-    running = any(node.last_line for node in state.nodes)
-    for heading in ("node", "status", "time", *(["last line"] if running else [])):
-        table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=True, overflow="ellipsis")
-    for node in state.nodes:
-        status = Text(node.status + (", reused" if node.reused else ""), STYLES.get(node.status, ""))
-        last_line = [Text(node.last_line)] if running else []
-        table.add_row(Text(node.name), status, duration(node.seconds), *last_line)
-    return table
-
-
-def trial_tables(state: JobState) -> Iterator[Table]:
-    """A table for each sweep: its trials with their metric and values, the best first."""
-    everyone = {node.job: node for node in (state.job, *state.nodes)}
-    for sweep in everyone.values():
-        if sweep.trials.metric:
-            yield _trial_table(sweep, [node for node in state.nodes if node.parent == sweep.job])
-
-
-def _trial_table(sweep: NodeState, trials: list[NodeState]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    names = list(dict.fromkeys(name for trial in trials for name in trial.trials.values))
-    for heading in ("trial", sweep.trials.metric, *names, ""):
-        table.add_column(Text(heading), overflow="fold")
-    sign = -1 if sweep.trials.maximize else 1
-
-    def place(trial: NodeState) -> tuple[bool, float]:
-        """Where it stands: the best is first also among equals, and what has no metric is last."""
-        score = trial.trials.score
-        return trial.job != sweep.trials.best, float("inf") if score is None else sign * score
-
-    for trial in sorted(trials, key=place)[:MOST_TRIALS]:
-        said = "best" if trial.job == sweep.trials.best else "" if trial.status == "Completed" else trial.status
-        values = [Text(short(trial.trials.values.get(name, ""))) for name in names]
-        score = "" if trial.trials.score is None else short(repr(trial.trials.score))
-        table.add_row(Text(trial.name), score, *values, Text(said, STYLES.get(trial.status, "")))
-    if len(trials) > MOST_TRIALS:
-        table.add_row(f"and {len(trials) - MOST_TRIALS} more")
-    return table
-
-
-def short(text: str) -> str:
-    """A number with four digits where it has more; any other text as it is."""
-    try:
-        return f"{float(text):.4g}" if len(text) > 6 else text
-    except ValueError:
-        return text
-
-
-def duration(seconds: float | None) -> str:
-    """A time as a person says it."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s"
-
-
-def _line_printer(console: Console) -> Callable[[JobState], None]:
-    seen: dict[str, str] = {}
-
-    def show(state: JobState) -> None:
-        for node in state.nodes:
-            if seen.get(node.name) != node.status and node.status not in ("NotStarted", "Queued", "Preparing"):
-                seen[node.name] = node.status
-                after = f" after {duration(node.seconds)}" if node.status in FINAL and node.seconds is not None else ""
-                reused = ", reused" if node.reused else ""
-                console.print(f"{node.name}: {node.status}{reused}{after}")
-
-    return show
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:
