@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,13 @@ def azureml_local(*arguments: object, home: Path) -> subprocess.CompletedProcess
     return subprocess.run(
         command_line(*arguments, home=home), env=variables, capture_output=True, text=True, timeout=120
     )
+
+
+def job_of(run: subprocess.CompletedProcess[str]) -> str:
+    """The job that a `run` has submitted."""
+    assert run.returncode == 0, run.stderr
+    (name,) = re.findall(r"^Submitted \S+ as (\S+);", run.stdout, re.MULTILINE)
+    return str(name)
 
 
 def command_line(*arguments: object, home: Path) -> list[str]:

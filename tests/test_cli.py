@@ -16,7 +16,7 @@ from azureml_local.connection import CLIENT_VARIABLES, Addresses
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.invoke_command import MODEL_STATUS, listing, refusal
-from local_commands import azureml_local, on_a_terminal
+from local_commands import azureml_local, job_of, on_a_terminal
 from local_project import write_project
 
 DOWN = "No workspace is up at {home}; start it with `azureml-local up --home {home}`."
@@ -172,8 +172,8 @@ def test_a_detached_job_is_watched_later_and_everything_is_deleted_when_asked(
     job, home = tmp_path / "job.yml", tmp_path / "home"
     job.write_text("{type: command, command: 'echo done', environment: {image: any}}\n")
     run = azureml_local("run", job, "--detach", "--max-parallel", 3, home=home)
-    assert run.returncode == 0, run.stderr
-    name = run.stdout.splitlines()[-1].removeprefix("Follow it with: azureml-local watch ")
+    name = job_of(run)
+    assert run.stdout.splitlines()[-1] == f"Follow it with: azureml-local watch {name} --home {home}"
     watched = azureml_local("watch", name, home=home)
     assert watched.stdout.splitlines()[-1].startswith(f"{name}: Completed after")
     unknown = azureml_local("watch", "nobody", home=home)

@@ -12,7 +12,7 @@ import pytest
 from azureml_local.connection import Addresses
 from azureml_local.home import Home
 from azureml_local.store import Resource, Store
-from local_commands import azureml_local, command_line
+from local_commands import azureml_local, command_line, job_of
 from small_pipelines import alive, until
 
 # One process that will not listen, one that has left for a session of its own, and one that waits for its turn.
@@ -54,10 +54,9 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def started(file: Path, home: Home, mark: int) -> str:
     """The name of a job whose processes run."""
-    run = azureml_local("run", file, "--detach", home=home.path)
-    assert run.returncode == 0, run.stderr
+    name = job_of(azureml_local("run", file, "--detach", home=home.path))
     until(lambda: len(alive(f"sleep {mark}.")) >= 3)
-    return run.stdout.splitlines()[-1].split()[-1]
+    return name
 
 
 def runs(home: Home) -> dict[str, Resource]:
@@ -92,6 +91,24 @@ def test_end_of_the_workspace(home: Home, tmp_path: Path) -> None:
     assert not alive("sleep 975.")
     assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
     assert "the local workspace was ended" in runs(home)[name].body["error"]
+
+
+def test_a_job_that_is_cancelled_from_another_terminal(home: Home, tmp_path: Path) -> None:
+    name = started(job_file(tmp_path, 972), home, 972)
+    node = runs(home)["long"].name
+    refused = azureml_local("cancel", node, home=home.path)
+    assert refused.returncode == 2
+    assert f"{node} is a node of the job {name}: cancel that job" in refused.stderr
+    cancelled = azureml_local("cancel", name, home=home.path)
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert cancelled.stdout.splitlines()[-1].startswith(f"{name}: Canceled after")
+    assert not alive("sleep 972.")
+    assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
+    again = azureml_local("cancel", name, home=home.path)
+    assert (again.returncode, again.stderr) == (
+        2,
+        f"azureml-local: The job {name} has ended already: it is Canceled.\n",
+    )
 
 
 def test_a_limit_of_time(home: Home, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_the_page_follows_the_job_and_rests_when_it_has_ended(state: PageState, 
     jobs = put_quickstart(state, "followed")
     page = show("followed")
     assert "waiting" in page.text("#summary")
+    assert f"azureml-local cancel followed --home {state.home}" in page.text("#summary")
     kept = f'document.querySelector("{box(jobs["preprocess"])}")'
     page.run(f"window.kept = {kept}")
     state.run("followed", "Running", 2)
@@ -56,6 +57,7 @@ def test_the_page_follows_the_job_and_rests_when_it_has_ended(state: PageState, 
     state.run("followed", "Completed", 2, 0)
     page.wait("document.title === 'completed · quickstart'")
     page.wait("document.querySelectorAll('.box[data-state=Completed]').length === 27")
+    page.wait("!document.querySelector('#summary').innerText.includes('cancel')")
     time.sleep(0.2)  # one last look at the details
     asked = len(page.events("Network.requestWillBeSent"))
     time.sleep(1.2)

@@ -1,4 +1,4 @@
-"""The command line: `azureml-local up | down | status | reset | env | config | run | watch | deploy | invoke | ...`."""
+"""The command line: `azureml-local up | down | status | reset | env | config | run | watch | cancel | deploy | ...`."""
 
 import argparse
 import importlib
@@ -106,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(add("run", "run_command", "Run a job file through the SDK; starts a workspace when none is up."))
     watch = add("watch", "run_command", "Follow a submitted job to its end.")
     watch.add_argument("job", metavar="JOB", help="the job's name, as `run --detach` prints it")
+    cancel = add("cancel", "run_command", "End a job that runs or waits, and wait until it has ended.")
+    cancel.add_argument("job", metavar="JOB", help="the job's name, as `run` prints it")
     _add_deploy(
         add("deploy", "deploy_command", "Create the endpoint and deployment of a folder; all traffic goes there.")
     )

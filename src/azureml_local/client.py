@@ -49,7 +49,7 @@ def connect(home: Home, addresses: Addresses) -> "MLClient":
             raise
         raise InputError(
             f"The workspace at {home.path} does not answer the SDK at {addresses.url}: it has just ended, or a proxy "
-            f"stands in between. `azureml-local status` tells whether it is up, and its log is {home.log}."
+            f"stands in between. `{home.command('status')}` tells whether it is up, and its log is {home.log}."
         ) from error
 
 

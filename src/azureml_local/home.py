@@ -20,7 +20,7 @@ class Home:
     @classmethod
     def choose(cls, path: Path | None) -> "Home":
         """The folder asked for, else the one that AZUREML_LOCAL_HOME names, else ~/.azureml-local."""
-        chosen = path or Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".azureml-local")
+        chosen = path or Path(os.environ.get(HOME_VARIABLE) or default_folder())
         absolute = chosen.expanduser().absolute()
         try:
             real = absolute.resolve()
@@ -33,6 +33,10 @@ class Home:
                     f"{special.group()!r} means something to a shell. Choose another folder."
                 )
         return cls(absolute)
+
+    def command(self, words: str) -> str:
+        """What to type to do something with this workspace, whatever the shell's variables are."""
+        return f"azureml-local {words}{'' if self.path == default_folder() else f' --home {self.path}'}"
 
     def create(self) -> None:
         """Make the folder, closed to other users. Raises InputError for one that has somebody's files in it."""
@@ -111,3 +115,8 @@ class Home:
     def tracking_uri(self) -> str:
         """MLflow's address of the runs; jobs and the user's own scripts share it."""
         return f"sqlite:///{self.path / 'mlflow.db'}"
+
+
+def default_folder() -> Path:
+    """Where a workspace is kept if nothing else is asked for."""
+    return Path.home() / ".azureml-local"

@@ -77,7 +77,7 @@ def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
     _create(home)
     while time.monotonic() < deadline:
         if running := Addresses.read(home):
-            return _suited(running, settings), False
+            return _suited(home, running, settings), False
         with held(home) as lock:
             process = None if lock is None else _spawn(home, settings, lock)
         if process:
@@ -106,8 +106,7 @@ def find(home: Home) -> Addresses:
     """The running workspace. Raises InputError when it is not up."""
     running = Addresses.read(home)
     if not running:
-        option = "" if home == Home.choose(None) else f" --home {home.path}"
-        raise InputError(f"No workspace is up at {home.path}; start it with `azureml-local up{option}`.")
+        raise InputError(f"No workspace is up at {home.path}; start it with `{home.command('up')}`.")
     return running
 
 
@@ -185,12 +184,13 @@ def _not_started(home: Home) -> InputError:
     return InputError(f"The workspace at {home.path} did not start; its log, {home.log}, ends with:\n{_tail(home)}")
 
 
-def _suited(running: Addresses, settings: Settings) -> Addresses:
+def _suited(home: Home, running: Addresses, settings: Settings) -> Addresses:
     """The running workspace, unless other settings than its own are asked for; the defaults ask for nothing."""
     if settings not in (DEFAULTS, running.settings):
         has, asked = (" ".join(one.arguments()) or "the defaults" for one in (running.settings, settings))
         raise InputError(
-            f"The workspace is up already with {has}, and {asked} is asked for: end it with `azureml-local down` first."
+            f"The workspace is up already with {has}, and {asked} is asked for: "
+            f"end it with `{home.command('down')}` first."
         )
     return running
 

@@ -1,4 +1,4 @@
-"""`azureml-local run`: a job file through the SDK, followed to its end."""
+"""`azureml-local run | watch | cancel`: a job file through the SDK, followed to its end."""
 
 import argparse
 import contextlib
@@ -15,6 +15,7 @@ from rich.text import Text
 from azureml_local import launcher
 from azureml_local.client import connect, sdk_call
 from azureml_local.connection import page_url
+from azureml_local.engine.changes import FINAL
 from azureml_local.errors import InputError
 from azureml_local.exit_status import INTERRUPTED
 from azureml_local.home import Home
@@ -67,7 +68,7 @@ def _run(
                 raise KeyboardInterrupt
             if options.detach:
                 detached = True
-                console.print(f"Follow it with: azureml-local watch {name}")
+                console.print(f"Follow it with: {home.command(f'watch {name}')}", soft_wrap=True)
                 return 0
             state = follow(watcher, name, console)
         except KeyboardInterrupt:
@@ -82,7 +83,10 @@ def _run(
     finally:
         if started and not options.keep_up and not detached:
             if not use.is_last() or launcher.is_kept(home) or (watcher and watcher.is_busy()):
-                console.print("The workspace stays up, for something else needs it; `azureml-local down` ends it.")
+                console.print(
+                    f"The workspace stays up, for something else needs it; `{home.command('down')}` ends it.",
+                    soft_wrap=True,
+                )
             else:
                 launcher.stop(home)
 
@@ -95,6 +99,22 @@ def watch(options: argparse.Namespace) -> int:
         state = follow(Watcher(home, addresses), options.job, console)
     _summarise(state, console)
     return 0 if state.job.status == "Completed" else 1
+
+
+def cancel(options: argparse.Namespace) -> int:
+    """End a job that was submitted, with all that it runs; returns when it has ended."""
+    home = Home.choose(options.home)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    with launcher.in_running(home) as addresses:
+        watcher = Watcher(home, addresses)
+        if (job := watcher.look(options.job).job).status in FINAL:
+            raise InputError(f"The job {options.job} has ended already: it is {job.status}.")
+        client = connect(home, addresses)
+        with sdk_call(f"cancel {options.job}"):
+            client.jobs.begin_cancel(options.job).wait()
+        state = follow(watcher, options.job, console)
+    console.print(status_line(state.job))
+    return 0 if state.job.status == "Canceled" else 1
 
 
 @contextlib.contextmanager

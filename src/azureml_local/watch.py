@@ -128,7 +128,7 @@ class Watcher:
         if Addresses.read(self._home) != self._addresses or silence > PATIENCE:
             raise InputError(
                 f"The workspace at {self._home.path} no longer answers ({type(error).__name__}); see "
-                f"{self._home.log}. `azureml-local up` starts it again, and it still knows its jobs."
+                f"{self._home.log}. `{self._home.command('up')}` starts it again, and it still knows its jobs."
             ) from error
 
     def _get(self, name: str, below: str = "") -> dict[str, Any]:

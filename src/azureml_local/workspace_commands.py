@@ -25,7 +25,7 @@ def up(options: argparse.Namespace) -> int:
         addresses, started = launcher.start(home, Settings.of(options))
         launcher.keep(home)
     print(f"The workspace at {home.path} {'is' if started else 'was already'} up: {addresses.url}")
-    print(f'Point any client at it: eval "$(azureml-local env{_home_option(options)})"')
+    print(f'Point any client at it: eval "$({home.command("env")})"')
     return 0
 
 
@@ -82,7 +82,7 @@ def reset(options: argparse.Namespace) -> int:
     disk.remove(home, options.only)
     print(f"Deleted {what} the workspace at {home.path}: {amount}.")
     if options.only and stopped:
-        print(f"The workspace was ended for it; `azureml-local up{_home_option(options)}` starts it again.")
+        print(f"The workspace was ended for it; `{home.command('up')}` starts it again.")
     return 0
 
 
@@ -131,7 +131,3 @@ def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask on: say --yes.")
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _home_option(options: argparse.Namespace) -> str:
-    return f" --home {options.home}" if options.home else ""

@@ -24,6 +24,7 @@ class Task:
     metrics: tuple[str, ...]
     published_teacher: float  # BERT-base, from the README of the original distillation code
     published_student: float | None  # DistilBERT, from the card
+    train_rows: int  # in GLUE itself
     header: tuple[str, ...] | None = None  # column names of a TSV that has no header line
     validation: dict[str, str] = field(default_factory=lambda: DEV)  # the hub's split -> the TSV's name
     score_range: tuple[float, float] | None = None
@@ -63,6 +64,7 @@ _ALL = (
         metrics=("accuracy",),
         published_teacher=0.847,
         published_student=0.822,
+        train_rows=392_702,
         validation={"validation_matched": "dev_matched.tsv", "validation_mismatched": "dev_mismatched.tsv"},
     ),
     Task(
@@ -76,6 +78,7 @@ _ALL = (
         metrics=("f1", "accuracy"),
         published_teacher=0.896,
         published_student=0.885,
+        train_rows=363_846,
     ),
     Task(
         name="qnli",
@@ -88,6 +91,7 @@ _ALL = (
         metrics=("accuracy",),
         published_teacher=0.918,
         published_student=0.892,
+        train_rows=104_743,
     ),
     Task(
         name="sst2",
@@ -100,6 +104,7 @@ _ALL = (
         metrics=("accuracy",),
         published_teacher=0.927,
         published_student=0.913,
+        train_rows=67_349,
     ),
     Task(
         name="cola",
@@ -112,6 +117,7 @@ _ALL = (
         metrics=("matthews_correlation",),
         published_teacher=0.563,
         published_student=0.513,
+        train_rows=8_551,
         header=("source", "label", "mark", "sentence"),
     ),
     Task(
@@ -125,6 +131,7 @@ _ALL = (
         metrics=("pearson", "spearman"),
         published_teacher=0.890,
         published_student=0.858,
+        train_rows=5_749,
         score_range=(0.0, 5.0),
     ),
     Task(
@@ -138,6 +145,7 @@ _ALL = (
         metrics=("f1", "accuracy"),
         published_teacher=0.886,
         published_student=0.875,
+        train_rows=3_668,
     ),
     Task(
         name="rte",
@@ -150,6 +158,7 @@ _ALL = (
         metrics=("accuracy",),
         published_teacher=0.693,
         published_student=0.599,
+        train_rows=2_490,
     ),
     Task(
         name="wnli",
@@ -162,6 +171,7 @@ _ALL = (
         metrics=("accuracy",),
         published_teacher=0.535,
         published_student=None,
+        train_rows=635,
     ),
 )
 

@@ -7,11 +7,13 @@ from bert_distillation.claims import claims
 from bert_distillation.report_words import (
     GLUE_COLUMNS,
     GLUE_NOTE,
+    caution,
     lead,
     mean_values,
     measured,
     metric_name,
     score_values,
+    settings_words,
     tasks_of,
 )
 from bert_distillation.summary import Summary
@@ -39,6 +41,7 @@ def model_card(summary: Summary) -> str:
         "# DistilBERT fill-mask model",
         "## Description",
         f"A BERT distilled to a smaller DistilBERT that predicts masked words. {lead(summary)}",
+        caution(summary),
         training_part(summary),
         "## Evaluation results",
         claims_table(summary),
@@ -57,7 +60,8 @@ def training_part(summary: Summary) -> str:
     if summary.training is None:
         return ""
     settings = summary.training.get("configuration", {})
-    rows = [row(name, str(settings[name])) for name in SETTINGS_SHOWN if name in settings]
+    said = settings_words(settings)
+    rows = [row(name, said[name]) for name in SETTINGS_SHOWN if name in said]
     sources = [
         f"* {name}: `{settings.get(name)}`, sha256 `{checksum}`"
         for name, checksum in summary.training.get("inputs", {}).items()

@@ -13,12 +13,14 @@ from bert_distillation.report_style import STYLE
 from bert_distillation.report_words import (
     GLUE_COLUMNS,
     GLUE_NOTE,
+    caution,
     lead,
     mean_values,
     measured,
     metric_name,
     percent,
     score_values,
+    settings_words,
     share,
     tasks_of,
 )
@@ -52,7 +54,7 @@ LOSS_NOTE = "The parts are before their weights, the total is after them."
 def report_page(summary: Summary) -> str:
     """The whole page."""
     sections = [
-        f'<h1>Distillation report</h1><p class="lead">{escape(lead(summary))}</p>',
+        f'<h1>Distillation report</h1><p class="lead">{escape(lead(summary))}</p>{caution_part(summary)}',
         tiles(summary),
         claims_section(summary),
         glue_section(summary),
@@ -66,6 +68,11 @@ def report_page(summary: Summary) -> str:
     body = "\n".join(section for section in sections if section)
     head = f"<head>{HEAD}<style>{STYLE}</style></head>"
     return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}\n</body>\n</html>\n'
+
+
+def caution_part(summary: Summary) -> str:
+    """What keeps a reader from taking a small run for a failed one."""
+    return f'<p class="caution">{escape(text)}</p>' if (text := caution(summary)) else ""
 
 
 def tiles(summary: Summary) -> str:
@@ -161,6 +168,6 @@ def settings_section(summary: Summary) -> str:
     """The settings of the training run."""
     if summary.training is None:
         return ""
-    settings = summary.training.get("configuration", {}) | summary.training.get("versions", {})
+    settings = settings_words(summary.training.get("configuration", {})) | summary.training.get("versions", {})
     rows = [f'<tr><th scope="row">{escape(name)}</th>{cells([str(value)])}</tr>' for name, value in settings.items()]
     return f"<h2>Settings of the training</h2>{table(('Setting', 'Value'), rows, 'text')}"

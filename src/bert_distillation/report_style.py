@@ -10,6 +10,7 @@ body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; background: 
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; }
 .lead { font-size: 1.1rem; margin: 0 0 1.5rem; } .note, figcaption { color: var(--soft); font-size: .875rem; }
+.caution { border-left: 4px solid var(--c); padding-left: .75rem; margin: 0 0 1.5rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .75rem;
   padding: 0; margin: 0; }
 .tiles div { background: var(--card); border-radius: .5rem; padding: .75rem 1rem; }

@@ -1,5 +1,7 @@
 """How the report and the model card write numbers and the result."""
 
+from typing import Any
+
 from bert_distillation.bootstrap import with_bounds
 from bert_distillation.summary import Evaluation, Mean, Score, Summary
 
@@ -12,6 +14,15 @@ GLUE_NOTE = (
     "several. WNLI is outside the mean, as on the card. The published scores are of GLUE "
     "itself, so that only runs on its own files compare with them."
 )
+PARAMETERS = {"DistilBERT": 66_985_530, "BERT-base": 109_514_298}  # with their masked-LM heads
+# (setting, value) -> what the step makes of it
+SETTINGS = {
+    ("num_layers", 0): "half the teacher's",
+    ("hidden_size", 0): "the teacher's",
+    ("layers", ""): "spaced evenly",
+    ("max_train_steps", 0): "as many as the epochs have",
+    ("dataloader_workers", -1): "2 with a GPU, else none",
+}
 # metric of `evaluate`, its name, its format
 EVALUATION_ROWS = (
     ("mlm_loss", "Masked-LM loss (nats a token)", ".3f"),
@@ -103,6 +114,40 @@ def written(evaluation: Evaluation, name: str, form: str) -> str:
     if name not in evaluation:
         return NO_NUMBER if name == "teacher_agreement" else NOT_RUN
     return with_bounds(evaluation, name, form, 1e-6 if name == "num_parameters" else 1.0)
+
+
+def caution(summary: Summary) -> str:
+    """Why the published numbers are no measure of this run: a smaller model, or fewer rows; "" where they are one."""
+    reasons = []
+    for model, evaluation, published in (
+        ("student", summary.student, PARAMETERS["DistilBERT"]),
+        ("teacher", summary.teacher or {}, PARAMETERS["BERT-base"]),
+    ):
+        size = evaluation.get("num_parameters", published)
+        if size < published / 2:
+            name = "DistilBERT" if model == "student" else "BERT-base"
+            reasons.append(f"the {model} has {size / 1e6:,.2f} million parameters ({name}: {published / 1e6:,.1f})")
+    fewer = [score for score in summary.scores if score.train_rows and score.train_rows < score.task.train_rows / 2]
+    if fewer:
+        least = min(fewer, key=lambda score: (score.train_rows or 0) / score.task.train_rows)
+        others = len(fewer) - 1
+        more = f", and {others} more task{'s' if others > 1 else ''} likewise" if others else ""
+        of_glue = f"{least.train_rows:,} of GLUE's {least.task.train_rows:,} rows"
+        reasons.append(f"{least.task.folder} was learnt from {of_glue}{more}")
+    if not reasons:
+        return ""
+    return (
+        f"A small run: {'; '.join(reasons)}. It shows that the steps work; the published numbers are no measure of it."
+    )
+
+
+def settings_words(configuration: dict[str, Any]) -> dict[str, str]:
+    """The settings of a training as a person says them, without the name of what was given as a folder."""
+    return {
+        name: SETTINGS.get((name, value), NO_NUMBER if value in (None, "") else str(value))
+        for name, value in configuration.items()
+        if configuration.get(name.removesuffix("_name")) is None or not name.endswith("_name")
+    }
 
 
 def lead(summary: Summary) -> str:

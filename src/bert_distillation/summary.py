@@ -19,6 +19,7 @@ class Score:
     student_spread: float | None = None  # standard deviation of a seed; None where there was one
     teacher_spread: float | None = None
     seeds: int = 1  # of the student
+    train_rows: int | None = None  # that the student was fine-tuned on; None where that is not recorded
 
     @property
     def retention(self) -> float | None:
@@ -115,7 +116,10 @@ def score_of(task: Task, student: dict[str, Any] | None, teacher: dict[str, Any]
         [record[column].get(name) if record and column in record else None for record in (student, teacher)]
         for column in ("metrics", "deviations")
     )
-    return Score(task, values[0], values[1], spreads[0], spreads[1], len((student or {}).get("seeds", [0])))
+    record = student or {}
+    seeds, train_rows = len(record.get("seeds", [0])), record.get("train_samples")
+    known = train_rows if isinstance(train_rows, int) else None
+    return Score(task, values[0], values[1], spreads[0], spreads[1], seeds, known)
 
 
 def summary_record(summary: Summary) -> dict[str, Any]:

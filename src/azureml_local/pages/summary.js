@@ -1,6 +1,6 @@
 // The head of the page: the job's state and progress, what failed and why, what runs now.
 
-import { button, element, fill, say, set } from "./elements.js";
+import { button, copyButton, element, fill, say, set } from "./elements.js";
 import { STATES, change, icon, stateOf } from "./states.js";
 import { count, moment, plain } from "./words.js";
 
@@ -36,6 +36,7 @@ export class Summary {
     say(this.times, [tree.time(tree.root), started, end && `ended ${moment(end)}`].filter(Boolean).join(" · "));
     const title = [STATES[stateOf(tree.root)].word, tree.title(tree.root)].join(" · ");
     if (document.title !== title) document.title = title;
+    this.cancel.hidden = tree.isFinal || !this.places.summary.dataset.cancel;
     this.drawRunning(tree);
   }
 
@@ -45,9 +46,12 @@ export class Summary {
     this.times = element("span");
     const facts = [tree.experiment !== tree.root.display_name && tree.experiment, tree.name].filter(Boolean);
     const job = element("p", { class: "facts" }, this.times, ...facts.map((fact) => element("span", {}, fact)));
+    const command = this.places.summary.dataset.cancel;
+    const copy = copyButton(command, "the command that cancels the job");
+    this.cancel = element("p", { class: "facts" }, "To cancel it:", element("code", {}, command), copy);
     this.strip = element("div", { class: "strip", "aria-hidden": "true" });
     this.counts = element("ul", { class: "counts", "aria-label": "Nodes by state" });
-    this.places.summary.replaceChildren(this.title, job, this.strip, this.counts);
+    this.places.summary.replaceChildren(this.title, job, this.cancel, this.strip, this.counts);
   }
 
   /** How many nodes are in each state. */

@@ -36,7 +36,9 @@ def get_job_page(name: str, request: Request, here: Here) -> Response:
     run = here.jobs.run(name)
     if not run:
         raise not_found(f"job {name}")
-    return page_frame("job.html", run.body.get("displayName") or name, JOB_PAGE.format(name=quote(name)), request)
+    title, address = run.body.get("displayName") or name, JOB_PAGE.format(name=quote(name))
+    cancel = "" if run.body["parent"] else here.home.command(f"cancel {name}")
+    return page_frame("job.html", title, address, request, cancel=cancel)
 
 
 @job_page.get(JOBS_PAGE)
@@ -59,11 +61,12 @@ def page_file(file: str) -> Response:
     return Response(files[file].read_bytes(), media_type=MEDIA_TYPES[files[file].suffix], headers=PRIVATE)
 
 
-def page_frame(file: str, title: str, address: str, request: Request) -> Response:
-    """A frame, with the signature that it was opened with in the addresses of its files."""
+def page_frame(file: str, title: str, address: str, request: Request, **own: str) -> Response:
+    """A frame with its own fields, and the signature that it was opened with in the addresses of its files."""
     query = urlencode({key: request.query_params[key] for key in SIGNATURE if key in request.query_params})
     imports = _imports(address, query)
-    fields = {"title": escape(title), "page": escape(f"{address}/page"), "query": escape(query), "imports": imports}
+    fields = {name: escape(text) for name, text in own.items()}
+    fields |= {"title": escape(title), "page": escape(f"{address}/page"), "query": escape(query), "imports": imports}
     is_wide = request.query_params.get("sr") == JOBS_PAGE
     fields["jobs"] = f'<a href="{JOBS_PAGE}?{escape(query)}">All jobs</a>' if is_wide else ""
     fields["head"] = _filled("head.html", fields)
