@@ -1,6 +1,6 @@
 """Figures of the report that set student and teacher side by side, as inline SVG like those of `figures`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from bert_distillation.figures import AXIS_HEIGHT, BAR_HEIGHT, figure, nice_ticks
@@ -19,8 +19,9 @@ def retention_bars(scores: Sequence[Score], mean: Mean | None) -> str:
     rows = [row for row in rows if row[1] is not None]
     if mean and mean.retention is not None:
         rows.append(("Mean", mean.retention, mean.published_retention))
-    most = max([1.0, *(row[1] for row in rows if row[1])])
-    parts = []
+    ticks = nice_ticks(0.0, max([1.0, *(row[1] for row in rows if row[1])]))
+    most, height = ticks[-1], LINE * len(rows)
+    parts = grid(ticks, lambda tick: x_of(tick, most), height, "{:.0%}")
     for index, (name, kept, published) in enumerate(rows):
         top = index * LINE
         width = bar_width(max(kept or 0.0, 0.0), most)
@@ -32,14 +33,15 @@ def retention_bars(scores: Sequence[Score], mean: Mean | None) -> str:
             parts.append(f'<line class="mark" {place} y1="{top + 1}" y2="{top + 19}"/>')
         parts.append(number(top + 15, share(kept)))
     words = " ".join(f"{name}: {share(kept)}, published {share(published)}." for name, kept, published in rows)
-    return figure("retention", "What the student keeps of its teacher", words, LINE * len(rows), parts)
+    return figure("retention", "What the student keeps of its teacher", words, height + AXIS_HEIGHT, parts)
 
 
 def position_bars(student: Sequence[dict[str, float]], teacher: Sequence[dict[str, float]]) -> str:
     """Masked-LM accuracy by the place of the mask in its sequence."""
     theirs = {row["first"]: row for row in teacher}
-    most = max([row["mlm_accuracy"] for row in (*student, *teacher)] + [1e-9])
-    parts, words = [], []
+    ticks = nice_ticks(0.0, max([row["mlm_accuracy"] for row in (*student, *teacher)] + [0.01]))
+    most, height = ticks[-1], LINE * len(student)
+    parts, words = grid(ticks, lambda tick: x_of(tick, most), height, "{:.0%}"), []
     for index, row in enumerate(student):
         top, values = index * LINE, [row["mlm_accuracy"]]
         values += [theirs[row["first"]]["mlm_accuracy"]] if row["first"] in theirs else []
@@ -51,7 +53,7 @@ def position_bars(student: Sequence[dict[str, float]], teacher: Sequence[dict[st
         ]
         parts.append(number(top + 18, " / ".join(map(percent, values))))
         words.append(f"{name}: " + ", ".join(f"{m} {percent(v)}" for m, v in zip(MODELS, values, strict=False)) + ".")
-    return figure("positions", "Masked-LM accuracy by position", " ".join(words), LINE * len(student), parts)
+    return figure("positions", "Masked-LM accuracy by position", " ".join(words), height + AXIS_HEIGHT, parts)
 
 
 def occupation_dots(student: Probes, teacher: Probes | None) -> str:
@@ -63,13 +65,7 @@ def occupation_dots(student: Probes, teacher: Probes | None) -> str:
     values = [lean[name] for lean in leans for name in names if name in lean]
     ticks = nice_ticks(min(0.0, *values), max(0.0, *values))
     height = DOT_LINE * len(names)
-    parts = []
-    for tick in ticks:
-        x = dot_x(tick, ticks)
-        style = "grid zero" if tick == 0 else "grid"
-        parts.append(f'<line class="{style}" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{height}"/>')
-        place = f'x="{x:.2f}%" y="{height + 16}" text-anchor="middle"'
-        parts.append(f'<text class="tick" {place}>{f"{tick:+g}" if tick else 0}</text>')
+    parts = grid(ticks, lambda tick: dot_x(tick, ticks), height, "{:+g}")
     for index, name in enumerate(names):
         y = index * DOT_LINE + DOT_LINE / 2
         parts.append(f'<text x="0" y="{y + 4}">{escape(name)}</text>')
@@ -85,6 +81,18 @@ def occupation_dots(student: Probes, teacher: Probes | None) -> str:
         for name in names
     )
     return figure("occupations", "Log odds of he to she by occupation", words, height + AXIS_HEIGHT, parts)
+
+
+def grid(ticks: Sequence[float], place: Callable[[float], float], height: int, form: str) -> list[str]:
+    """Grid lines with their numbers below. place: percent of the width of a value."""
+    parts = []
+    for tick in ticks:
+        x = place(tick)
+        style = "grid zero" if tick == 0 else "grid"
+        parts.append(f'<line class="{style}" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{height}"/>')
+        at = f'x="{x:.2f}%" y="{height + 16}" text-anchor="middle"'
+        parts.append(f'<text class="tick" {at}>{form.format(tick) if tick else 0}</text>')
+    return parts
 
 
 def x_of(value: float, most: float) -> float:
