@@ -59,6 +59,20 @@ def test_a_file_of_another_kind_is_said_to_be_left_out_and_a_missing_one_is_a_mi
     assert capsys.readouterr().err == f"azureml-local: There is no file or folder {tmp_path}/absent.yml.\n"
 
 
+def test_a_folder_without_any_file_of_azures_is_most_likely_the_wrong_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    empty.mkdir()
+    full.mkdir()
+    (empty / "notes.yml").write_text("command: nothing of Azure's\n")
+    (full / "step.yml").write_text(STEP)
+    assert cli.main(["check", str(empty), str(full), str(full / "step.yml")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.endswith("0 errors, 1 warning in 1 file\n")
+    assert printed.err == f"azureml-local: {empty}: no file of Azure ML's is in this folder or below it.\n"
+
+
 def test_check_waits_for_none_of_the_large_libraries():
     script = "import sys; from azureml_local import cli; cli.main(['check', 'components']); print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)

@@ -11,27 +11,26 @@ from azureml_local.exit_status import FAILED
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print what is wrong with the files; 1 where there are errors, or warnings with `--strict`."""
-    found: set[Located] = set()
-    checked = 0
-    for path in _files(options.files):
-        problems = check_file(path)
-        if problems is None:
-            if path in options.files:
-                print(f"{path}: not checked: it is of a kind that no rule is about", file=sys.stderr)
-            continue
-        checked += 1
-        found.update(problems)
-    ordered = sorted(found)
-    print(as_json(ordered) if options.format == "json" else as_text(ordered, checked))
-    failed = any(one.severity == ERROR or options.strict for one in ordered)
-    return FAILED if failed else 0
-
-
-def _files(paths: list[Path]) -> list[Path]:
-    files = []
-    for path in paths:
+    """Print what is wrong with the files; 1 where there are errors, warnings with `--strict`, or a folder of none."""
+    for path in options.files:
         if not path.exists():
             raise InputError(f"There is no file or folder {path}.")
-        files += azure_files(path) if path.is_dir() else [path]
-    return files
+    found: set[Located] = set()
+    checked: set[Path] = set()
+    empty = []
+    for path in options.files:
+        files = azure_files(path) if path.is_dir() else [path]
+        reports = {file: check_file(file) for file in files}
+        known = {file: problems for file, problems in reports.items() if problems is not None}
+        checked.update(known)
+        found.update(*known.values())
+        if not known and path.is_dir():
+            empty.append(path)
+        elif not known:
+            print(f"{path}: not checked: it is of a kind that no rule is about", file=sys.stderr)
+    ordered = sorted(found)
+    print(as_json(ordered) if options.format == "json" else as_text(ordered, len(checked)))
+    for folder in empty:  # most likely another one was meant
+        print(f"azureml-local: {folder}: no file of Azure ML's is in this folder or below it.", file=sys.stderr)
+    failed = any(one.severity == ERROR or options.strict for one in ordered)
+    return FAILED if failed or empty else 0
