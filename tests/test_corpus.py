@@ -202,3 +202,23 @@ def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path, m
         stream.write(b"A short line.\n" + b"x" * 5000)
     with pytest.raises(InputError, match=r"a\.txt\.gz:2: the line is longer than 1,000 bytes; make several lines"):
         read(tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_text_that_is_missing(tmp_path):
+    (tmp_path / "a.txt").write_text("Here.")
+    (tmp_path / "b.txt").symlink_to(tmp_path / "moved.txt")
+    (tmp_path / "notes.md").symlink_to(tmp_path / "moved.md")  # no text, and so no loss
+    with pytest.raises(InputError, match=r"b\.txt is a link that leads nowhere; mend or remove it"):
+        read(tmp_path)
+    (tmp_path / "b.txt").unlink()
+    assert read(tmp_path) == ["Here."]
+
+
+def test_a_text_and_the_same_packed_would_count_twice(tmp_path):
+    (tmp_path / "a.txt").write_text("Here.")
+    with gzip.open(tmp_path / "a.txt.gz", "wb") as stream:
+        stream.write(b"Here.")
+    with pytest.raises(InputError, match=r"a\.txt\.gz would be read beside .*a\.txt, the same text twice"):
+        read(tmp_path)
+    (tmp_path / "a.txt").unlink()
+    assert read(tmp_path) == ["Here."]

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def read_folder(folder: Path) -> Iterator[str]:
     """The documents of the folder's files and of the folders in it, in order of name."""
     existing_folder("corpus", folder, FILE_KINDS)
     files = [(path, reader) for path in corpus_files(folder) if (reader := _reader(path))]
+    check_text_is_there_once(folder, {path for path, _ in files})
     if not files:
         raise InputError(f"corpus: {folder} holds no text; looked for {FILE_KINDS}.")
     return itertools.chain.from_iterable(reader(path) for path, reader in files)
@@ -48,10 +49,24 @@ def read_folder(folder: Path) -> Iterator[str]:
 
 def corpus_files(folder: Path) -> list[Path]:
     """Files of the folder in order of their names; hidden ones are left out."""
+    return [path for path in _paths(folder) if path.is_file()]
+
+
+def check_text_is_there_once(folder: Path, files: Set[Path]) -> None:
+    """Refuse a link to text that is gone, and a text that is also there packed."""
+    for path in _paths(folder):
+        if _reader(path) and not path.exists():
+            raise InputError(f"corpus: {path} is a link that leads nowhere; mend or remove it.")
+        if path in files and (packed := path.with_name(f"{path.name}.gz")) in files:
+            raise InputError(
+                f"corpus: {packed} would be read beside {path}, the same text twice; take one of them out."
+            )
+
+
+def _paths(folder: Path) -> list[Path]:
+    """All that is in a folder and below, but what is hidden, in order of name."""
     paths = sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
-    return [
-        path for path in paths if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    ]
+    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def read_text(path: Path) -> Iterator[str]:
