@@ -39,7 +39,8 @@ test: install
 
 # The three notebooks, in a clean kernel against a workspace of their own.
 notebooks: install
-	RUN_NOTEBOOKS=all $(BIN)/python -m pytest tests/test_notebooks.py
+	RUN_NOTEBOOKS=all KEEP_NOTEBOOKS=build/notebooks $(BIN)/python -m pytest tests/test_notebooks.py
+	@echo 'With their outputs they are in build/notebooks.'
 
 # The operations with old versions of the SDK, each in a virtual environment of its own; takes minutes.
 test-old-sdks: install

@@ -54,7 +54,7 @@ def test_no_file_makes_it_hang_or_crash(text: str, tmp_path: Path):
 
 def test_components_that_use_each_other_twice_are_checked_once_each(tmp_path: Path):
     for level in range(19):
-        nodes = "".join(f"  {name}: {{type: pipeline, component: c{level + 1}.yml}}\n" for name in ("one", "two"))
+        nodes = "".join(f"  {name}: {{component: c{level + 1}.yml}}\n" for name in ("one", "two"))
         (tmp_path / f"c{level}.yml").write_text(f"type: pipeline\nname: c\nversion: '1'\njobs:\n{nodes}")
     (tmp_path / "c19.yml").write_text("type: command\nenvironment: azureml:a:1\ncommand: ls ${{inputs.x}}\n")
     begun = time.monotonic()

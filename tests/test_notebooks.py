@@ -1,6 +1,6 @@
 """The sample notebooks, from top to bottom in a clean kernel against a workspace.
 
-The SDK example is part of the tests; `make notebooks` runs all three.
+The SDK example is part of the tests; `make notebooks` runs all three and keeps them with their outputs.
 """
 
 import json
@@ -19,6 +19,7 @@ from running_workspace import run_in, running_workspace
 NOTEBOOKS = ROOT / "notebooks"
 NAMES = ("sdk-example", "fill-mask-online-endpoint", "fill-mask-evaluation")  # in the order in which they are read
 ALL = pytest.mark.skipif(os.environ.get("RUN_NOTEBOOKS") != "all", reason="`make notebooks` runs all three")
+KEPT = os.environ.get("KEEP_NOTEBOOKS")  # a folder for the executed ones
 BESIDE = ("components", "endpoints", "environments", "pipelines", "sample_data", "src")  # what they refer to
 EXECUTE = """
 import sys, nbformat
@@ -49,7 +50,12 @@ class Project:
     def execute(self, name: str, afterwards: str = "") -> str:
         """Run a notebook and a last cell; what its cells printed and showed as text."""
         self.run("-c", EXECUTE, f"{name}.ipynb", afterwards)
-        cells = json.loads((self.folder / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+        executed = json.loads((self.folder / "notebooks" / f"{name}.ipynb").read_text())
+        cells = executed["cells"]
+        if KEPT:
+            kept = ROOT / KEPT / f"{name}.ipynb"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps({**executed, "cells": cells[:-1]}, indent=1) + "\n")
         outputs = [output for cell in cells for output in cell.get("outputs", [])]
         shown = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
         self.figures = sum("image/png" in output.get("data", {}) for output in outputs)

@@ -26,3 +26,17 @@ def test_the_sdks_messages_are_brought_down_to_what_matters():
     coloured = "\x1b[37m\n1) A file is missing.\nDetails:\n\x1b[31m(x) No such file: /x\x1b[39m\nResolutions:\n1) Check"
     assert sentence(ValueError(coloured)) == "No such file: /x"
     assert sentence(ValueError("Plain.\nThe easiest way to author ...")) == "Plain."
+
+
+def test_what_is_not_registered_is_said_with_the_way_to_register_it():
+    assert sentence(ValueError("Asset filler does not exist in workspace local.")) == (
+        "Asset filler does not exist in workspace local. Register it first: "
+        "`azureml-local run FILE --register OUTPUT=NAME` does so with an output of a job."
+    )
+
+
+def test_findings_without_a_sentence_around_them_are_findings_too():
+    found = {"result": "Failed", "errors": [{"message": "Equal ignore case.", "path": "inputs.S", "value": None}]}
+    assert sentence(ValueError(json.dumps(found, indent=2))) == "inputs.S: Equal ignore case"
+    assert sentence(ValueError("[1, 2]")) == "[1, 2]"
+    assert sentence(ValueError('{"a": "b"} is what was given')) == '{"a": "b"} is what was given'

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from azureml_local.arm_ids import parse_versioned, short_name
+from azureml_local.arm_ids import parse_versioned
 from azureml_local.blobs import DATASTORES, BlobPathError, Blobs
 from azureml_local.expressions import substitute
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
@@ -14,6 +14,8 @@ from azureml_local.store import Resource, Store
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 REMOTE = frozenset({"http", "https", "wasb", "wasbs", "abfs", "abfss", "adl"})
 RUNS = "runs"  # the kind of what has become of each job, nodes included
+MOST_NAMES = 5  # in a sentence
+SINGULAR = {"models": "model", "codes": "code"}
 KINDS = ("codes", "environments", "components", "data", "models")
 # Azure's default place for an output in the datastore workspaceblobstore.
 OUTPUT_PATH = "azureml/{job}/{output}"
@@ -168,8 +170,23 @@ class Assets:
             if parsed and parsed[0] in ("", kind) and (found := self.find(kind, uri)):
                 return self.locate(found.body["properties"][field])
         if parsed:
-            raise SpecError(f"The local workspace has no {parsed[0] or 'data or model'} {short_name(uri)}.")
+            raise SpecError(self._missing(*parsed))
         return None
+
+    def _missing(self, kind: str, name: str, version: str) -> str:
+        """Says that there is no such asset, and what there is."""
+        kinds = [kind] if kind else ["data", "models"]
+        versions = [one.version for each in kinds for one in self._store.all(each, name)]
+        names = sorted({one.name for each in kinds for one in self._store.all(each)})
+        there = f"of {name} it has {_some(versions)}" if versions else f"it has {_some(names)}"
+        said = " or ".join(SINGULAR.get(each, each) for each in kinds)
+        wanted = name + (version if version.startswith("@") else f":{version}")
+        return f"The local workspace has no {said} {wanted}; {there}. Correct the name, or register it first."
+
+
+def _some(names: list[str]) -> str:
+    """The last few names of a list, which may be long."""
+    return ", ".join(names[-MOST_NAMES:]) or "none"
 
 
 def kind_of(data_type: str) -> str:

@@ -11,6 +11,8 @@ QUOTED = re.compile(r"'([A-Z][^']+\.)'")  # the sentences in a mapping that Pyth
 PYTHON_CODE = re.compile(r" from {2,}.*", re.DOTALL)  # the SDK's own line that failed
 GENERAL = ("In order to specify", "Anonymous assets must")
 DETAIL = "(x) "  # begins the lines that matter in the SDK's longest messages
+UNREGISTERED = re.compile(r"Asset \S+ does not exist in workspace \S+\.$")
+REGISTER = "Register it first: `azureml-local run FILE --register OUTPUT=NAME` does so with an output of a job."
 ADVICE = ("If you are trying to", "Visit this link", "The easiest way", "Resolutions:", "Additional Resources:")
 
 
@@ -19,16 +21,19 @@ def sentence(error: Exception) -> str:
     reply = getattr(error, "error", None)
     text = getattr(reply, "message", None) or getattr(error, "message", None) or str(error)
     text = COLOURS.sub("", str(text))
-    return _findings(text) or _essence(text)
+    said = _findings(text) or _essence(text)
+    return f"{said} {REGISTER}" if UNREGISTERED.search(said) else said
 
 
 def _findings(text: str) -> str:
-    """The findings of a validation, which are JSON in the text: `field: message`, each once, all on one line."""
+    """The findings of a validation, JSON in the text or all of it: `field: message`, each once, all on one line."""
     start = VALIDATION.search(text)
     try:
-        document, _ = json.JSONDecoder().raw_decode(text, start.end()) if start else ({}, 0)
+        document, _ = json.JSONDecoder().raw_decode(text, start.end() if start else 0)
         if isinstance(errors := document.get("errors"), list):
             found = [_finding(error["path"].removeprefix("*"), error["message"]) for error in errors]
+        elif not start:
+            return ""
         else:
             found = [_finding(path, *messages) for path, messages in _by_field(document).items()]
     except (ValueError, KeyError, TypeError, AttributeError):

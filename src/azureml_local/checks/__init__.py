@@ -4,6 +4,7 @@ from azureml_local.checks import (
     addresses,
     bindings,
     commands,
+    declarations,
     defaults,
     fields,
     machines,
@@ -17,6 +18,9 @@ from azureml_local.checks.files import Located, azure_files, check_file, problem
 from azureml_local.checks.table import ERROR, RULES, WARNING, Problem
 
 # Each puts its own rules into the table when it is imported; they are asked in this order.
-RULE_MODULES = (written, shapes, fields, words, defaults, addresses, bindings, values, commands, machines, refusals)
+RULE_MODULES = (
+    *(written, declarations, shapes, fields, words, defaults),
+    *(addresses, bindings, values, commands, machines, refusals),
+)
 
 __all__ = ["ERROR", "RULES", "RULE_MODULES", "WARNING", "Located", "Problem", "azure_files", "check_file", "problems"]

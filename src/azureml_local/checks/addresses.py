@@ -9,9 +9,10 @@ from typing import Any
 
 from azureml_local.checks import kinds
 from azureml_local.checks.known_fields import FIELDS
-from azureml_local.checks.sections import IN_A_DATASTORE, Section, exists, is_absolute, is_to_be_filled_in
+from azureml_local.checks.sections import IN_A_DATASTORE, Section, exists, is_absolute, is_file, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
 from azureml_local.checks.uploads import not_to_be_sent
+from azureml_local.checks.yaml_tree import UnreadableError, read
 from azureml_local.expressions import shown
 
 RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.TRIAL, kinds.NODE})
@@ -100,6 +101,23 @@ def bad_environment(section: Section) -> Iterator[Finding]:
     if isinstance(described, Mapping) and not {"image", "build", "id"} & set(described) and set(described) <= KNOWN:
         where = section.at(*(() if described is section.fields else ("environment",)))
         yield Finding(where, "the environment needs an image, to which a conda_file is added, or a build with a path")
+    if isinstance(described, Mapping):
+        prefix = () if described is section.fields else ("environment",)
+        if {"image", "build"} <= set(described):
+            yield Finding(
+                section.at(*prefix, "build"), "the environment has an image and a build: take one of them away"
+            )
+        conda = section.local(described.get("conda_file"))
+        if conda and is_file(conda) and (problem := _no_conda_file(conda)):
+            yield Finding(section.at(*prefix, "conda_file"), f"the conda file {conda} {problem}")
+
+
+def _no_conda_file(path: Path) -> str:
+    """Why a file is none that conda reads; "" where it may be one."""
+    try:
+        return "" if isinstance(read(path).value, Mapping) else "is not a mapping with its dependencies"
+    except UnreadableError as error:
+        return str(error)
 
 
 def _is_absent(code: Path, script: str) -> bool:
@@ -122,6 +140,8 @@ def _named(section: Section) -> Iterator[tuple[Where, Any, str]]:
     environment = section.fields if section.kind == kinds.ENVIRONMENT else section.mapping("environment")
     prefix = () if section.kind == kinds.ENVIRONMENT else ("environment",)
     yield from _of_environment(prefix, environment)
+    for index, address in enumerate(_includes(section)):
+        yield ("additional_includes", str(index)), address, "file or folder to include"
     for where, value in _typed_paths(section):
         yield (*where, "path"), _not_a_pattern(value.get("path")), "file or folder"
     if section.kind == kinds.DEPLOYMENT:
@@ -135,6 +155,13 @@ def _of_environment(prefix: Where, environment: Mapping[str, Any]) -> Iterator[t
     build = environment.get("build")
     if isinstance(build, Mapping):
         yield (*prefix, "build", "path"), build.get("path"), "folder to build"
+
+
+def _includes(section: Section) -> list[Any]:
+    """What a component takes along; of what is packed on the way, the folder that is packed."""
+    includes = section.fields.get("additional_includes")
+    named = includes if section.kind in RUNS_CODE and isinstance(includes, list) else []
+    return [one.removesuffix(".zip") if isinstance(one, str) else None for one in named]
 
 
 def _not_a_pattern(address: Any) -> Any:

@@ -78,6 +78,11 @@ def unused_input(command: Command) -> Iterator[Finding]:
             yield Finding(
                 (*command.where, "inputs", name), f'the input "{name}" is declared, and the command never reads it'
             )
+    of_a_job = () if command.where else command.search_space
+    for name in sorted(of_a_job):
+        if name not in read and name not in command.component.inputs:
+            message = f"the command never reads ${{{{search_space.{name}}}}}: all its values are tried for nothing"
+            yield Finding(("search_space", name), message)
 
 
 @rule(Command, "unused-output", WARNING, "An output that is declared is in the command.")

@@ -82,6 +82,11 @@ def type_of(value: Mapping[str, Any]) -> str:
     return kind if isinstance(kind, str) else ""
 
 
+def node_type(value: Mapping[str, Any]) -> str:
+    """The type that a node gives, which unlike a job's may be in any case; one without a type runs a command."""
+    return type_of(value).lower() or "command"
+
+
 def schema_of(value: Mapping[str, Any]) -> str:
     """The name in its `$schema`: pipelineJob."""
     address = str(value.get("$schema") or "").rstrip("#")

@@ -17,6 +17,7 @@ from azureml_local.spec import Component, Data, Graph, Node, Output, Pipeline, P
 
 NOT_YAML = reading_rule("not-yaml", "A file is YAML: one document, of a size and depth that people write.")
 MISSING_COMPONENT = reading_rule("missing-component", "The component of a node is there.")
+WRONG_COMPONENT = reading_rule("wrong-component", "A node's type is that of its component.")
 INCLUDES_ITSELF = reading_rule("includes-itself", "A pipeline component does not contain itself.")
 DEEPEST = 20  # pipeline components in one another
 OPEN = Component(name="", version="", command="", code=None, interface_known=False)
@@ -86,7 +87,7 @@ class Model:
         nodes = {}
         for name, raw in section.mapping("jobs").items():
             value = raw if isinstance(raw, Mapping) else {}
-            kind = kinds.NODE if (kinds.type_of(value) or "command") in kinds.JOB_TYPES else kinds.OTHER_NODE
+            kind = kinds.NODE if kinds.node_type(value) in kinds.JOB_TYPES else kinds.OTHER_NODE
             inner = self._section(section.document, section.at("jobs", name), value, kind)
             nodes[name] = self._node(inner, name, default_compute)
         return nodes
@@ -94,6 +95,8 @@ class Model:
     def _node(self, section: Section, name: str, default_compute: object, is_job: bool = False) -> Node:
         fields, document = section.fields, section.document
         component = self._used(section, is_job)
+        if not is_job:
+            self._compare_types(section, component)
         section.taken.update(component.inputs)
         inputs = {key: given(raw) for key, raw in section.mapping("inputs").items()}
         known = {key: value for key, value in inputs.items() if value is not None}
@@ -110,10 +113,20 @@ class Model:
             instance_types=instance_types(document.path, fields, default_compute),
         )
 
+    def _compare_types(self, section: Section, component: Component | Graph) -> None:
+        """A node without a type is what its component is."""
+        said = kinds.type_of(section.fields).lower()
+        there = "" if component is OPEN else "pipeline" if isinstance(component, Graph) else "command"
+        if there and said in kinds.COMPONENT_TYPES and said != there:
+            message = (
+                f'node "{section.where[-1]}" is of type {said}, and its component is a {there}: write type: {there}'
+            )
+            self._complain(section.document, WRONG_COMPONENT, section.at("type"), message)
+
     def _used(self, section: Section, is_job: bool) -> Component | Graph:
         """What a node runs: a file, a mapping, itself, or something that is registered."""
         fields, document = section.fields, section.document
-        key = "trial" if fields.get("type") == "sweep" else "component"
+        key = "trial" if kinds.node_type(fields) == "sweep" else "component"
         used = fields.get(key)
         if isinstance(used, str):
             return self._from_address(section, key, used)
@@ -125,7 +138,7 @@ class Model:
             return self._component(document, section.at(key), used)
         if "command" in fields and key == "component":
             return self._inline(section, fields)
-        if "jobs" in fields and fields.get("type") == "pipeline":
+        if "jobs" in fields and kinds.node_type(fields) == "pipeline":
             return self.component(document, section.where, fields, kinds.PIPELINE_COMPONENT)
         return OPEN
 

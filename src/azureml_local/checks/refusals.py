@@ -9,10 +9,11 @@ from azureml_local.checks import kinds
 from azureml_local.checks.known_fields import SPACES
 from azureml_local.checks.sections import IN_A_DATASTORE, Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, rule
-from azureml_local.expressions import shown
+from azureml_local.expressions import Reference, references, shown
 from azureml_local.spec import SpecError
 from azureml_local.traffic import check_traffic
 
+MACROS = ("${{name}}", "${{output_name}}", "${{default_datastore}}")
 SHARES = ("traffic", "mirror_traffic")
 TRIALS = ("max_total_trials", "max_concurrent_trials")
 
@@ -44,15 +45,23 @@ def bad_output_place(section: Section) -> Iterator[Finding]:
         place = output.get("path") if isinstance(output, Mapping) else None
         if not isinstance(place, str) or place.startswith("${{") or is_to_be_filled_in(place):
             continue
-        if section.local(place) is not None or (place.startswith("azureml:") and not IN_A_DATASTORE.fullmatch(place)):
+        if odd := [one for one in references(place) if not _is_of_a_place(one)]:
+            message = f"{odd[0].written(place)} stands for nothing in the place of an output; there are"
+            yield Finding(section.at("outputs", name, "path"), f"{message} {', '.join(MACROS)}")
+        elif section.local(place) is not None or (place.startswith("azureml:") and not IN_A_DATASTORE.fullmatch(place)):
             message = f"an output lies in a datastore, as azureml://datastores/workspaceblobstore/paths/{name}/, not at"
             yield Finding(section.at("outputs", name, "path"), f'{message} "{shown(place)}"')
+
+
+def _is_of_a_place(reference: Reference) -> bool:
+    """Whether an expression stands for something in the place of an output; a pipeline's own inputs do."""
+    return reference.parts[0] == "parent" or f"${{{{{reference.path}}}}}" in MACROS
 
 
 @rule(Section, "bad-sweep", ERROR, "A sweep has a search space that can be sampled, and trials.")
 def bad_sweep(section: Section) -> Iterator[Finding]:
     """A grid is made of choices, a range has two ends, and there is at least one trial."""
-    if section.kind != kinds.SWEEP_JOB and section.fields.get("type") != "sweep":
+    if section.kind != kinds.SWEEP_JOB and kinds.node_type(section.fields) != "sweep":
         return
     algorithm = section.fields.get("sampling_algorithm")
     is_grid = (algorithm.get("type") if isinstance(algorithm, Mapping) else algorithm) == "grid"

@@ -18,6 +18,8 @@ def not_to_be_sent(path: Path) -> str:
     below = (
         Path(parent, name) for parent, folders, files in os.walk(path) for name in chain(sorted(folders), sorted(files))
     )
+    if path.is_dir() and not any(path.iterdir()):
+        return f"{path} is an empty folder, which cannot be sent: put something into it"
     problems = (_problem(one) for one in islice(chain([path], below), MOST_FILES))
     return next(filter(None, problems), "")
 

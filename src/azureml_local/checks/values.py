@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, Command, Scope, Source, is_open, nearest
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
-from azureml_local.expressions import shown
-from azureml_local.spec import Component, Graph, Node, Port
+from azureml_local.expressions import references, shown, whole_reference
+from azureml_local.spec import Component, Graph, Node, Port, Value
 
 FOLDER_MODELS = frozenset({"mlflow_model", "triton_model", "mltable"})  # each a folder with a file of its own in it
 
@@ -19,6 +19,7 @@ def unknown_input(scope: Scope) -> Iterator[Finding]:
     for node in scope.nodes.values():
         if isinstance(node.component, Component) and not is_open(node):
             yield from _unknown_inputs(scope, node)
+            yield from _unknown_searches(scope, node)
 
 
 @rule(Scope, "dropped-input", WARNING, "A node gives a pipeline component only inputs that it has.")
@@ -65,6 +66,12 @@ def wrong_kind(scope: Scope) -> Iterator[Finding]:
             text = "a literal" if source.text is None else f'the text "{shown(source.text)}"'
             message = f'{scope.called(node)} takes data ({port.type}) as "{port.name}" and is given {text}'
             yield Finding(where, f"{message}; data are written as a mapping with a type and a path")
+        joined = _joined(scope, node.inputs[port.name])
+        if joined and port.type in PATH_TYPES:
+            message = (
+                f'{scope.called(node)} takes data ({port.type}) as "{port.name}" and is given text around {joined}'
+            )
+            yield Finding(where, f"{message}: give the data whole, and write the rest of the path into the command")
 
 
 @rule(Scope, "wrong-literal", ERROR, "An integer, a number or a boolean is one.")
@@ -205,12 +212,32 @@ def _bound(scope: Scope) -> Iterator[tuple[Node, Port, Where, Source]]:
                 yield node, port, scope.at(node, "inputs", name), scope.source(value)
 
 
+def _joined(scope: Scope, value: Value) -> str:
+    """The data that a text is written around; "" where there are none."""
+    if not isinstance(value, str) or whole_reference(value):
+        return ""
+    data = (one for one in references(value) if scope.behind(one).is_data)
+    return next((one.written(value) for one in data), "")
+
+
 def _unknown_inputs(scope: Scope, node: Node) -> Iterator[Finding]:
     for name in node.inputs:
         if name not in node.component.inputs and not _is_in_a_group(name, node):
             known = nearest(name, node.component.inputs)
             message = f'{scope.called(node)} gives an input "{name}", which its component does not have{known}'
             yield Finding(scope.at(node, "inputs", name), message)
+
+
+def _unknown_searches(scope: Scope, node: Node) -> Iterator[Finding]:
+    """What a sweep draws for an input that its trial does not have; a sweep job's command reads it as it is."""
+    drawn = node.sweep.search_space if node.sweep and not scope.is_standalone else {}
+    for name in drawn:
+        if name not in node.component.inputs:
+            known = nearest(name, node.component.inputs)
+            message = (
+                f'{scope.called(node)} searches values for an input "{name}", which its trial does not have{known}'
+            )
+            yield Finding(scope.at(node, "search_space", name), message)
 
 
 def _is_in_a_group(name: str, node: Node) -> bool:

@@ -46,6 +46,7 @@ TABLE = (
     ),
     _of(QUEUED, "queue_settings.job_tier", "spot", "basic", "standard", "premium", "null"),
     _of(QUEUED, "queue_settings.priority", "low", "medium", "high"),
+    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.nodes", "all"),
     _of(SWEEPS, "objective.goal", "minimize", "maximize"),
     _of(SWEEPS, "sampling_algorithm", "random", "grid", "bayesian"),
     _of(SWEEPS, "sampling_algorithm.type", "random", "grid", "bayesian"),

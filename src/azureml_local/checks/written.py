@@ -40,7 +40,7 @@ def wrong_type(section: Section) -> Iterator[Finding]:
         wanted = section.kind.partition(" ")[0]
         if "component" not in section.where:
             yield Finding(section.at(), f"the {section.kind} has no type; write type: {wanted}")
-    elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and str(kind) not in kinds.KNOWN_TYPES:
+    elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and not _is_known(section, str(kind)):
         message = f'"{shown(str(kind))}" is not a type of a job or a component{nearest(str(kind), kinds.KNOWN_TYPES)}'
         yield Finding(section.at("type"), message)
     if section.kind in WITH_INPUTS:
@@ -122,6 +122,11 @@ def yaml_reading(section: Section) -> Iterator[Finding]:
             yield Finding(where, f'YAML does not read "{text}" as this text: write it in quotes')
 
 
+def _is_known(section: Section, kind: str) -> bool:
+    """Whether there is a type; to the SDK the case of a node's does not matter, while that of a job's does."""
+    return (kind.lower() if section.kind in (kinds.NODE, kinds.OTHER_NODE) else kind) in kinds.KNOWN_TYPES
+
+
 def _is_text(section: Section, field: Where) -> bool:
     """Whether a text is meant in a field: a version, a name, a string's value."""
     match field:
@@ -131,7 +136,7 @@ def _is_text(section: Section, field: Where) -> bool:
             return section.kind in WITH_INPUTS  # the name itself
         case ("environment_variables", _):
             return True
-        case ("inputs", name, "default" | "enum", *_) if section.kind in TYPED:
+        case ("inputs", name, "default") if section.kind in TYPED:
             return ports(section.fields.get("inputs"))[name].type == "string"
         case ("inputs", name) if name in section.taken:
             return section.taken[name].type == "string"
@@ -139,13 +144,22 @@ def _is_text(section: Section, field: Where) -> bool:
 
 
 def _asset_names(section: Section) -> Iterator[Finding]:
-    """What the outputs of a job are registered as."""
-    for name, output in section.mapping("outputs").items() if section.kind in WITH_OUTPUTS else ():
-        for field in ("name", "version") if isinstance(output, Mapping) else ():
-            text = str(output.get(field) or "1")
+    """What an asset and the outputs of a job are registered as; a component's name has a rule of its own."""
+    for where, fields in _assets(section):
+        for field in ("version",) if section.kind in TYPED else ("name", "version"):
+            text = str(fields.get(field) or "1")
             if not NAME.fullmatch(text) and not is_to_be_filled_in(text):
                 message = f'"{shown(text)}" cannot be the {field} of an asset: {NAME_RULE}'
-                yield Finding(section.at("outputs", name, field), message)
+                yield Finding(section.at(*where, field), message)
+
+
+def _assets(section: Section) -> Iterator[tuple[Where, Mapping[str, object]]]:
+    """The mappings of a section that give an asset its name and its version."""
+    if section.kind in (kinds.ENVIRONMENT, kinds.ASSET) or section.kind in TYPED:
+        yield (), section.fields
+    for name, output in section.mapping("outputs").items() if section.kind in WITH_OUTPUTS else ():
+        if isinstance(output, Mapping):
+            yield ("outputs", name), output
 
 
 def _port_types(section: Section) -> Iterator[Finding]:
@@ -156,6 +170,12 @@ def _port_types(section: Section) -> Iterator[Finding]:
                 continue  # a job's are what the component says
             if kind is None:
                 yield Finding(section.at(field, name), f'"{name}" has no type; there are {", ".join(PORT_TYPES)}')
-            elif str(kind) not in LITERAL_TYPES | PATH_TYPES | {"group"} and "${{" not in str(kind):
+            elif not _is_port_type(section, str(kind)):
                 known = nearest(str(kind), PORT_TYPES)
                 yield Finding(section.at(field, name, "type"), f'"{name}" is of a type "{shown(str(kind))}"{known}')
+
+
+def _is_port_type(section: Section, kind: str) -> bool:
+    """Whether an input or output can be of a type; the case of what is given does not matter."""
+    known = LITERAL_TYPES | PATH_TYPES | {"group"}
+    return kind in known or "${{" in kind or (section.kind not in TYPED and kind.lower() in PATH_TYPES)

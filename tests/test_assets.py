@@ -1,0 +1,50 @@
+"""What is said of an asset that is not there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from azureml_local.arm_ids import resource_id
+from azureml_local.assets import MOST_NAMES, Assets
+from azureml_local.blobs import Blobs
+from azureml_local.spec import SpecError
+from azureml_local.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "workspace.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def assets(store: Store, tmp_path: Path) -> Assets:
+    return Assets(store, Blobs(tmp_path / "blobs", store))
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        (resource_id("models", "filler", "3"), "no model filler:3; of filler it has 1, 2."),
+        (resource_id("models", "filer", "1"), "no model filer:1; it has filler, other."),
+        (resource_id("data", "text", "1"), "no data text:1; it has none."),
+        ("azureml:filer:1", "no data or model filer:1; it has filler, other."),
+        ("azureml:filer@latest", "no data or model filer@latest; it has filler, other."),
+    ],
+)
+def test_what_there_is_is_said_beside_what_is_not(uri: str, said: str, store: Store, assets: Assets):
+    for name, version in (("filler", "1"), ("filler", "2"), ("other", "1")):
+        store.put("models", name, version, {"properties": {"modelUri": "azureml://datastores/x/paths/y"}})
+    with pytest.raises(SpecError) as error:
+        assets.locate(uri)
+    assert str(error.value) == f"The local workspace has {said} Correct the name, or register it first."
+
+
+def test_of_many_versions_the_last_are_said(store: Store, assets: Assets):
+    for version in range(1, 20):
+        store.put("models", "filler", str(version), {"properties": {}})
+    last = ", ".join(str(version) for version in range(20 - MOST_NAMES, 20))
+    with pytest.raises(SpecError, match=f"of filler it has {last}"):
+        assets.locate(resource_id("models", "filler", "20"))
