@@ -19,7 +19,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status. Mistakes of the user are one sentence on stderr, without a stack."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     os.umask(0o077)
     try:
         command: Command = options.command
@@ -43,6 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except sqlite3.OperationalError as error:
         print(f"azureml-local: the workspace's database cannot be used: {error}.", file=sys.stderr)
         return MISTAKE
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The parsed command line; what a command does not know is refused with that command's own usage."""
+    parser, parsers = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        field = unknown[0].removeprefix("--")
+        hint = f"; a field of the job is given with --set {field}" if options.name == "run" and "=" in field else ""
+        parsers[options.name].error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
 
 
 def _later(module: str, name: str) -> Command:
@@ -73,11 +84,12 @@ def _serving_name(text: str) -> str:
     return text
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser, and those of the commands by their names."""
     parser = argparse.ArgumentParser(
         prog="azureml-local", description="An Azure ML workspace on this machine, for the unmodified SDK."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
 
     def add_without_home(name: str, module: str, help: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help)
@@ -114,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_invoke(add("invoke", "invoke_command", "Send a request to an endpoint and print its answer."))
     check_help = "Say what is wrong with job, component and endpoint files, offline."
     _add_check(add_without_home("check", "check_command", check_help))
-    return parser
+    return parser, dict(commands.choices)
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
