@@ -75,11 +75,12 @@ needs_browser = pytest.mark.skipif(not find_browser(), reason="needs Chromium or
 
 
 @needs_browser
-def test_words_stand_where_the_masks_were(page: Page):
+def test_words_stand_where_the_masks_were(page: Page, state: PageState):
     answer = ask(page, "Paris is the [MASK] of France.\n[MASK] and [MASK]\n\n")
     assert "Paris is the capital of France.\n\ncapital and capital" in answer
     assert page.run("document.querySelectorAll('#answer mark').length") == 3
     assert "blue answered in " in answer
+    assert f"azureml-local invoke words --text TEXT --home {state.home}" in page.text("#summary")
     assert page.run("[...document.querySelectorAll('#deployments span')].map((one) => one.textContent)") == [
         "blue: Succeeded, 100 % of the traffic",
         "green: Failed, 0 % of the traffic, copies of 10 %",

@@ -15,9 +15,12 @@ endpoint_page = APIRouter(prefix=ENDPOINT_PAGE)
 @endpoint_page.get("")
 def get_endpoint_page(endpoint: str, request: Request, here: Here) -> Response:
     """The page of an endpoint: a frame that its script fills."""
-    return page_frame(
-        "endpoint.html", find_endpoint(endpoint, here).name, ENDPOINT_PAGE.format(endpoint=endpoint), request
-    )
+    name, address = find_endpoint(endpoint, here).name, ENDPOINT_PAGE.format(endpoint=endpoint)
+    own = {
+        "invoke": here.home.command(f"invoke {name} --text TEXT"),
+        "logs": str(here.home.path / "deployments" / name),
+    }
+    return page_frame("endpoint.html", name, address, request, **own)
 
 
 @endpoint_page.get("/page/{file}")
