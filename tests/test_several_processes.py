@@ -3,13 +3,19 @@
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
+import datasets
 import pytest
 import torch
 
 from bert_distillation.errors import InputError, PreemptedError
+from bert_distillation.finetune import FinetuneConfig
+from bert_distillation.finetune_trainer import make_trainer
 from bert_distillation.options import option, run_step
 from bert_distillation.training import make_accelerator
+from small_models import small_bert, small_tokenizer
 
 STARTED = {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "OMP_NUM_THREADS": "1"}
 BY_GLOO = "[/pytorch/third_party/gloo/gloo/transport/tcp/"
@@ -137,3 +143,17 @@ def test_a_bug_in_one_of_several_keeps_its_stack_trace(monkeypatch: pytest.Monke
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ZeroDivisionError):
         run_step(NoConfig, step, [])
+
+
+def test_fine_tuning_lets_each_process_draw_dropout_of_its_own(tmp_path: Path):
+    config = FinetuneConfig(task="rte", classifier=tmp_path / "c", metrics=tmp_path / "m")
+    rows = datasets.Dataset.from_dict({"length": [3]})
+    trainer = make_trainer(config, small_bert(), small_tokenizer(tmp_path), rows, tmp_path / "trainer", "")
+    drawn = []
+    for rank in range(2):
+        torch.manual_seed(7)
+        arguments = SimpleNamespace(seed=7, process_index=rank)
+        trainer.callback_handler.on_train_begin(arguments, trainer.state, trainer.control)
+        drawn.append(torch.rand(4).tolist())
+    assert drawn[0] == torch.rand(4, generator=torch.Generator().manual_seed(7)).tolist()
+    assert drawn[0] != drawn[1]

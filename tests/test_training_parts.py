@@ -17,9 +17,10 @@ from bert_distillation.errors import InputError
 from bert_distillation.held_out import held_out_sums
 from bert_distillation.packing import Packing
 from bert_distillation.pretrain import PretrainConfig, pretrain
+from bert_distillation.processes import draw_apart
 from bert_distillation.progress import TrainingLog
 from bert_distillation.sequences import open_sequences, sequence_lengths
-from bert_distillation.training import draw_apart, make_optimizer, run_identity
+from bert_distillation.training import make_optimizer, run_identity
 from small_models import TEXTS, save, small_bert, small_sequences
 
 

@@ -26,7 +26,7 @@ from bert_distillation.errors import PreemptedError
 from bert_distillation.mlflow_run import log_metrics, logged_steps
 from bert_distillation.precision import resolve_precision
 from bert_distillation.preemption import Preemption
-from bert_distillation.processes import of_the_first
+from bert_distillation.processes import draw_apart, of_the_first
 
 CLOCK_FILE = "clock.json"
 VECTOR = 8  # tokens; tensor cores read so many numbers at once
@@ -107,7 +107,7 @@ def make_trainer(
         args=arguments,
         train_dataset=train_set,
         data_collator=Collate(tokenizer, pad_to_multiple_of=padding(config.max_seq_length, model, precision)),
-        callbacks=[LossLog(suffix)],
+        callbacks=[LossLog(suffix), OwnDropout()],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -117,6 +117,14 @@ def padding(max_seq_length: int, model: PreTrainedModel, precision: str) -> int 
     """Of what batches are padded to a multiple: what tensor cores want, where the model has as many positions."""
     padded = -(-max_seq_length // VECTOR) * VECTOR
     return VECTOR if precision != "no" and padded <= model.config.max_position_embeddings else None
+
+
+class OwnDropout(TrainerCallback):
+    """Lets each process draw dropout of its own; a checkpoint that is loaded afterwards has what each had drawn."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **context: Any) -> None:  # noqa: ARG002
+        """The trainer itself starts all of them from one seed."""
+        draw_apart(args.seed, args.process_index)
 
 
 class LossLog(TrainerCallback):

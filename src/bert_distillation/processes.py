@@ -5,10 +5,18 @@ from typing import TypeVar
 
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
+from transformers import set_seed
 
 from bert_distillation.errors import InputError, describe
 
 T = TypeVar("T")
+SEEDS = 2**32
+
+
+def draw_apart(seed: int, rank: int) -> None:
+    """Let each process but the first, which goes on as one alone would, draw dropout of its own."""
+    if rank > 0:
+        set_seed((seed + rank) % SEEDS)
 
 
 def of_the_first(accelerator: Accelerator | PartialState, work: Callable[[], T]) -> T:

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.optim import AdamW
-from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup, set_seed
+from transformers import PreTrainedTokenizerFast, get_linear_schedule_with_warmup
 
 from bert_distillation.batches import BatchOrder, MaskedSequences, StepPlan, batches_by_step
 from bert_distillation.checkpoints import RunIdentity
@@ -27,7 +27,7 @@ from bert_distillation.outputs import writing
 from bert_distillation.packing import Packing
 from bert_distillation.precision import resolve_precision
 from bert_distillation.preemption import Preemption
-from bert_distillation.processes import of_the_first
+from bert_distillation.processes import draw_apart, of_the_first
 from bert_distillation.progress import TrainingLog
 from bert_distillation.run_lock import RunLock
 from bert_distillation.sequences import open_sequences, read_metadata, sequence_lengths
@@ -37,7 +37,6 @@ from bert_distillation.training_state import TrainingState
 from bert_distillation.word_counts import count_words
 
 MATRIX = 2  # dimensions
-SEEDS = 2**32
 PATIENCE = timedelta(hours=1)  # of processes that wait while the first reads all of a large corpus for its checksum
 
 
@@ -77,12 +76,6 @@ def run_training(
         report_held_out_loss(model, tokenizer, config, accelerator, "held_out_mlm_loss")
         of_the_first(accelerator, lambda: write_model(step, config, model, tokenizer, log, checksums, held))
         accelerator.end_training()
-
-
-def draw_apart(seed: int, rank: int) -> None:
-    """Let each process but the first, which goes on as one alone would, draw dropout of its own."""
-    if rank > 0:
-        set_seed((seed + rank) % SEEDS)
 
 
 def report_held_out_loss(
