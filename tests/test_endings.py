@@ -99,11 +99,13 @@ def test_a_job_that_is_cancelled_from_another_terminal(home: Home, tmp_path: Pat
     refused = azureml_local("cancel", node, home=home.path)
     assert refused.returncode == 2
     assert f"{node} is a node of the job {name}: cancel that job" in refused.stderr
+    assert f"active job     {name} ({name}) Running\n" in azureml_local("status", home=home.path).stdout
     cancelled = azureml_local("cancel", name, home=home.path)
     assert cancelled.returncode == 0, cancelled.stderr
     assert cancelled.stdout.splitlines()[-1].startswith(f"{name}: Canceled after")
     assert not alive("sleep 972.")
     assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
+    assert "active job" not in azureml_local("status", home=home.path).stdout
     again = azureml_local("cancel", name, home=home.path)
     assert (again.returncode, again.stderr) == (
         2,

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from azureml_local import disk, launcher
 from azureml_local.connection import Addresses, client_environment, endpoint_page_url, is_held, page_url, shell_exports
 from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, SCORING_PATH
+from azureml_local.engine.changes import FINAL
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.settings import Settings
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE
-from azureml_local.store import Store
+from azureml_local.store import Resource, Store
 from azureml_local.watch import Watcher
 
 
@@ -53,7 +54,12 @@ def status(options: argparse.Namespace) -> int:
     else:
         print(f"No workspace is up at {home.path}.")
     if home.database.is_file():  # up or not, it keeps what it knew
-        _say("jobs", _jobs(home))
+        runs = _job_runs(home)
+        counts = sorted(Counter(map(_status_of, runs)).items())
+        _say("jobs", ", ".join(f"{count} {status}" for status, count in counts) or "none")
+        for run in runs if addresses else ():
+            if _status_of(run) not in FINAL:  # its name is what `watch` and `cancel` take
+                _say("active job", f"{run.name} ({run.body.get('displayName') or run.name}) {_status_of(run)}")
         for endpoint in _endpoints(home, addresses):
             _say("endpoint", endpoint)
         _say("disk", _disk(home))
@@ -70,7 +76,7 @@ def reset(options: argparse.Namespace) -> int:
     if options.only and addresses and Watcher(home, addresses).is_busy():
         raise InputError(
             f"A job runs in the workspace at {home.path}, and to delete the {options.only} ends the workspace: "
-            "wait for the job, or cancel it."
+            f"wait for the job, or end it with `{home.command('cancel JOB')}`."
         )
     what = f"the {options.only} of" if options.only else "everything in"
     freed = disk.usage(home)
@@ -97,12 +103,17 @@ def _say(name: str, value: str) -> None:
     print(f"{name:14} {value}")
 
 
-def _jobs(home: Home) -> str:
+def _job_runs(home: Home) -> list[Resource]:
+    """What has become of each job that was submitted."""
     store = Store(home.database)
     submitted = {job.name for job in store.all("jobs")}
-    counts = Counter(run.body.get("status") for run in store.all("runs") if run.name in submitted)
+    runs = [run for run in store.all("runs") if run.name in submitted]
     store.close()
-    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+    return runs
+
+
+def _status_of(run: Resource) -> str:
+    return run.body.get("status") or "NotStarted"
 
 
 def _endpoints(home: Home, addresses: Addresses | None) -> Iterator[str]:
