@@ -10,7 +10,7 @@ import pytest
 
 from azureml_local.arm_ids import resource_id
 from azureml_local.engine.engine import Engine, JobChange
-from azureml_local.engine.sweeps import best_trial, trial_values
+from azureml_local.engine.sweeps import best_trial, trial_values, unlike_azure
 from azureml_local.spec import Node, Output, Pipeline, Port, SpecError, Sweep
 from azureml_local.trials import Trials, trials_of
 from small_pipelines import FOLDER, Heard, component, log_of
@@ -67,12 +67,20 @@ def test_the_same_sweep_tries_the_same_values_and_another_seed_others() -> None:
         (random_sweep("triangle", "0", "1"), 'cannot sample "triangle"'),
         (random_sweep("quniform", "0", "1", "0"), 'cannot sample "quniform"'),
         (replace(GRID, search_space={"x": ("uniform", ("0", "1"))}), "a grid needs choices"),
-        (replace(GRID, sampling="bayesian"), '"bayesian" is not spoken here; "random" and "grid" are'),
+        (replace(GRID, sampling="sobol"), '"sobol" is not spoken here; there are bayesian, grid, random'),
     ],
 )
 def test_a_search_space_that_cannot_be_sampled_is_named(sweep: Sweep, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         trial_values(sweep, "seed")
+
+
+def test_what_a_sweep_does_otherwise_than_on_azure_is_said() -> None:
+    sweep = random_sweep("uniform", "0", "1")
+    bayesian = replace(sweep, sampling="bayesian", ends_early=True)
+    assert trial_values(bayesian, "seed") == trial_values(sweep, "seed")
+    assert unlike_azure(sweep) == unlike_azure(GRID) == ()
+    assert [text.split()[1] for text in unlike_azure(bayesian)] == ["bayesian", "early_termination"]
 
 
 def test_the_best_trial_has_the_smallest_or_the_largest_metric() -> None:
@@ -91,6 +99,12 @@ def run(engine: Engine, heard: Heard) -> Callable[..., JobChange]:
         return heard.wait(name)
 
     return run
+
+
+def test_a_sweep_warns_of_what_it_does_otherwise_than_on_azure(run: Callable, heard: Heard) -> None:
+    change = run("warned", LOG, replace(GRID, sampling="bayesian"))
+    assert change.status == "Completed", change.error
+    assert heard.last("warned-sweep").warnings == unlike_azure(replace(GRID, sampling="bayesian"))
 
 
 def test_the_next_node_reads_what_the_best_trial_wrote(run: Callable, heard: Heard) -> None:

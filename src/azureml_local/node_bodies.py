@@ -119,6 +119,7 @@ def sweep_of(body: Json, where: str) -> Sweep:
         trial_timeout=seconds_of(
             limits.get("trial_timeout", limits.get("trialTimeout")), f"{where}, limits.trial_timeout"
         ),
+        ends_early=bool(body.get("early_termination") or body.get("earlyTermination")),
     )
 
 

@@ -138,9 +138,9 @@ def _one_interrupt_later() -> Iterator[list[int]]:
 
 
 def _warnings(state: JobState) -> dict[str, list[str]]:
-    """The nodes that have a warning, by its text."""
+    """The nodes that have a warning, or the job itself, by its text."""
     found: dict[str, list[str]] = {}
-    for node in state.nodes:
+    for node in {node.job: node for node in (state.job, *state.nodes)}.values():
         for warning in node.warnings:
             found.setdefault(warning, []).append(node.name)
     return found

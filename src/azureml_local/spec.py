@@ -110,7 +110,7 @@ class Sweep:
     """Many trials of one command; the best of them gives the node its outputs."""
 
     search_space: dict[str, tuple[str, tuple[str, ...]]]  # input -> kind of distribution, its numbers or choices
-    sampling: str  # random or grid
+    sampling: str  # random, grid or bayesian
     seed: int | None
     primary_metric: str
     maximize: bool
@@ -118,6 +118,7 @@ class Sweep:
     max_concurrent: int
     timeout: float | None = None  # seconds, for all trials together
     trial_timeout: float | None = None  # seconds
+    ends_early: bool = False  # whether Azure would end trials that do badly
 
 
 @dataclass(frozen=True, kw_only=True)

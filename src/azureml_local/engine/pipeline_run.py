@@ -11,7 +11,7 @@ from typing import Any
 from azureml_local.engine.changes import FINAL, JobChange, Journal, Listener, now
 from azureml_local.engine.plan import Group, Plan, Task
 from azureml_local.engine.shop import Shop
-from azureml_local.engine.sweeps import Turns, best_trial
+from azureml_local.engine.sweeps import Turns, best_trial, unlike_azure
 from azureml_local.engine.task_run import TaskRun, link_outputs
 from azureml_local.spec import Pipeline
 
@@ -195,7 +195,8 @@ class PipelineRun:
                     self._shop.runs.create(
                         group.job, self._pipeline.experiment_name, title, logs, group.parent, self._pipeline.name
                     )
-                    self.journal.tell(group.job, status="Running", start_time=now())
+                    warnings = unlike_azure(group.sweep) if group.sweep else ()
+                    self.journal.tell(group.job, status="Running", start_time=now(), warnings=warnings)
 
     def _end_graphs(self) -> None:
         """End the graphs whose nodes have all ended, the inner ones first."""

@@ -18,6 +18,7 @@ from azureml_local.engine.plan import Task
 from azureml_local.spec import SpecError, Sweep
 
 Draw = Callable[[random.Random], str]
+DRAWN = frozenset({"random", "bayesian"})
 
 
 def trial_values(sweep: Sweep, seed: str) -> list[dict[str, str]]:
@@ -27,8 +28,9 @@ def trial_values(sweep: Sweep, seed: str) -> list[dict[str, str]]:
     """
     if sweep.sampling == "grid":
         return _grid(sweep)
-    if sweep.sampling != "random":
-        raise SpecError(f'sampling_algorithm: "{sweep.sampling}" is not spoken here; "random" and "grid" are')
+    if sweep.sampling not in DRAWN:
+        known = ", ".join(sorted({"grid", *DRAWN}))
+        raise SpecError(f'sampling_algorithm: "{sweep.sampling}" is not spoken here; there are {known}')
     source = random.Random(seed if sweep.seed is None else sweep.seed)
     draws = {name: _draw(name, *space) for name, space in sweep.search_space.items()}
     try:
@@ -38,6 +40,16 @@ def trial_values(sweep: Sweep, seed: str) -> list[dict[str, str]]:
             f"{name}: {kind}({', '.join(values)})" for name, (kind, values) in sweep.search_space.items()
         )
         raise SpecError(f"search_space cannot be sampled ({error}): {spaces}") from None
+
+
+def unlike_azure(sweep: Sweep) -> tuple[str, ...]:
+    """What is done here otherwise than on Azure, a sentence each."""
+    said = []
+    if sweep.sampling == "bayesian":
+        said.append("its bayesian sampling is random here: no trial's values follow from how those before did")
+    if sweep.ends_early:
+        said.append("its early_termination ends no trial here: each runs to its own end")
+    return tuple(said)
 
 
 def best_trial(metrics: Mapping[str, float | None], maximize: bool) -> str | None:
