@@ -134,24 +134,6 @@ def test_a_variable_of_a_node_may_read_what_is_around_it(run: Callable, heard: H
     assert log_of(heard.last("bound-variables-n")) == "s7\n${{inputs.x}}\nready\n"
 
 
-def test_each_process_of_a_distribution_runs_the_whole_command_with_its_rank(run: Callable, heard: Heard) -> None:
-    made = component("a=$RANK; echo $a $LOCAL_RANK $NODE_RANK $WORLD_SIZE $MASTER_ADDR; test $MASTER_PORT -gt 0")
-    whole = pipeline("ranks", {"n": replace(made, distribution=Distribution(process_count="2"))})
-    assert run(whole).status == "Completed"
-    change = heard.last("ranks-n")
-    assert log_of(change, "std_log_process_0.txt") == "0 0 0 2 127.0.0.1\n"
-    assert log_of(change, "std_log_process_1.txt") == "1 1 0 2 127.0.0.1\n"
-
-
-def test_when_one_process_fails_the_others_are_ended(run: Callable, heard: Heard) -> None:
-    made = component("if [ $RANK = 1 ]; then echo no gradient; exit 3; fi; sleep 987.125")
-    whole = pipeline("one-fails", {"n": replace(made, distribution=Distribution(process_count="3"))})
-    change = run(whole)
-    assert change.status == "Failed"
-    assert change.error == 'node "n" failed: process 1 ended with status 3; its log ends with:\nno gradient'
-    assert not alive("sleep 987.125")
-
-
 def test_cores_are_shared_by_the_processes_that_run_together(
     run: Callable, heard: Heard, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

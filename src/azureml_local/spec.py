@@ -51,7 +51,10 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """How many processes start the command: `pytorch` sets RANK and its kind for each of them."""
+    """How many processes start the command: `pytorch` sets RANK and its kind for each of them.
+
+    Commands of other types are run once here.
+    """
 
     type: str = "pytorch"
     process_count: str = "1"  # text: may be `${{parent.inputs.process_count}}`

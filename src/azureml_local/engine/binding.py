@@ -13,6 +13,8 @@ from azureml_local.expressions import command_line, did_you_mean, references, su
 from azureml_local.home import SPECIAL
 from azureml_local.spec import Component, Data, Distribution, Graph, Node, Pipeline, Port, SpecError, Value
 
+RUN_ONCE = ("mpi", "ray", "tensorflow")  # distributions whose launchers are not here
+
 
 def plan(pipeline: Pipeline, jobs: Path) -> Plan:
     """Bind a pipeline whose jobs have their folders under `jobs`.
@@ -109,7 +111,8 @@ class _Binder:
             outputs=outputs,
             writable=frozenset(key for key, bound in inputs.items() if bound.is_writable),
             links=links,
-            distribution=distribution.type if distribution else None,
+            distribution=distribution.type if distribution and distribution.type not in RUN_ONCE else None,
+            left_out=distribution.type if distribution and distribution.type in RUN_ONCE else "",
             process_count=self._process_count(scope, name, distribution),
             timeout=node.timeout,
         )
@@ -147,11 +150,13 @@ class _Binder:
         }
 
     def _process_count(self, scope: Scope, name: str, distribution: Distribution | None) -> int:
-        if distribution is None:
+        if distribution is None or distribution.type in RUN_ONCE:
             return 1
         where = f'node "{name}", distribution'
         if distribution.type != "pytorch":
-            raise SpecError(f'{where}: the type "{distribution.type}" is not spoken here; only "pytorch" is')
+            raise SpecError(
+                f'{where}: the type "{distribution.type}" is none; there are pytorch, {", ".join(RUN_ONCE)}'
+            )
         count = self._resolve(scope, distribution.process_count, where).value
         if not isinstance(count, str) or not count.isdecimal() or int(count) < 1:
             raise SpecError(f'{where}: the number of processes must be 1 or more, got "{count}"')

@@ -29,6 +29,7 @@ class Task:
     writable: frozenset[str] = frozenset()  # the inputs that it may change
     links: dict[Path, Path] = field(default_factory=dict)  # what its command reads and writes through, and where it is
     distribution: str | None = None  # its type, None for a plain command
+    left_out: str = ""  # the type of a distribution that is not made here: the command is run once
     process_count: int = 1
     timeout: float | None = None  # seconds
 

@@ -122,7 +122,11 @@ class TaskRun:
         for name, value in task.given.items():
             if isinstance(value, Path) and not value.exists():
                 return "Failed", f'node "{task.name}" failed: there is nothing at {value}, its input "{name}"'
-        self._advance(task.job, "Running", warnings=tuple(filter(None, [interpreter.warning, fewer_machines(task)])))
+        self._advance(
+            task.job,
+            "Running",
+            warnings=tuple(filter(None, [interpreter.warning, fewer_machines(task), run_once(task)])),
+        )
         found = read_only_inputs(task)
         status, error = command.run()
         changed = [name for name, before in found.items() if stamp(Path(task.given[name]).resolve()) != before]
@@ -149,6 +153,11 @@ def fewer_machines(task: Task) -> str:
         f"it asks for {count} machines (instance_count) and runs on this one alone: {processes} "
         f"process{'es' if processes > 1 else ''} in place of {count * processes}"
     )
+
+
+def run_once(task: Task) -> str:
+    """What is not as on Azure, where a job asks for a launcher that is not there."""
+    return task.left_out and f"its distribution, {task.left_out}, is not made here: the command runs once, as it stands"
 
 
 def read_only_inputs(task: Task) -> dict[str, str]:

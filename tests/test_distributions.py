@@ -1,0 +1,43 @@
+"""How the processes of a distributed job are started, and how they end."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from azureml_local.spec import Distribution, SpecError
+from small_pipelines import Heard, alive, component, log_of, pipeline
+
+
+def test_each_process_of_a_distribution_runs_the_whole_command_with_its_rank(run: Callable, heard: Heard) -> None:
+    made = component("a=$RANK; echo $a $LOCAL_RANK $NODE_RANK $WORLD_SIZE $MASTER_ADDR; test $MASTER_PORT -gt 0")
+    whole = pipeline("ranks", {"n": replace(made, distribution=Distribution(process_count="2"))})
+    assert run(whole).status == "Completed"
+    change = heard.last("ranks-n")
+    assert log_of(change, "std_log_process_0.txt") == "0 0 0 2 127.0.0.1\n"
+    assert log_of(change, "std_log_process_1.txt") == "1 1 0 2 127.0.0.1\n"
+
+
+def test_when_one_process_fails_the_others_are_ended(run: Callable, heard: Heard) -> None:
+    made = component("if [ $RANK = 1 ]; then echo no gradient; exit 3; fi; sleep 987.125")
+    whole = pipeline("one-fails", {"n": replace(made, distribution=Distribution(process_count="3"))})
+    change = run(whole)
+    assert change.status == "Failed"
+    assert change.error == 'node "n" failed: process 1 ended with status 3; its log ends with:\nno gradient'
+    assert not alive("sleep 987.125")
+
+
+@pytest.mark.parametrize("kind", ["mpi", "tensorflow", "ray"])
+def test_the_command_of_a_launcher_that_is_not_here_runs_once_and_warns(kind: str, run: Callable, heard: Heard) -> None:
+    made = component("echo ${RANK-none} ${WORLD_SIZE-none}")
+    distribution = Distribution(type=kind, process_count="4")
+    assert run(pipeline(f"once-{kind}", {"n": replace(made, distribution=distribution)})).status == "Completed"
+    change = heard.last(f"once-{kind}-n")
+    assert log_of(change) == "none none\n"
+    assert change.warnings[-1] == (f"its distribution, {kind}, is not made here: the command runs once, as it stands")
+
+
+def test_a_distribution_that_there_is_not_is_named_with_those_there_are(run: Callable) -> None:
+    made = replace(component("ls"), distribution=Distribution(type="horovod"))
+    with pytest.raises(SpecError, match='the type "horovod" is none; there are pytorch, mpi, ray, tensorflow'):
+        run(pipeline("unknown", {"n": made}))
