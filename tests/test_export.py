@@ -4,8 +4,10 @@ import stat
 import mlflow
 import pandas as pd
 import pytest
+import torch
 import transformers
 import yaml
+from transformers import DistilBertConfig, DistilBertForMaskedLM
 
 from bert_distillation import onnx_graph
 from bert_distillation.errors import InputError
@@ -117,6 +119,10 @@ def test_what_is_in_the_folder_is_never_removed_unless_it_is_an_earlier_export(e
     with pytest.raises(InputError, match="holds other files; give an empty folder"):
         export(ExportConfig(student=student, mlflow_model=tmp_path))
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "MLmodel").write_text("flavors: {sklearn: {}}")  # a model, and somebody else's
+    with pytest.raises(InputError, match="holds other files; give an empty folder"):
+        export(ExportConfig(student=student, mlflow_model=tmp_path))
+    assert (tmp_path / "MLmodel").read_text() == "flavors: {sklearn: {}}"
     export(ExportConfig(student=student, base_model_name="again", mlflow_model=exported))
     assert yaml.safe_load((exported / "MLmodel").read_text())["metadata"]["base_model_name"] == "again"
 
@@ -172,10 +178,31 @@ def test_8_bits_without_sentences_to_judge_them_are_refused(student, tmp_path):
         ExportConfig(student=student, int8=True, mlflow_model=tmp_path)
 
 
+NOT_THE_MODEL = r"logits differ from the model's by up to [\d.e-]+, where .* is [\d.]+; this model cannot be exported"
+
+
 def test_a_graph_that_is_not_the_model_is_not_exported(student, tmp_path, monkeypatch):
     monkeypatch.setitem(onnx_graph.DISTILBERT, "query", "attention.k_lin")
-    with pytest.raises(InputError, match=r"The ONNX graph answers .* where the model answers .* cannot be exported"):
+    with pytest.raises(InputError, match=NOT_THE_MODEL):
         export(ExportConfig(student=student, mlflow_model=tmp_path / "model"))
+
+
+@pytest.mark.parametrize(("part", "taken"), [("query", "key"), ("value", "query"), ("query", "value")])
+def test_nor_is_that_of_a_model_to_which_all_words_are_alike(part, taken, tokenizer, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    sizes = DistilBertConfig(vocab_size=30_522, dim=64, hidden_dim=128, n_layers=2, n_heads=4)
+    student = save(DistilBertForMaskedLM(sizes), tokenizer, tmp_path / "student")
+    export(ExportConfig(student=student, mlflow_model=tmp_path / "right"))
+    monkeypatch.setitem(onnx_graph.DISTILBERT, part, onnx_graph.DISTILBERT[taken])
+    with pytest.raises(InputError, match=NOT_THE_MODEL):
+        export(ExportConfig(student=student, mlflow_model=tmp_path / "wrong"))
+
+
+def test_the_weights_are_one_file_however_large(student, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HUGGINGFACE_MODEL_MAX_SHARD_SIZE", "10KB")  # as if the model were as large
+    export(ExportConfig(student=student, mlflow_model=tmp_path / "model"))
+    assert sorted(file.name for file in (tmp_path / "model" / "model").glob("*.safetensors*")) == ["model.safetensors"]
+    assert type(FillMask.load(tmp_path / "model" / "model").runner).__name__ == "OnnxRunner"
 
 
 def test_words_that_a_bert_does_not_share_with_its_embeddings_make_no_graph():

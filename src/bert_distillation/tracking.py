@@ -51,14 +51,27 @@ def write_step(
     write_json(output / STEP_FILE, record)
 
 
+def step_of(folder: Path) -> str:
+    """The step that wrote a folder; "" where none did."""
+    return str(_record(folder).get("step", ""))
+
+
 def files_of_step(folder: Path) -> dict[str, str]:
     """The files that a step wrote into a folder and their checksums; none where no step did."""
     try:
-        files = dict(json.loads((folder / STEP_FILE).read_text(encoding="utf-8")).get("files", {}))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        files = dict(_record(folder).get("files", {}))
+    except (ValueError, TypeError):
         return {}
     there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} if files else set()
     return {name: files[name] for name in files if name in there}  # never one outside the folder
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What `write_step` has written into a folder; empty where it is not there, or somebody else's."""
+    try:
+        return dict(json.loads((folder / STEP_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
 
 
 def check_weights(folder: Path, of: str) -> None:
