@@ -11,7 +11,7 @@ import pytest
 
 from azureml_local.assets import Assets
 from azureml_local.blobs import Blobs
-from azureml_local.endpoints import BusyError, Endpoints
+from azureml_local.endpoints import SERVED, BusyError, Endpoints
 from azureml_local.serving import Deployments, DeploymentSpec, ServingError
 from azureml_local.spec import SpecError
 from azureml_local.store import Store
@@ -238,3 +238,22 @@ def test_a_deployment_and_its_endpoint_can_be_deleted_without_waiting(endpoints:
     servers.drained.set()
     assert ended(endpoints, first) == "Succeeded"
     assert endpoints.get("paint") is None
+
+
+def test_a_deployment_that_is_deleted_as_it_succeeds_is_not_served_after_a_restart(
+    store: Store, endpoints: Endpoints, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    servers.go.set()
+    endpoints.put("paint", {})
+    put, deleted = store.put, threading.Thread(target=endpoints.undeploy, args=("paint", "blue"))
+
+    def put_late(kind: str, *values: object):
+        if kind == SERVED:
+            deleted.start()
+            deleted.join(0.2)
+        return put(kind, *values)
+
+    monkeypatch.setattr(store, "put", put_late)
+    ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
+    deleted.join(20)
+    assert (endpoints.deployment("paint", "blue"), store.all(SERVED)) == (None, [])

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.errors import InputError
 from bert_distillation.glue import CARD_TASKS, TASKS, Task
 from bert_distillation.glue_data import load_task, read_split, read_task
 from bert_distillation.glue_metrics import split_metrics, task_metrics
+from bert_distillation.glue_results import SeedRun, read_seed_run, write_seed_run
 from small_glue import example, line, write_split, write_task
 
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
@@ -269,3 +271,21 @@ def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path: P
         stream.write("x" * 5000)
     with pytest.raises(InputError, match=r"train\.tsv:4: the line is longer than 1,000 bytes; make several lines"):
         read_split(TASKS["sst2"], file)
+
+
+@pytest.mark.parametrize(
+    ("shape", "split", "is_taken"),
+    [
+        ({"epochs": "3"}, {"num_processes": "1"}, True),
+        ({"epochs": "3"}, {"num_processes": "4"}, False),
+        ({"epochs": "2"}, {"num_processes": "1"}, False),
+    ],
+)
+def test_a_finished_seed_is_taken_by_a_run_of_its_shape_and_processes(
+    shape: dict, split: dict, is_taken: bool, tmp_path: Path
+):
+    results = {"validation": (np.array([0, 1]), np.array([1, 1]))}
+    done = SeedRun(7, results, {"accuracy": 0.5}, 100, 1.5)
+    write_seed_run(tmp_path, RunIdentity({"epochs": "3"}, {"num_processes": "1"}), done)
+    found = read_seed_run(tmp_path, RunIdentity(shape, split))
+    assert (found is not None and found.metrics == done.metrics) == is_taken

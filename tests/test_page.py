@@ -270,6 +270,13 @@ def test_a_log_is_read_from_where_the_last_answer_ended(state: PageState, link):
     assert (whole.text, whole.headers["content-type"]) == ("one\ntwo\n", "text/plain; charset=utf-8")
 
 
+@pytest.mark.parametrize("since", ["-1", str(2**63), "many"])
+def test_a_step_that_no_curve_has_is_refused(since: str, state: PageState, link):
+    state.put("job")
+    assert link("job").get("/nodes/job/metrics", f"&since={since}").status_code in (400, 422)
+    assert link("job").get("/nodes/job/metrics", f"&since={2**63 - 1}").json()["curves"] == {}
+
+
 def test_two_hundred_nodes_are_answered_at_once(state: PageState, link):
     put_many(state, "many", 200)
     state.run("many-0", "Running", 3)

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
 from bert_distillation.evaluation_config import Asked, read_evaluation_config
+from bert_distillation.perplexity import CausalModel
 from small_evaluation import opinionated_model, run, write_rows
 from small_models import save
 
@@ -100,3 +101,9 @@ def test_a_model_that_perplexity_cannot_be_measured_with_is_refused(
     with pytest.raises(InputError, match=f"causal_model: .*{message}"):
         run(tmp_path / "result", model=opinionated, test_data=tmp_path / "rows.jsonl", causal_model=folder)
     assert list((tmp_path / "result").iterdir()) == []
+
+
+def test_a_causal_model_in_half_precision_is_widened_for_a_cpu(causal: Path, tmp_path: Path):
+    half = GPT2LMHeadModel.from_pretrained(causal).half()
+    model = CausalModel(save(half, AutoTokenizer.from_pretrained(causal), tmp_path), "", batch_size=2)
+    assert {parameter.dtype for parameter in model.model.parameters()} == {torch.float32}

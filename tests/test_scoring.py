@@ -10,6 +10,7 @@ from bert_distillation import score
 from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import Candidate, FillMask
 from bert_distillation.scoring import (
+    MAX_CHARACTERS,
     Question,
     TooLargeError,
     check_texts,
@@ -146,3 +147,8 @@ def test_the_log_has_times_and_counts_and_no_text_unless_it_is_switched_on(serve
 def test_a_deployment_without_a_model_says_so(tmp_path):
     with pytest.raises(InputError, match=r"There is no config\.json under"):
         score.model_folder(tmp_path)
+
+
+def test_characters_are_counted_however_json_spells_them():
+    faces = ["\U0001f600" * MAX_CHARACTERS]
+    assert parse_request(json.dumps({"input_data": faces})).texts == faces

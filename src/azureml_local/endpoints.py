@@ -121,8 +121,9 @@ class Endpoints:
 
     def undeploy(self, endpoint: str, name: str) -> None:
         """End a deployment and forget it; its share of the traffic goes with it."""
-        self._store.delete(DEPLOYMENTS, endpoint, name)  # before it stops: what is just starting looks for it
-        self._store.delete(SERVED, endpoint, name)
+        with self._store.together():  # before it stops: what is just starting looks for it
+            self._store.delete(DEPLOYMENTS, endpoint, name)
+            self._store.delete(SERVED, endpoint, name)
         self._deployments.stop(endpoint, name)
 
         def remaining(body: Json) -> Json:
@@ -204,11 +205,12 @@ class Endpoints:
                 raise ServingError(_deleted(spec.name)) from error
             raise error if isinstance(error, ServingError) else ServingError(_not_started(spec.name, error)) from error
         try:
-            self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, then))
+            with self._store.together():  # one that is deleted in between must not be served after a restart
+                self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, then))
+                self._store.put(SERVED, endpoint, spec.name, body)
         except KeyError:
             self._deployments.stop(endpoint, spec.name)
             raise ServingError(_deleted(spec.name)) from None
-        self._store.put(SERVED, endpoint, spec.name, body)
 
     def _refuse_removed(self, endpoint: str, name: str = "") -> None:
         """Raise BusyError while the endpoint, or the deployment, is being deleted."""

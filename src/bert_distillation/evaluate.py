@@ -155,7 +155,7 @@ def measure_test_data(found: Findings, subject: Subject, config: EvaluateConfig,
     """The metrics of the test sentences, the reasons of those that are absent, and the predictions."""
     columns = (config.input_column_names, config.label_column_name)
     read = read_cloze(test_data, subject.tokenizer.mask_token, *columns)
-    causal_model, found.absent = load_causal_model(config, asked)
+    causal_model, found.absent = load_causal_model(config, asked, subject.model.device.type)
     rows = [read.rows[index] for index in draw(len(read.rows), config.max_samples, config.seed)]
     top_k = asked.top_k or config.top_k
     parts = told(answer_rows(subject.predictor, rows, top_k), len(rows), "test sentences")
@@ -179,7 +179,7 @@ def counts(read: ClozeRows, asked: int, answers: list[RowAnswer]) -> dict[str, f
     }
 
 
-def load_causal_model(config: EvaluateConfig, asked: Asked) -> tuple[CausalModel | None, dict[str, str]]:
+def load_causal_model(config: EvaluateConfig, asked: Asked, device: str) -> tuple[CausalModel | None, dict[str, str]]:
     """The model that perplexity is measured with; without one, why its metrics are absent if they were asked for."""
     if config.causal_model is None and not asked.perplexity:
         return None, {}
@@ -187,7 +187,7 @@ def load_causal_model(config: EvaluateConfig, asked: Asked) -> tuple[CausalModel
         reason = "it needs a causal language model: give its folder as causal_model"
         return None, dict.fromkeys((MEAN, MEDIAN), reason)
     try:
-        return CausalModel(config.causal_model, asked.model_id, asked.batch_size, asked.add_start_token), {}
+        return CausalModel(config.causal_model, asked.model_id, asked.batch_size, asked.add_start_token, device), {}
     except InputError as error:
         if config.causal_model is not None:
             raise

@@ -62,14 +62,14 @@ def write_results(folder: Path, task: Task, runs: Sequence[SeedRun], malformed: 
 def write_seed_run(folder: Path, run: RunIdentity, done: SeedRun) -> None:
     """Keep a finished seed, so that a restart need not fine-tune it again."""
     results = {split: [array.tolist() for array in arrays] for split, arrays in done.results.items()}
-    write_json(folder / SEED_FILE, {"shape": run.shape, "run": vars(done) | {"results": results}})
+    write_json(folder / SEED_FILE, {"shape": run.shape, "split": run.split, "run": vars(done) | {"results": results}})
 
 
 def read_seed_run(folder: Path, run: RunIdentity) -> SeedRun | None:
     """A seed that the same run has finished before, if there is one."""
     try:
         content = json.loads((folder / SEED_FILE).read_text(encoding="utf-8"))
-        if content["shape"] != run.shape:
+        if (content["shape"], content["split"]) != (run.shape, run.split):
             return None
         done = SeedRun(**content["run"])
         results = {split: (np.array(values), np.array(labels)) for split, (values, labels) in done.results.items()}

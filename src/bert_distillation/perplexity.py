@@ -21,10 +21,14 @@ LONGEST = 1024  # tokens of a text that are looked at, if the model does not say
 class CausalModel:
     """A causal language model with its tokenizer."""
 
-    def __init__(self, folder: Path | None, name: str, batch_size: int, add_start_token: bool = True):
+    def __init__(
+        self, folder: Path | None, name: str, batch_size: int, add_start_token: bool = True, device: str = "cpu"
+    ):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self.model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model", dtype="auto").eval()
+        model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model", dtype="auto").eval()
+        self.model = model.to(device) if device != "cpu" else model.float()  # half precision is slow on a CPU
+        self.device = torch.device(device)
         self.tokenizer: Any = hub.load_with(AutoTokenizer, folder, name, of="causal_model")
         self.longest = getattr(self.model.config, "max_position_embeddings", LONGEST)
         place = str(folder or name)
@@ -40,7 +44,9 @@ class CausalModel:
     @torch.inference_mode()
     def _is_causal(self) -> bool:
         """Whether what comes later changes nothing of what is said before."""
-        first, second = (self.model(input_ids=torch.tensor([[0, last]])).logits[0, 0] for last in (0, 1))
+        first, second = (
+            self.model(input_ids=torch.tensor([[0, last]], device=self.device)).logits[0, 0] for last in (0, 1)
+        )
         return torch.allclose(first, second, atol=1e-4)
 
     @torch.inference_mode()
@@ -58,12 +64,13 @@ class CausalModel:
 
     def _batch(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
         width = max(len(row) for row in rows)
-        ids = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in rows])
-        real = torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]
+        ids = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in rows], device=self.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        real = torch.arange(width, device=self.device) < lengths[:, None]
         logits = self.model(input_ids=ids, attention_mask=real.long()).logits[:, :-1].float()
         losses = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         counted = real[:, 1:]
-        return torch.exp((losses * counted).sum(1) / counted.sum(1)).double().numpy()
+        return torch.exp((losses * counted).sum(1) / counted.sum(1)).double().cpu().numpy()
 
 
 def perplexity_metrics(model: CausalModel, texts: Sequence[str], seed: int) -> dict[str, float]:

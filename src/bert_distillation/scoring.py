@@ -23,6 +23,7 @@ from bert_distillation.fill_mask import ORDERS, TOGETHER, Candidate, FillMask
 
 MAX_TEXTS = 256
 MAX_CHARACTERS = 100_000  # of all texts together: the tokenizer reads a text to its end before it is cut
+LONGEST_BODY = 13 * MAX_CHARACTERS  # of which JSON spells one with up to 12 of its own
 MAX_MASKS = 32  # of a text; left to right each takes a pass of its own
 MAX_TOP_K, MAX_TARGETS = 100, 1000
 EXAMPLE = '{"input_data": ["Paris is the [MASK] of France."]}'
@@ -53,8 +54,10 @@ class Question:
 
 def parse_request(body: str) -> Question:
     """The question in a request body; InputError says what is wrong with it and with which text."""
-    if len(body) > 8 * MAX_CHARACTERS:
-        raise TooLargeError(f"{len(body)} characters in one request; send texts of at most {MAX_CHARACTERS} together.")
+    if len(body) > LONGEST_BODY:
+        raise TooLargeError(
+            f"{len(body)} characters of JSON in one request; send texts of at most {MAX_CHARACTERS} together."
+        )
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):

@@ -45,6 +45,8 @@ def run(body: str) -> Any:
         return _refusal(
             "input_data must be a list of texts here, and not empty: Azure's own script takes nothing else."
         )
+    if reason := _is_no_frame(data):
+        return _refusal(f"input_data is no frame: {reason}.")
     try:
         return _plain(model.predict(_frame(data), params=request.get("params")))
     except MlflowException as error:  # what the model's signature does not allow
@@ -56,8 +58,25 @@ def _takes_lists_alone() -> bool:
     return "transformers" in model.metadata.flavors and schema is not None and not schema.has_input_names()
 
 
+def _is_no_frame(data: Any) -> str:
+    """What is wrong with a frame; "" where nothing is, and for data of any other form."""
+    if not _has_columns(data):
+        return ""
+    columns, index, rows = data["columns"], data["index"], data["data"]
+    if not all(isinstance(part, list) for part in (columns, index, rows)):
+        return "columns, index and data are lists"
+    if len(index) != len(rows):
+        return f"the index has {len(index)} entries and data {len(rows)} rows"
+    wrong = [row for row in rows if not isinstance(row, list) or len(row) != len(columns)]
+    return f"each row of data is a list of {len(columns)} values, one a column" if wrong else ""
+
+
+def _has_columns(data: Any) -> bool:
+    return isinstance(data, dict) and {"columns", "index", "data"} <= set(data)
+
+
 def _frame(data: Any) -> Any:
-    if isinstance(data, dict) and {"columns", "index", "data"} <= set(data):
+    if _has_columns(data):
         return pd.DataFrame(data["data"], data["index"], data["columns"])
     return data
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from azureml_local.engine.changes import FINAL
@@ -42,6 +42,8 @@ MOST_JOBS = 200  # of the list
 INERT = {**PRIVATE, "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 job_list = APIRouter()
+Since = Annotated[int, Query(ge=0, lt=2**63)]  # what a database can hold
+
 job_data = APIRouter(prefix=JOB_PAGE)
 
 
@@ -99,7 +101,7 @@ def get_node(node: Node, here: Here) -> JSONResponse:
 
 
 @job_data.get("/nodes/{node}/metrics")
-def get_metrics(node: Node, here: Here, since: int = 0) -> JSONResponse:
+def get_metrics(node: Node, here: Here, since: Since = 0) -> JSONResponse:
     """The curves of a node's metrics, as lists of step and value."""
     last, curves = read_curves(_database(here), node.name, since)
     return _answer({"last": last, "curves": curves})
