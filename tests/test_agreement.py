@@ -224,3 +224,38 @@ def test_serving_a_graph_needs_neither_mlflow_nor_torch():
     script = f"import sys, bert_distillation.score, bert_distillation.onnx_runner; print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+LAYERS = {  # a package of the local workspace -> what else of the workspace it may import
+    "spec": set(),
+    "expressions": {"spec"},
+    "guardian": set(),
+    "processes": {"guardian"},
+    "store": set(),
+    "identity": {"disk"},
+    "environments": {"spec", "processes"},
+    "checks": {"spec", "expressions", "arm_ids", "traffic"},
+    "engine": {"spec", "expressions", "environments", "processes", "home", "disk", "settings"},
+    "serving": {"processes"},
+    "no_code": set(),
+}
+WEB_FRAMEWORKS = {"fastapi", "uvicorn", "starlette"}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_of_the_workspace_imports_those_below_it_and_no_other(layer: str):
+    package = ROOT / "src" / "azureml_local"
+    files = [*(package / layer).rglob("*.py")] or [package / f"{layer}.py"]
+    used = {name for file in files for name in imports(file)}
+    own = {name.split(".")[1] for name in used if name.startswith("azureml_local.")}
+    assert own - {layer, "errors"} <= LAYERS[layer]
+    assert not {name.split(".")[0] for name in used} & WEB_FRAMEWORKS
+
+
+def test_only_rest_and_the_server_speak_http_and_rest_starts_no_process():
+    package = ROOT / "src" / "azureml_local"
+    for path in package.rglob("*.py"):
+        libraries = {name.split(".")[0] for name in imports(path)}
+        within = path.relative_to(package).parts[0]
+        assert within in ("rest", "server.py", "mlflow_rest.py") or not libraries & WEB_FRAMEWORKS, path
+        assert within != "rest" or not libraries & {"subprocess", "multiprocessing"}, path

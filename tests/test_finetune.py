@@ -3,7 +3,6 @@ import gc
 import json
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import datasets
 import pytest
 import torch
 import transformers
+from interruptions import free_port
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from bert_distillation import finetune_trainer
@@ -205,16 +205,13 @@ def test_a_classifier_of_another_task_can_be_the_start(student: Path, glue: Path
 
 
 def test_two_processes_share_the_batches_and_only_the_first_writes(student: Path, glue: Path, tmp_path: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "bert_distillation.finetune", "--task", "sst2", "--model", student, "--glue", glue]
     command += ["--classifier", tmp_path / "classifier", "--metrics", tmp_path / "metrics", "--num_train_epochs", "1"]
     command += ["--per_device_train_batch_size", "8", "--max_seq_length", "32"]
-    processes = []
+    processes, port = [], str(free_port())
     for rank in range(2):
         place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
         processes.append(
             subprocess.Popen([*map(str, command)], env=os.environ | place | meeting, text=True, stdout=subprocess.PIPE)
         )

@@ -18,6 +18,7 @@ from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.finetune import FinetuneConfig, finetune
 from bert_distillation.finetune_trainer import newest_checkpoint
 from bert_distillation.glue import TASKS
+from bert_distillation.glue_results import SEED_FILE
 from small_glue import write_task
 from small_models import save, small_bert
 
@@ -176,6 +177,8 @@ def test_a_process_that_does_not_see_the_files_yet_goes_on_with_the_first(inputs
         content = json.loads(manifest.read_text()) | {"split": {"num_processes": "2"}}
         content.pop("sha256")
         manifest.write_text(json.dumps(content | {"sha256": checksum_of(content)}))
+    for seed in (tmp_path / "checkpoints").rglob(SEED_FILE):
+        seed.write_text(json.dumps(json.loads(seed.read_text()) | {"split": {"num_processes": "2"}}))
     (tmp_path / "metrics" / "metrics.json").unlink()
     folders = {"model": inputs / "model", "glue": inputs / "glue"}
     folders |= {name: tmp_path / name for name in ("classifier", "metrics", "checkpoints")}

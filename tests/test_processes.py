@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.guardian import signal_group
+from azureml_local import guardian
+from azureml_local.guardian import Group, signal_group
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
 from small_pipelines import alive, until
 
@@ -67,6 +68,34 @@ def test_ending_what_has_ended_does_nothing(groups: Groups, tmp_path: Path) -> N
     assert process.wait() == 3
     assert not signal_group(process.group.number, 0)
     end([process])
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that nobody here has started, at the head of a group of its own."""
+    process = subprocess.Popen(["/bin/sleep", "977.25"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_group_of_others_with_the_number_of_one_that_has_ended_is_left_alone(
+    groups: Groups, tmp_path: Path, stranger: subprocess.Popen[bytes]
+) -> None:
+    process = start("setsid sleep 976.25 & exit 0", groups, tmp_path)
+    assert process.wait() == 0
+    until(lambda: alive("sleep 976.25"))
+    process.group = Group(stranger.pid, process.group.marker)
+    end([process])
+    assert not alive("sleep 976.25"), "what left for a session of its own is found by its mark"
+    assert stranger.poll() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not show environments")
+def test_nor_does_the_guardian_end_it(stranger: subprocess.Popen[bytes]) -> None:
+    run = [sys.executable, "-I", "-S", guardian.__file__]
+    subprocess.run(run, input=f"+{stranger.pid} 0123456789abcdef\n", text=True, timeout=30, check=True)
+    assert stranger.poll() is None
 
 
 def test_groups_are_guarded_again_after_the_guardian_died(groups: Groups, tmp_path: Path) -> None:

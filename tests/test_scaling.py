@@ -24,7 +24,12 @@ def test_every_table_of_the_page_is_what_the_script_works_out(scaling):
     student = scaling.parameters(DistilBertForMaskedLM, scaling.STUDENT)
     memory = scaling.fixed_memory(teacher, student)
     tables = [scaling.wall_times(flops, [3 * 5.6e9, 3 * 6.1e9]), memory, scaling.all_reduces(student)]
-    tables += [scaling.nodes(flops, student, 512), scaling.largest_batches(float(memory[-1][1]), 237e3, 512)]
+    per_token = scaling.bytes_per_token(512)
+    tables += [scaling.nodes(flops, student, 512), scaling.largest_batches(float(memory[-1][1]), per_token, 512)]
+    parts = (flops.teacher_body, flops.student_body, flops.vocabulary_layers)
+    assert "{:.0f} for the teacher's body, {:.0f} for forward and\nbackward".format(*(f / 1e6 for f in parts)) in page
+    assert f"{parts[2] / 1e6:.0f} for the two vocabulary layers" in page
+    assert f"To this come {per_token / 1e3:.0f} kB for each token" in page
     for rows in tables:
         assert scaling.table(rows) in page, rows[0]
 

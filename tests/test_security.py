@@ -11,9 +11,10 @@ from fastapi.testclient import TestClient
 from azureml_local.arm_ids import WORKSPACE_ID, resource_id
 from azureml_local.blobs import ARTIFACTS
 from azureml_local.connection import CLIENT_VARIABLES, Addresses, client_environment
-from azureml_local.identity import WRITE, Identity, identity_app
+from azureml_local.identity import WRITE, Identity
 from azureml_local.rest.app import create_app
 from azureml_local.rest.requests import LARGEST
+from azureml_local.rest.tokens import identity_app
 from azureml_local.workspace import Workspace
 from test_rest import BLOB, ROUTERS, client_of, command_job, open_workspace, wait_for
 

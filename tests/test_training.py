@@ -12,6 +12,7 @@ import mlflow
 import pytest
 import torch
 from accelerate import Accelerator
+from interruptions import free_port
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
@@ -223,7 +224,7 @@ def test_two_processes_give_the_curve_and_weights_of_one_with_twice_the_batch(se
 
 def start_processes(arguments: list[object], count: int) -> None:
     command = [sys.executable, "-m", "bert_distillation.distill", *map(str, arguments)]
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "WORLD_SIZE": str(count)} if count > 1 else {}
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)} if count > 1 else {}
     processes = [
         subprocess.Popen(
             command,

@@ -32,8 +32,8 @@ def sequences(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempP
 def test_processes_that_share_held_out_text_measure_what_one_does(sequences, tokenizer, monkeypatch):
     monkeypatch.setattr(held_out, "BATCH_SIZE", 5)  # 36 sequences: eight batches, the last of one
     model = small_bert()
-    whole = held_out_sums(model, sequences, tokenizer)
-    shares = torch.stack([held_out_sums(model, sequences, tokenizer, share=(rank, 3)) for rank in range(3)])
+    whole = held_out_sums(model, sequences, tokenizer, 0.15)
+    shares = torch.stack([held_out_sums(model, sequences, tokenizer, 0.15, share=(rank, 3)) for rank in range(3)])
     assert (shares[:, 1] > 0).all()
     torch.testing.assert_close(shares.sum(dim=0), whole, rtol=1e-6, atol=0)
     assert model.training

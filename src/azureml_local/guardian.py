@@ -38,10 +38,24 @@ def signal_group(group: int, number: int) -> bool:
     return True
 
 
-def end_groups(groups: Iterable[Group]) -> None:
-    """Ask all processes of the groups to end, and kill what is left of them after `GRACE_SECONDS`."""
+def signal_process(process: int, number: int) -> bool:
+    """Send a signal to a process (0 only asks); False when there is none."""
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def end_groups(groups: Iterable[Group], taken: Iterable[Group] = ()) -> None:
+    """Ask all processes of the groups to end, and kill what is left of them after `GRACE_SECONDS`.
+
+    taken: those whose numbers belong to others by now; of them only processes in sessions of their own are ended.
+    """
     groups = list(groups)
-    left = [group for group in groups if signal_group(group.number, signal.SIGTERM)]
+    left = [group for group in groups if group not in taken and signal_group(group.number, signal.SIGTERM)]
     strays = _strays(groups)
     _signal_all(strays, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
@@ -75,12 +89,19 @@ def _strays(groups: Iterable[Group]) -> set[int]:
     return found
 
 
+def _is_taken(group: Group) -> bool:
+    """Whether the number of a group whose processes have all ended is that of somebody else's process by now."""
+    place = Path(f"/proc/{group.number}")
+    try:
+        variables = place.joinpath("environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return _state(place / "stat")[0] != "Z" and f"{MARKER}={group.marker}".encode() not in variables
+
+
 def _signal_all(processes: Iterable[int], number: int) -> None:
     for process in processes:
-        try:
-            os.kill(process, number)
-        except (ProcessLookupError, PermissionError):
-            continue
+        signal_process(process, number)
 
 
 def _lives(group: int) -> bool:
@@ -104,7 +125,7 @@ def main() -> None:
     for line in sys.stdin:
         number, marker = line[1:].split()
         (groups.add if line.startswith("+") else groups.discard)(Group(int(number), marker))
-    end_groups(groups)
+    end_groups(groups, {group for group in groups if _is_taken(group)})
 
 
 if __name__ == "__main__":

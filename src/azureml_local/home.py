@@ -107,14 +107,19 @@ class Home:
             path.name
             for path in (self.blobs, self.certificates, self.state, self.lock, self.users, self.ports, self.log)
         }
-        databases = (self.database.name, "mlflow.db")
+        databases = (self.database.name, self.runs_database.name)
         own |= {f"{name}{end}" for name in databases for end in ("", "-wal", "-shm")}
         return [self.path / name for name in sorted(own) if (self.path / name).exists()]
 
     @property
+    def runs_database(self) -> Path:
+        """What MLflow knows: parameters and metrics of the runs."""
+        return self.path / "mlflow.db"
+
+    @property
     def tracking_uri(self) -> str:
         """MLflow's address of the runs; jobs and the user's own scripts share it."""
-        return f"sqlite:///{self.path / 'mlflow.db'}"
+        return f"sqlite:///{self.runs_database}"
 
 
 def default_folder() -> Path:

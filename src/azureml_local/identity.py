@@ -5,18 +5,15 @@ import hmac
 import secrets
 import time
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import jwt
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 from jwt.types import Options
 
 from azureml_local.disk import write_whole
 
 ALGORITHM = "HS256"
 LIFETIME = 24 * 3600  # seconds
-LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 TENANT = "00000000-0000-0000-0000-000000000000"
 
 READ, WRITE = "rl", "racwdl"  # what a signature permits, in the letters of shared access signatures
@@ -81,42 +78,3 @@ class Identity:
         in_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) < expiry
         covered = path == scope or path.startswith(scope.rstrip("/") + "/")
         return in_time and covered and NEEDED.get(method, "w") in permissions
-
-
-def identity_app(identity: Identity) -> FastAPI:
-    """The managed-identity endpoint that an untouched `DefaultAzureCredential()` asks for tokens."""
-    app = FastAPI(openapi_url=None)
-
-    @app.get("/msi/token")
-    def token(request: Request, resource: str = "") -> JSONResponse:
-        header = request.headers.get("x-identity-header", "")
-        if stranger := foreign_page(request):
-            return JSONResponse({"error": "unauthorized_client", "error_description": stranger}, 403)
-        if not hmac.compare_digest(header.encode(), identity.header.encode()):
-            return JSONResponse({"error": "unauthorized_client", "error_description": "Wrong identity header."}, 401)
-        access_token, expires_on = identity.issue_token(resource)
-        body = {"access_token": access_token, "expires_on": str(expires_on), "resource": resource}
-        return JSONResponse({**body, "token_type": "Bearer"})
-
-    return app
-
-
-def foreign_page(request: Request) -> str:
-    """Why a request comes from a page of somebody else that a browser shows; empty where it does not.
-
-    Such a page may call any address, and by a name of its own that leads to this machine.
-    """
-    host = request.headers.get("host", "")
-    if _hostname(host) not in LOOPBACK_NAMES:
-        return f'This workspace answers only to {" and ".join(LOOPBACK_NAMES)}, not to "{host:.100}".'
-    origin = request.headers.get("origin")
-    if origin is not None and origin != f"{request.url.scheme}://{host}":
-        return f'This workspace does not answer pages of "{origin:.100}".'
-    return ""
-
-
-def _hostname(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:  # it is no address at all
-        return None

@@ -15,7 +15,6 @@ from azureml_local.engine.changes import FINAL, JobChange
 from azureml_local.engine.engine import Engine
 from azureml_local.engine.limits import check_lengths
 from azureml_local.engine.plan import Plan
-from azureml_local.engine.runs import SQLITE
 from azureml_local.home import Home
 from azureml_local.job_bodies import pipeline_of
 from azureml_local.job_changes import changed_field
@@ -52,7 +51,7 @@ class Jobs:
         self._assets = assets
         self._blobs = blobs
         self._logs = LiveLog()
-        self._metrics = Path(home.tracking_uri.removeprefix(SQLITE))
+        self._metrics = home.runs_database
         self._engine = Engine(home.path, self, home.tracking_uri, settings)
         self._bury_the_dead()
 

@@ -125,10 +125,12 @@ class ProcessGroup:
 def end(processes: Iterable[ProcessGroup]) -> None:
     """End groups together, also what their first processes have left behind; nothing of them runs after this."""
     processes = list(processes)
+    # The number of a process that was collected may be given to another, with which a group of others begins.
+    taken = {one.group for one in processes if not one.running and guardian.signal_process(one.group.number, 0)}
     reapers = [threading.Thread(target=process.wait, daemon=True) for process in processes]
     for reaper in reapers:
         reaper.start()  # until a process is reaped, its group still exists
-    guardian.end_groups(process.group for process in processes)
+    guardian.end_groups([process.group for process in processes], taken)
     for process, reaper in zip(processes, reapers, strict=True):
         reaper.join()
         process._groups.discard(process.group)

@@ -60,6 +60,10 @@ class Checkpoint:
     run: RunIdentity
 
 
+class DamagedError(InputError):
+    """A checkpoint that is not what training wrote."""
+
+
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the Hugging Face format: config.json, model.safetensors and the tokenizer's files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,13 +123,14 @@ def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool | None) -> Che
             print(f"{place} was not written to the end: passed over", flush=True)
             continue
         try:
-            checkpoint = read_checkpoint(place)
-        except InputError as error:
+            checkpoint, files = read_manifest(place)
+            refuse_other_steps(checkpoint, run)
+            if (changed := first_difference(checkpoint.run.shape, run.shape)) is not None:
+                print(f"{place} belongs to another run: {changed}. It is passed over.", flush=True)
+                continue
+            check_files(place, files)
+        except DamagedError as error:
             print(f"{error} It is passed over.", flush=True)
-            continue
-        refuse_other_steps(checkpoint, run)
-        if (changed := first_difference(checkpoint.run.shape, run.shape)) is not None:
-            print(f"{place} belongs to another run: {changed}. It is passed over.", flush=True)
             continue
         changed = first_difference(checkpoint.run.split, run.split)
         if changed is not None and not elastic:
@@ -153,23 +158,34 @@ def refuse_other_steps(checkpoint: Checkpoint, run: RunIdentity) -> None:
 
 
 def read_checkpoint(place: Path) -> Checkpoint:
-    """A checkpoint whose files are those that its manifest names."""
+    """A checkpoint whose files are those that its manifest names. Raises DamagedError for any other."""
+    checkpoint, files = read_manifest(place)
+    check_files(place, files)
+    return checkpoint
+
+
+def read_manifest(place: Path) -> tuple[Checkpoint, dict[str, str]]:
+    """A checkpoint as its manifest describes it, and the checksums of the files that it should have."""
     try:
         content = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
         run = RunIdentity(shape=dict(content["shape"]), split=dict(content["split"]))
         step, files = int(content["step"]), dict(content["files"])
         is_whole = content.pop("sha256") == checksum_of(content)
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        raise InputError(f"{place} is damaged: {MANIFEST} is not what training writes.") from None
+        raise DamagedError(f"{place} is damaged: {MANIFEST} is not what training writes.") from None
     if not is_whole or place.name != checkpoint_folder(place.parent, step, run).name:
-        raise InputError(f"{place} is damaged: {MANIFEST} is not what training wrote.")
+        raise DamagedError(f"{place} is damaged: {MANIFEST} is not what training wrote.")
+    return Checkpoint(place, step, run), files
+
+
+def check_files(place: Path, files: dict[str, str]) -> None:
+    """Refuse a checkpoint whose files are not those of its manifest; reads all of them."""
     there = {file.name: file for file in place.iterdir() if file.is_file()}
     for name, expected in files.items():
         if name not in there:
-            raise InputError(f"{place} is damaged: {name[:LONGEST_NAME]} is missing.")
+            raise DamagedError(f"{place} is damaged: {name[:LONGEST_NAME]} is missing.")
         if checksum(there[name]) != expected:
-            raise InputError(f"{place} is damaged: {name} is not the file that was written.")
-    return Checkpoint(place, step, run)
+            raise DamagedError(f"{place} is damaged: {name} is not the file that was written.")
 
 
 def remove_half_written(folder: Path, run: RunIdentity) -> None:

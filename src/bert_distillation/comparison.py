@@ -13,10 +13,9 @@ from typing import Any
 from bert_distillation.errors import InputError
 from bert_distillation.glue import CARD_TASKS, TASKS
 from bert_distillation.options import existing_folder
-from bert_distillation.results import is_number
+from bert_distillation.results import REPORT_METRICS, is_number
 from bert_distillation.summary import ratio
 
-REPORT_METRICS = "metrics.json"
 # Ablation of Sanh et al. (2019), table 4: points of the GLUE mean that are lost.
 PUBLISHED = {"without_ce": -2.96, "without_cos": -1.46, "without_mlm": -0.31, "random_initialization": -3.69}
 VARIANTS = {

@@ -58,15 +58,6 @@ def distillation_flops(
     )
 
 
-def pretraining_flops(model: ModelConfig, row_length: int, masked_share: float = 0.15) -> StepFlops:
-    """A step of masked-LM pretraining, for each token; only masked tokens go through the vocabulary layer."""
-    return StepFlops(
-        teacher_body=0.0,
-        student_body=TRAINING * body_flops(model, row_length),
-        vocabulary_layers=masked_share * TRAINING * vocabulary_flops(model),
-    )
-
-
 def _sizes(config: ModelConfig) -> tuple[int, int, int]:
     """(D, F, layers)."""
     if isinstance(config, DistilBertConfig):

@@ -16,7 +16,7 @@ BATCH_SIZE = 32
 
 
 def masked_batches(
-    folder: Path, tokenizer: PreTrainedTokenizerFast, mlm_probability: float = 0.15, share: tuple[int, int] = (0, 1)
+    folder: Path, tokenizer: PreTrainedTokenizerFast, mlm_probability: float, share: tuple[int, int] = (0, 1)
 ) -> Iterator[dict[str, Tensor]]:
     """The held-out sequences in padded batches, each sequence with the same masks at every call and for every model.
 
@@ -42,7 +42,7 @@ def held_out_sums(
     model: MaskedLM,
     folder: Path,
     tokenizer: PreTrainedTokenizerFast,
-    mlm_probability: float = 0.15,
+    mlm_probability: float,
     share: tuple[int, int] = (0, 1),
 ) -> Tensor:
     """(2,) on the model's device: the sum of the masked-LM loss in nats over masked tokens, and their number.

@@ -14,12 +14,12 @@ from bert_distillation.batches import MaskedSequences
 from bert_distillation.bootstrap import ratio_of_sums, with_interval
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import masked_logits
+from bert_distillation.masking import MLM_PROBABILITY
 from bert_distillation.options import existing_folder
 from bert_distillation.sampling import draw
 from bert_distillation.sequences import open_sequences, read_metadata
 from bert_distillation.subject import Subject
 
-MLM_PROBABILITY = 0.15
 BINS = 8  # of positions
 
 

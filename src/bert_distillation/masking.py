@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 IGNORE_INDEX = -100  # the label that torch's cross entropy leaves out
+MLM_PROBABILITY = 0.15  # share of the tokens that BERT chooses
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen tokens; the rest stays as it is
 DRAWS = 3  # random numbers a token: is it chosen, what becomes of it, which other token
 
@@ -31,7 +32,7 @@ def mask_tokens(
     mask_token_id: int,
     random_ids: Tensor,
     uniform: Tensor,
-    mlm_probability: float | Tensor = 0.15,
+    mlm_probability: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Masked copy of the tokens, and the labels: the original where a token was chosen, IGNORE_INDEX elsewhere.
 

@@ -10,6 +10,7 @@ from bert_distillation.options import check_outputs, option, required, run_step
 from bert_distillation.outputs import output_folder
 from bert_distillation.report_page import report_page
 from bert_distillation.results import (
+    REPORT_METRICS,
     read_evaluation,
     read_glue,
     read_positions,
@@ -67,7 +68,7 @@ def report(config: ReportConfig) -> None:
     with output_folder("report", config.report) as output:
         (output / "report.html").write_text(page, encoding="utf-8")
         (output / "model_card.md").write_text(card, encoding="utf-8")
-        write_json(output / "metrics.json", summary_record(summary))
+        write_json(output / REPORT_METRICS, summary_record(summary))
         log_metrics(flat_metrics(summary))
         inputs = {name: folder for name, folder in vars(config).items() if name != "report"}
         write_step(output, "report", config, inputs)

@@ -12,7 +12,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.glue import Task
 from bert_distillation.options import existing_folder
 from bert_distillation.summary import Probes
-from bert_distillation.tracking import STEP_FILE
+from bert_distillation.tracking import LOG_FILE, STEP_FILE
 
 EVALUATION_METRICS = Path("evaluationResult") / "metrics.json"  # where Azure's evaluation component puts them
 ABSENT = Path("evaluationResult") / "absent.json"  # metrics that were asked for and not measured, with the reason
@@ -21,7 +21,7 @@ MASK_POSITIONS = "mask_positions.json"
 PROBE_METRICS, PROBES, PAIRS = "metrics.json", "probes.json", "pairs.jsonl"
 GLUE_METRICS = "metrics.json"
 LARGEST = 1e100  # a number beyond it is none that a step measured, and no axis could hold it
-TRAINING_LOG = "training_log.jsonl"
+REPORT_METRICS = "metrics.json"
 
 
 def read_evaluation(name: str, folder: Path) -> dict[str, float]:
@@ -95,12 +95,12 @@ def read_training_log(student: Path) -> tuple[dict[str, float], ...]:
 
     Every row has the step, the loss and the parts of the loss that the first row has.
     """
-    rows = read_rows("student", student / TRAINING_LOG, "`distill`", is_log_row)
+    rows = read_rows("student", student / LOG_FILE, "`distill`", is_log_row)
     drawn = ("learning_rate", "tokens_per_second")
     parts = [name for name in rows[0] if name.startswith("loss_") or name in drawn] if rows else []
     for row in rows:
         for part in parts:
-            require_number(row, part, f"student: {student / TRAINING_LOG}, step {row['step']:g}", "`distill`")
+            require_number(row, part, f"student: {student / LOG_FILE}, step {row['step']:g}", "`distill`")
     return tuple(rows)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_distillation.errors import InputError
+from bert_distillation.masking import MLM_PROBABILITY
 from bert_distillation.options import check_at_least, check_choice, check_seed, check_share, option, required
 from bert_distillation.precision import PRECISIONS
 
@@ -26,7 +27,7 @@ class TrainingConfig:
     adam_epsilon: float = option(1e-6, "AdamW epsilon.")
     weight_decay: float = option(0.0, "AdamW weight decay.")
     max_grad_norm: float = option(5.0, "Gradients are clipped to this norm.")
-    mlm_probability: float = option(0.15, "Share of the tokens that are chosen for masking.")
+    mlm_probability: float = option(MLM_PROBABILITY, "Share of the tokens that are chosen for masking.")
     mlm_smoothing: float = option(0.0, "Masks rare words more often, by count ** -mlm_smoothing; 0 masks all alike.")
     whole_word_masking: bool = option(False, "Mask all pieces of a word together.")
     mixed_precision: str = option("auto", "auto, no, fp16 or bf16; auto: bf16 if the hardware has it, else fp16 or no.")
@@ -53,7 +54,7 @@ class TrainingConfig:
         check_seed(self)
         check_share(self, "warmup_ratio", "mlm_probability", "adam_beta1", "adam_beta2")
         if self.mlm_probability == 0:
-            raise InputError("mlm_probability is 0: no token would be masked. Give a share such as 0.15.")
+            raise InputError("mlm_probability is 0: no token would be masked. Give a share, as BERT's 0.15.")
         if self.mlm_smoothing and self.whole_word_masking:
             raise InputError(
                 f"mlm_smoothing is {self.mlm_smoothing} and whole_word_masking is on: use one of the two, because the "

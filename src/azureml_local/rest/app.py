@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from azureml_local.arm_ids import PROVIDER
 from azureml_local.blobs import BlobExistsError, BlobPathError
 from azureml_local.endpoints import BusyError
-from azureml_local.identity import Identity, foreign_page
+from azureml_local.identity import Identity
 from azureml_local.rest.arm import roots, workspaces
 from azureml_local.rest.assets import assets
 from azureml_local.rest.compute import computes, locations
@@ -22,6 +22,7 @@ from azureml_local.rest.job_page import job_page
 from azureml_local.rest.jobs import jobs
 from azureml_local.rest.scoring import scoring
 from azureml_local.rest.storage import storage
+from azureml_local.rest.tokens import foreign_page
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
 from azureml_local.workspace import Workspace
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query
 from azureml_local.assets import DEFAULT_OUTPUT_PATH
 from azureml_local.blobs import ARTIFACTS
 from azureml_local.engine.changes import FINAL
+from azureml_local.job_view import log_names
 from azureml_local.rest.bodies import USER, Json, page
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found
@@ -82,12 +83,6 @@ def resolve_outputs(body: Body) -> Json:
     """The addresses of outputs by their ids; an id is an address already."""
     check(body, ADDRESSES)
     return {"values": {uri: {"uri": uri, "type": "uri_folder"} for uri in body.get("values") or []}}
-
-
-def log_names(run: Resource) -> list[str]:
-    """The logs of a run, each by the name that Azure gives it."""
-    folder = Path(run.body.get("log_folder") or "-")
-    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def run_body(run: Resource, here: Workspace) -> Json:

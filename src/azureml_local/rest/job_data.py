@@ -24,7 +24,6 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from azureml_local.engine.changes import FINAL
-from azureml_local.engine.runs import SQLITE
 from azureml_local.job_view import JobView, details, inside, list_output, log_folder, node_state, output_file
 from azureml_local.log_tail import read_from
 from azureml_local.metrics import read_curves, read_params
@@ -97,13 +96,13 @@ def get_node(node: Node, here: Here) -> JSONResponse:
     """What is known of a node beside its state."""
     if not node.body.get("parent") and node.body.get("status") not in FINAL:
         here.jobs.follow(node.name)  # the log of a pipeline has what its nodes write when somebody looks
-    return _answer(details(node, read_params(_database(here), node.name)))
+    return _answer(details(node, read_params(here.home.runs_database, node.name)))
 
 
 @job_data.get("/nodes/{node}/metrics")
 def get_metrics(node: Node, here: Here, since: Since = 0) -> JSONResponse:
     """The curves of a node's metrics, as lists of step and value."""
-    last, curves = read_curves(_database(here), node.name, since)
+    last, curves = read_curves(here.home.runs_database, node.name, since)
     return _answer({"last": last, "curves": curves})
 
 
@@ -150,10 +149,6 @@ def _origin(reused: Json | None, here: Workspace) -> Json | None:
 def _address(job: str, here: Workspace) -> str:
     """A page's address with a signature for that job alone."""
     return signed("", JOB_PAGE.format(name=job), here)
-
-
-def _database(here: Workspace) -> Path:
-    return Path(here.home.tracking_uri.removeprefix(SQLITE))
 
 
 def _log(run: Resource, name: str) -> Path:

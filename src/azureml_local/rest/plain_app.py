@@ -2,9 +2,9 @@
 
 from fastapi import FastAPI
 
-from azureml_local.identity import identity_app
 from azureml_local.mlflow_rest import PREFIX, MlflowServer, mlflow_router
 from azureml_local.rest.app import create_page_app
+from azureml_local.rest.tokens import identity_app
 from azureml_local.workspace import Workspace
 
 
