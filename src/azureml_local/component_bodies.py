@@ -76,6 +76,14 @@ class Components:
         """The folder of a code asset."""
         return self._assets.locate(reference) if reference else None
 
+    def graph(self, reference: str) -> Graph:
+        """The pipeline component that a whole job is. Raises SpecError for any other."""
+        component = self._component("the job", reference, "", 0)
+        if not isinstance(component, Graph):
+            name = short_name(reference)
+            raise SpecError(f"the job, component: {name} is a command; a pipeline job takes a pipeline component")
+        return component
+
     def _node(self, name: str, body: Json, around: str, depth: int) -> Node:
         where = f'node "{around}{name}"'
         kind = body.get("type")

@@ -20,7 +20,7 @@ from azureml_local.node_bodies import (
     values,
     writable,
 )
-from azureml_local.spec import Component, Node, Pipeline, Port, SpecError, all_nodes
+from azureml_local.spec import Component, Graph, Node, Output, Pipeline, Port, SpecError, Value, all_nodes
 
 Json = dict[str, Any]
 
@@ -48,21 +48,42 @@ def pipeline_of(name: str, properties: Json, assets: Assets) -> Pipeline:
 
 
 def _pipeline(name: str, properties: Json, assets: Assets) -> Pipeline:
-    settings = properties.get("settings") or {}
-    nodes = properties.get("jobs") or {}
-    if not nodes:
+    settings, components = properties.get("settings") or {}, Components(assets)
+    inputs = values(properties.get("inputs"), "", assets)
+    outputs = node_outputs(properties.get("outputs"), "", name, assets)
+    if properties.get("jobs"):
+        nodes = components.nodes(properties["jobs"])
+    elif properties.get("componentId"):
+        graph = components.graph(properties["componentId"])
+        nodes, inputs = graph.nodes, _given_to(graph, inputs)
+        outputs = {port.name: Output(type=port.type) for port in graph.outputs.values()} | outputs
+    else:
         raise SpecError("jobs: the pipeline has no nodes")
     return Pipeline(
         name=name,
         experiment_name=properties.get("experimentName") or "Default",
         display_name=properties.get("displayName") or name,
-        inputs=values(properties.get("inputs"), "", assets),
+        inputs=inputs,
         writable=writable(properties.get("inputs")),
-        outputs=node_outputs(properties.get("outputs"), "", name, assets),
-        nodes=Components(assets).nodes(nodes),
+        outputs=outputs,
+        nodes=nodes,
         continue_on_step_failure=_is_true(settings.get("continue_on_step_failure", True)),
         force_rerun=_is_true(settings.get("force_rerun")),
     )
+
+
+def _given_to(graph: Graph, given: dict[str, Value | None]) -> dict[str, Value | None]:
+    """The inputs of a job that is a pipeline component alone: what it is given, and the component's defaults.
+
+    Raises SpecError for one that the component does not have, and for one that is required and not given.
+    """
+    if unknown := sorted(set(given) - set(graph.inputs)):
+        known = ", ".join(graph.inputs) or "none"
+        raise SpecError(f'inputs: the job\'s component has no input "{unknown[0]}"; there are {known}')
+    inputs = {port.name: given.get(port.name, port.default) for port in graph.inputs.values()}
+    if missing := [name for name, value in inputs.items() if value is None and not graph.inputs[name].optional]:
+        raise SpecError(f'inputs: the job does not give "{missing[0]}", which its component requires')
+    return inputs
 
 
 def _with_versions_of_their_own(pipeline: Pipeline) -> Pipeline:

@@ -13,6 +13,7 @@ from azureml_local.spec import Data, Distribution, Output, Port, SpecError, Swee
 Json = dict[str, Any]
 
 MOST_TRIALS = 1000
+LONGEST = 100_000_000  # seconds of a time limit, three years: no clock here goes on for ever
 _WRITABLE = {"rwmount", "readwritemount", "download", "direct", "evalmount", "evaldownload"}
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 # In the order of the arguments that the search space of a sweep job has.
@@ -88,8 +89,8 @@ def seconds_of(duration: object, where: str) -> float | None:
             limit = float(text)
         except ValueError:
             limit = 0
-    if not 0 < limit < float("inf"):
-        raise SpecError(f'{where}: expected a number of seconds above 0, got "{text}"')
+    if not 0 < limit <= LONGEST:
+        raise SpecError(f'{where}: expected a number of seconds from 1 to {LONGEST}, got "{text}"')
     return limit
 
 

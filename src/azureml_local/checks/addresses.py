@@ -23,7 +23,7 @@ WITHOUT_VERSION = re.compile(r"azureml:([^:@/${<]+):?")
 A_DATASTORE = re.compile(r"azureml://datastores/[^/]+/?")  # as the place that an import goes to
 IN_SOME_STORE = re.compile(r"azureml:/*(datastores?|stores?)/")
 FOLDERS = frozenset({"uri_folder", "mltable"})
-REGISTERED = re.compile(r"azureml:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
+REGISTERED = re.compile(r"azureml:.+|file:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
 
 
 @rule(Section, "missing-file", ERROR, "Every file and folder that is named is there, and can be read.")
@@ -140,10 +140,16 @@ def _named(section: Section) -> Iterator[tuple[Where, Any, str]]:
     environment = section.fields if section.kind == kinds.ENVIRONMENT else section.mapping("environment")
     prefix = () if section.kind == kinds.ENVIRONMENT else ("environment",)
     yield from _of_environment(prefix, environment)
+    if isinstance(described := section.fields.get("environment"), str) and described.startswith("file:"):
+        yield ("environment",), described, "environment's file"
     for index, address in enumerate(_includes(section)):
         yield ("additional_includes", str(index)), address, "file or folder to include"
     for where, value in _typed_paths(section):
         yield (*where, "path"), _not_a_pattern(value.get("path")), "file or folder"
+    for name, value in section.mapping("inputs").items():
+        takes_data = name in section.taken and section.taken[name].is_data
+        if takes_data and isinstance(value, str) and value.startswith(("./", "../", "/")):
+            yield ("inputs", name), _not_a_pattern(value), "file or folder"
     if section.kind == kinds.DEPLOYMENT:
         yield ("model",), section.fields.get("model"), "model"
         yield ("model", "path"), section.mapping("model").get("path"), "model"

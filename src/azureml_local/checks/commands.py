@@ -9,13 +9,17 @@ from itertools import pairwise
 from azureml_local.checks.scopes import PATH_TYPES, Command, known_name, nearest
 from azureml_local.checks.shell_text import is_harmed, unquoted
 from azureml_local.checks.table import ERROR, WARNING, Finding, rule
-from azureml_local.expressions import Reference, malformed, references, shown
+from azureml_local.expressions import OPTIONAL_CLOSES, OPTIONAL_OPENS, Reference, malformed, references, shown
 from azureml_local.spec import Port
 
 DEFAULT_ARTIFACTS = "artifacts"  # Azure fills an output of this name with what the run wrote to ./outputs and ./logs
 
 OPTION = re.compile(r"\s*--?[A-Za-z][\w-]*(?=[\s=]|$)")
 GOES_ON = re.compile(r"(\\|&&|\|\|?|[;({])$")  # the line has not ended its command
+ALMOST = re.compile(  # {{inputs.x}} and ${inputs.x}
+    r"(?<![{$])\{\{\s*(?P<path>(?:inputs|outputs)\.[\w.]+)\s*\}\}"
+    r"|\$\{\s*(?P<variable>(?:inputs|outputs)\.[\w.]+)\s*\}"
+)
 MANY = 4  # inputs and outputs that nobody leaves out of a command by mistake
 
 
@@ -36,6 +40,18 @@ def broken_command(command: Command) -> Iterator[Finding]:
             spaces = "blanks after the \\ of the line before" if before.rstrip().endswith("\\") else "no \\ before it"
             message = f'"{shown(line.strip())}" is a command of its own to the shell, with {spaces}'
             yield Finding((*command.where, "command"), message, line.strip())
+
+
+@rule(Command, "other-spelling", ERROR, "An expression is spelt ${{inputs.x}}, and an optional part $[[ ... ]].")
+def other_spelling(command: Command) -> Iterator[Finding]:
+    """A shell reads the others as variables of its own, or as they stand."""
+    text = command.component.command
+    for match in ALMOST.finditer(text):
+        message = f"{match[0]} is no expression: write ${{{{{match['path'] or match['variable']}}}}}"
+        yield Finding((*command.where, "command"), message, match[0])
+    if text.count(OPTIONAL_OPENS) > text.count(OPTIONAL_CLOSES):
+        message = "the command opens an optional part with $[[ and does not close it with ]]"
+        yield Finding((*command.where, "command"), message, OPTIONAL_OPENS)
 
 
 @rule(Command, "undeclared", ERROR, "A command reads only inputs and outputs that are declared.")

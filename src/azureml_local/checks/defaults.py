@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from azureml_local.checks.kinds import PIPELINE_JOB, type_of
+from azureml_local.checks.scopes import nearest
 from azureml_local.checks.sections import REGISTERED, Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, rule
 from azureml_local.expressions import OPENS, shown
+
+
+@rule(Section, "missing-node", ERROR, "on_init and on_finalize name nodes of the pipeline.")
+def missing_node(section: Section) -> Iterator[Finding]:
+    """The SDK looks for them when the job is submitted."""
+    for field in ("on_init", "on_finalize") if section.kind == PIPELINE_JOB else ():
+        name = section.mapping("settings").get(field)
+        if isinstance(name, str) and name not in section.mapping("jobs"):
+            message = (
+                f'{field} is "{shown(name)}", and the pipeline has no such node{nearest(name, section.mapping("jobs"))}'
+            )
+            yield Finding(section.at("settings", field), message)
 
 
 @rule(Section, "no-compute", ERROR, "Every node runs on a compute: its own, or the pipeline's.")

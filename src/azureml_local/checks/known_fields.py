@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from azureml_local.checks.kinds import (
+    ASSET,
     COMMAND_COMPONENT,
     COMMAND_JOB,
     COMPUTE,
@@ -70,6 +71,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     SWEEP_JOB: ("trial", "search_space", "objective", "limits"),
     TRIAL: ("command", "environment"),
     ENVIRONMENT: ("name",),
+    ASSET: ("path",),
     COMPUTE: ("name", "type"),
 }
 NODE_ONLY = {"compute", "limits", "identity", "services", "environment_variables", "queue_settings"}

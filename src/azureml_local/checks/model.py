@@ -188,6 +188,8 @@ class Model:
         return self._component(document, (), document.value)
 
     def _component(self, document: Document, where: Where, value: Any) -> Component | Graph:
+        if not isinstance(value, Mapping):
+            self._complain(document, MISSING_COMPONENT, where, "this is no component, but a text, a list or nothing")
         kind = kinds.kind_of(value, is_component=True)
         return self.component(document, where, value, kind) if kind else OPEN
 

@@ -74,6 +74,10 @@ def bad_name(section: Section) -> Iterator[Finding]:
         if not is_fine:
             message = f'{kinds.article(section.kind)} cannot be called "{shown(called)}"'
             yield Finding(section.at("name"), f"{message}: {SERVING_NAME_RULE}")
+    for name, output in section.mapping("outputs").items() if section.kind in WITH_OUTPUTS else ():
+        if isinstance(output, Mapping) and output.get("version") and not output.get("name"):
+            message = f'the output "{name}" has a version and no name: write the name that it is registered under'
+            yield Finding(section.at("outputs", name, "version"), message)
     yield from _asset_names(section)
 
 
@@ -125,6 +129,13 @@ def yaml_reading(section: Section) -> Iterator[Finding]:
 def _is_known(section: Section, kind: str) -> bool:
     """Whether there is a type; to the SDK the case of a node's does not matter, while that of a job's does."""
     return (kind.lower() if section.kind in (kinds.NODE, kinds.OTHER_NODE) else kind) in kinds.KNOWN_TYPES
+
+
+@rule(Section, "date", ERROR, "What looks like a date stands in quotes.")
+def date(section: Section) -> Iterator[Finding]:
+    """YAML makes a date of it, which the SDK can neither check nor send."""
+    for where, text in section.document.dates.items() if not section.where else ():
+        yield Finding(where, f"YAML makes a date of {text}, which no field takes: write it in quotes")
 
 
 def _is_text(section: Section, field: Where) -> bool:

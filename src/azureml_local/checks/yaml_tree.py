@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ class UnreadableError(Exception):
         self.line = line
 
 
+DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?([Tt]|[ \t]+)\d\d?:\d\d:\d\d[^a-z]*")  # to YAML 1.1
+
+
 @dataclass
 class Document:
     """A YAML file: its value, and where and how each part of it is written."""
@@ -40,6 +44,7 @@ class Document:
     lines: dict[Where, int] = field(default_factory=dict)  # of a field's name, or of an item of a list
     duplicates: list[Where] = field(default_factory=list)
     misread: dict[Where, str] = field(default_factory=dict)  # words without quotes of which YAML makes something else
+    dates: dict[Where, str] = field(default_factory=dict)  # what YAML takes for a date or a time, as it is written
     overridden: set[Where] = field(default_factory=set)  # what the command line gives in place of the file
 
     def line(self, where: Where, excerpt: str = "") -> int:
@@ -184,6 +189,8 @@ class _Writer:
             return [self.value(item, (*where, str(index)), depth + 1) for index, item in enumerate(node.items)]
         if node.text is not None and _is_misread(node):
             self._document.misread[where] = node.text
+        if node.text is not None and DATE.fullmatch(node.text):
+            self._document.dates[where] = node.text
         return node.scalar
 
     def _mapping(self, node: _Node, where: Where, depth: int) -> dict[str, Any]:
