@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from azureml_local.checks.scopes import PATH_TYPES, Command, known_name, nearest
-from azureml_local.checks.shell_text import is_harmed, unquoted
+from azureml_local.checks.shell_text import is_harmed, syntax_error, unquoted
 from azureml_local.checks.table import ERROR, WARNING, Finding, rule
 from azureml_local.expressions import OPTIONAL_CLOSES, OPTIONAL_OPENS, Reference, malformed, references, shown
 from azureml_local.spec import Port
@@ -52,6 +52,15 @@ def other_spelling(command: Command) -> Iterator[Finding]:
     if text.count(OPTIONAL_OPENS) > text.count(OPTIONAL_CLOSES):
         message = "the command opens an optional part with $[[ and does not close it with ]]"
         yield Finding((*command.where, "command"), message, OPTIONAL_OPENS)
+
+
+@rule(Command, "shell-syntax", ERROR, "A shell can parse the command.")
+def shell_syntax(command: Command) -> Iterator[Finding]:
+    """Asked of bash, which runs it on Azure, where there is one."""
+    text = command.component.command
+    is_spelt = not malformed(text) and text.count(OPTIONAL_OPENS) <= text.count(OPTIONAL_CLOSES)
+    if is_spelt and (said := syntax_error(text)):
+        yield Finding((*command.where, "command"), f"a shell cannot parse the command: {shown(said)}")
 
 
 @rule(Command, "undeclared", ERROR, "A command reads only inputs and outputs that are declared.")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 from azureml_local.expressions import Reference, references
@@ -11,6 +14,9 @@ SPLITS = re.compile(r"\s")
 EXPANDS = re.compile(r"[$`\"'\\|&;<>()*?\[]|^[#~]|\{[^{}]*,[^{}]*\}")
 ENDS = frozenset(";|&(\n")  # what begins the next command
 LONGEST_PROGRAM = 200  # letters of a path at most
+LONGEST_COMMAND = 100_000  # that a system passes to a program
+EXPRESSION, OPTIONAL = re.compile(r"\$\{\{.*?\}\}", re.DOTALL), re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
+STRUCTURED = re.compile(r"[()]|(?:&&|\|)\s*$|(?:^|[;&|\n])\s*(?:if|for|while|until|case|then|do|\{)\s")
 HERE_DOCUMENT = "<<"  # its text is not words, and quotes in it are not quotes
 
 
@@ -46,3 +52,25 @@ def is_harmed(value: str, program: str) -> bool:
 
 def _program(words: str) -> str:
     return next(iter(words.split(None, 1)), "")
+
+
+def syntax_error(command: str) -> str:
+    """What bash says of a command that it cannot parse, its expressions filled in; "" of others, and without bash."""
+    text = OPTIONAL.sub(r"\1", EXPRESSION.sub("x", command))
+    if not _is_suspicious(text) or len(text) > LONGEST_COMMAND or not (bash := shutil.which("bash")):
+        return ""
+    try:
+        parsed = subprocess.run([bash, "-n", "-c", text], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return ""
+    first = parsed.stderr.partition("\n")[0].rpartition(": line ")[2].partition(": ")[2]
+    return first if parsed.returncode else ""
+
+
+def _is_suspicious(text: str) -> bool:
+    """Whether it may be wrong: to ask bash of each of a thousand commands would take seconds."""
+    try:
+        shlex.split(text)
+    except ValueError:
+        return True
+    return bool(STRUCTURED.search(text))
