@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from azureml_local.spec import SpecError
@@ -110,10 +110,14 @@ def key_for(path: str, known: Iterable[str]) -> str:
     Raises SpecError with the nearest known name.
     """
     names = list(known)
-    for name in (path, path.removesuffix(".path")):
-        if name in names:
-            return name
+    if name := meant(path, names):
+        return name
     raise SpecError(f'"{path}" is not there{did_you_mean(path, names)}')
+
+
+def meant(path: str, known: Container[str]) -> str | None:
+    """The name that a path means, as in `key_for`, or None: what is near it takes long to find where there are many."""
+    return next((name for name in (path, path.removesuffix(".path")) if name in known), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

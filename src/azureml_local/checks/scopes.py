@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from azureml_local.checks.table import Where
-from azureml_local.expressions import Reference, did_you_mean, key_for, references, whole_reference
-from azureml_local.spec import DATA_TYPES, Component, Data, Graph, Node, Output, Pipeline, Port, SpecError, Value
+from azureml_local.expressions import Reference, did_you_mean, meant, references, whole_reference
+from azureml_local.spec import DATA_TYPES, Component, Data, Graph, Node, Output, Pipeline, Port, Value
 
 LITERAL_TYPES = frozenset({"string", "integer", "number", "boolean"})
 PATH_TYPES = DATA_TYPES | {"path"}  # `path` is the older word for a folder
@@ -137,10 +137,10 @@ def is_open(node: Node) -> bool:
 
 def known_name(names: list[str], known: Iterable[str]) -> str | None:
     """The declared name that the rest of a path means; None where there is none."""
-    try:
-        return key_for(".".join(names), known)
-    except SpecError:
-        return names[0] if names and names[0] in set(known) and names[1:] == ["path"] else None
+    there = known if isinstance(known, Mapping | Set) else set(known)
+    if name := meant(".".join(names), there):
+        return name
+    return names[0] if names and names[0] in there and names[1:] == ["path"] else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
