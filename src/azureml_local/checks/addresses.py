@@ -10,7 +10,7 @@ from typing import Any
 from azureml_local.checks import kinds
 from azureml_local.checks.known_fields import FIELDS
 from azureml_local.checks.sections import IN_A_DATASTORE, Section, exists, is_absolute, is_file, is_to_be_filled_in
-from azureml_local.checks.table import ERROR, Finding, Where, rule
+from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 from azureml_local.checks.uploads import not_to_be_sent
 from azureml_local.checks.yaml_tree import UnreadableError, read
 from azureml_local.expressions import shown
@@ -19,9 +19,11 @@ RUNS_CODE = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.TRIAL, 
 GIVES_DATA = frozenset({kinds.PIPELINE_JOB, kinds.COMMAND_JOB, kinds.SWEEP_JOB, kinds.NODE, kinds.OTHER_NODE})
 WITH_ENVIRONMENT = frozenset({kinds.COMMAND_COMPONENT, kinds.COMMAND_JOB, kinds.TRIAL, kinds.NODE, kinds.DEPLOYMENT})
 KNOWN = FIELDS[kinds.ENVIRONMENT]  # among others there may be one that was meant to be the image
+YAML = frozenset({".yml", ".yaml"})
 WITHOUT_VERSION = re.compile(r"azureml:([^:@/${<]+):?")
 A_DATASTORE = re.compile(r"azureml://datastores/[^/]+/?")  # as the place that an import goes to
 IN_SOME_STORE = re.compile(r"azureml:/*(datastores?|stores?)/")
+SCRIPT = re.compile(r"\s*python3?(?:\s+-[uBEsS]+)*\s+([\w./-]+\.py)(?=\s|$)")
 FOLDERS = frozenset({"uri_folder", "mltable"})
 REGISTERED = re.compile(r"azureml:.+|file:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
 
@@ -41,6 +43,17 @@ def missing_file(section: Section) -> Iterator[Finding]:
     if section.kind == kinds.DEPLOYMENT and code and exists(code) and _is_absent(code, script):
         message = f"there is no scoring script {code / script}; it is looked for in the code's folder"
         yield Finding(section.at("code_configuration", "scoring_script"), message)
+
+
+@rule(Section, "missing-script", WARNING, "The Python file that a command begins with is in the code.")
+def missing_script(section: Section) -> Iterator[Finding]:
+    """A job starts in the folder of its code, and has nothing else of the files around it."""
+    command, code = section.fields.get("command"), section.local(section.fields.get("code"))
+    found = SCRIPT.match(command) if isinstance(command, str) and section.kind in RUNS_CODE else None
+    has_code = code is not None and exists(code) and code.is_dir() and "additional_includes" not in section.fields
+    if found and code and has_code and not exists(code / found[1]):
+        message = f"there is no {found[1]} in the code, {code}: a job starts in that folder"
+        yield Finding(section.at("command"), message, found[1])
 
 
 @rule(
@@ -86,7 +99,8 @@ def no_version(section: Section) -> Iterator[Finding]:
         found = WITHOUT_VERSION.fullmatch(address) if isinstance(address, str) else None
         if found:
             name = shown(found[1])
-            message = f'"{shown(str(address))}" has no version: write azureml:{name}:1, or azureml:{name}@latest'
+            way_out = f"./{name}" if Path(name).suffix in YAML else f"azureml:{name}:1, or azureml:{name}@latest"
+            message = f'"{shown(str(address))}" has no version: write {way_out}'
             yield Finding(section.at(*where), message)
 
 
@@ -103,6 +117,12 @@ def bad_environment(section: Section) -> Iterator[Finding]:
         yield Finding(where, "the environment needs an image, to which a conda_file is added, or a build with a path")
     if isinstance(described, Mapping):
         prefix = () if described is section.fields else ("environment",)
+        build = described.get("build")
+        folder = section.local(build.get("path")) if isinstance(build, Mapping) else None
+        if isinstance(build, Mapping) and "image" not in described and folder and exists(folder):
+            dockerfile = folder / str(build.get("dockerfile_path") or "Dockerfile")
+            if not is_file(dockerfile):
+                yield Finding(section.at(*prefix, "build"), f"there is no {dockerfile} to build the environment with")
         if {"image", "build"} <= set(described):
             yield Finding(
                 section.at(*prefix, "build"), "the environment has an image and a build: take one of them away"

@@ -15,6 +15,7 @@ from azureml_local.checks.kinds import (
     TYPED,
     WITH_INPUTS,
     article,
+    schema_of,
 )
 from azureml_local.checks.scopes import nearest
 from azureml_local.checks.sections import Section
@@ -66,6 +67,11 @@ def missing_field(section: Section) -> Iterator[Finding]:
     for name in known.REQUIRED.get(section.kind, ()):
         if section.fields.get(name) in (None, ""):
             yield Finding(section.at(), f'{article(section.kind)} needs "{name}"')
+    is_managed = (
+        section.kind == DEPLOYMENT and "kubernetes" not in f"{section.fields.get('type')} {schema_of(section.fields)}"
+    )
+    if is_managed and section.fields.get("instance_type") in (None, ""):
+        yield Finding(section.at(), 'a managed online deployment needs "instance_type", as Standard_DS3_v2')
     if section.kind == NODE and not {"component", "command", "trial", "jobs"} & set(section.fields):
         yield Finding(section.at(), f'node "{section.where[-1]}" needs a component, or a command of its own')
     is_command = section.kind == NODE and "command" in section.fields and "component" not in section.fields

@@ -61,6 +61,9 @@ FIELDS: Mapping[str, set[str]] = {
     | {"instance_type", "instance_count", "app_insights_enabled", "data_collector", "egress_public_network_access"}
     | {"private_network_connection", "resources"},
     ENVIRONMENT: _ASSET | {"image", "conda_file", "build", "inference_config", "os_type", "datastore"},
+    ASSET: _ASSET
+    | {"type", "path", "datastore", "flavors", "job_name", "utc_time_created", "system_metadata", "source"}
+    | {"default_deployment_template", "allowed_deployment_templates"},
     COMPUTE: {"$schema", "id", "name", "type", "description", "tags", "size", "tier", "min_instances", "max_instances"}
     | {"idle_time_before_scale_down", "location", "identity", "network_settings", "ssh_settings", "resource_id"}
     | {"ssh_public_access_enabled", "enable_node_public_ip", "created_on", "provisioning_state", "provisioning_errors"},
