@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_ending_what_has_ended_does_nothing(groups: Groups, tmp_path: Path) -> N
     assert process.wait() == 3
     assert not signal_group(process.group.number, 0)
     end([process])
+
+
+def test_processes_end_where_there_is_no_room_for_a_thread(
+    groups: Groups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start("sleep 975.25 & sleep 975.5", groups, tmp_path)
+    until(lambda: alive("sleep 975.25"))
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refused)
+        end([process])
+    assert not alive("sleep 975.")
+    assert not process.running
+    assert not groups._groups
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from azureml_local import guardian
@@ -127,12 +128,13 @@ def end(processes: Iterable[ProcessGroup]) -> None:
     processes = list(processes)
     # The number of a process that was collected may be given to another, with which a group of others begins.
     taken = {one.group for one in processes if not one.running and guardian.signal_process(one.group.number, 0)}
-    reapers = [threading.Thread(target=process.wait, daemon=True) for process in processes]
-    for reaper in reapers:
-        reaper.start()  # until a process is reaped, its group still exists
+    for process in processes:
+        with suppress(RuntimeError):  # a system without room for a thread: the process is collected below
+            # Until a process is reaped, its group still exists.
+            threading.Thread(target=process.wait, daemon=True).start()
     guardian.end_groups([process.group for process in processes], taken)
-    for process, reaper in zip(processes, reapers, strict=True):
-        reaper.join()
+    for process in processes:
+        process.wait()
         process._groups.discard(process.group)
 
 
