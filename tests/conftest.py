@@ -20,6 +20,7 @@ from azureml_local.environments.job_environments import JobEnvironments
 from azureml_local.processes import Groups
 from azureml_local.settings import Settings
 from azureml_local.spec import Pipeline
+from azureml_local.store import Store
 from small_environments import fake_python
 from small_pipelines import Heard
 
@@ -61,6 +62,14 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory):
     from small_models import small_tokenizer
 
     return small_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """What a workspace knows, and nothing yet."""
+    store = Store(tmp_path / "workspace.db")
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="module")

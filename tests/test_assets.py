@@ -1,6 +1,5 @@
 """What is said of an asset that is not there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,6 @@ from azureml_local.assets import MOST_NAMES, Assets
 from azureml_local.blobs import Blobs
 from azureml_local.spec import SpecError
 from azureml_local.store import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "workspace.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture

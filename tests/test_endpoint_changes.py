@@ -4,7 +4,6 @@ import errno
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,13 +37,6 @@ class Servers:
         self.serving.pop(name, None)
         self.stopped.set()
         assert self.drained.wait(20)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "store.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture

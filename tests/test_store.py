@@ -8,13 +8,6 @@ import pytest
 from azureml_local.store import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path):
-    store = Store(tmp_path / "workspace.db")
-    yield store
-    store.close()
-
-
 def test_a_resource_comes_back_as_it_was_put(store: Store):
     store.put("models", "student", "1", {"properties": {"tags": {"ä": [1, 2.5, None]}}})
     assert store.get("models", "student", "1").body == {"properties": {"tags": {"ä": [1, 2.5, None]}}}

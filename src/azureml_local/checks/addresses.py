@@ -116,20 +116,22 @@ def bad_environment(section: Section) -> Iterator[Finding]:
         where = section.at(*(() if described is section.fields else ("environment",)))
         yield Finding(where, "the environment needs an image, to which a conda_file is added, or a build with a path")
     if isinstance(described, Mapping):
-        prefix = () if described is section.fields else ("environment",)
-        build = described.get("build")
-        folder = section.local(build.get("path")) if isinstance(build, Mapping) else None
-        if isinstance(build, Mapping) and "image" not in described and folder and exists(folder):
-            dockerfile = folder / str(build.get("dockerfile_path") or "Dockerfile")
-            if not is_file(dockerfile):
-                yield Finding(section.at(*prefix, "build"), f"there is no {dockerfile} to build the environment with")
-        if {"image", "build"} <= set(described):
-            yield Finding(
-                section.at(*prefix, "build"), "the environment has an image and a build: take one of them away"
-            )
-        conda = section.local(described.get("conda_file"))
-        if conda and is_file(conda) and (problem := _no_conda_file(conda)):
-            yield Finding(section.at(*prefix, "conda_file"), f"the conda file {conda} {problem}")
+        yield from _ill_described(section, described, () if described is section.fields else ("environment",))
+
+
+def _ill_described(section: Section, described: Mapping[str, Any], prefix: Where) -> Iterator[Finding]:
+    """What an environment is made of that does not go together, or is not there."""
+    build = described.get("build")
+    folder = section.local(build.get("path")) if isinstance(build, Mapping) else None
+    if isinstance(build, Mapping) and "image" not in described and folder and exists(folder):
+        dockerfile = folder / str(build.get("dockerfile_path") or "Dockerfile")
+        if not is_file(dockerfile):
+            yield Finding(section.at(*prefix, "build"), f"there is no {dockerfile} to build the environment with")
+    if {"image", "build"} <= set(described):
+        yield Finding(section.at(*prefix, "build"), "the environment has an image and a build: take one of them away")
+    conda = section.local(described.get("conda_file"))
+    if conda and is_file(conda) and (problem := _no_conda_file(conda)):
+        yield Finding(section.at(*prefix, "conda_file"), f"the conda file {conda} {problem}")
 
 
 def _no_conda_file(path: Path) -> str:

@@ -98,6 +98,7 @@ class _Binder:
         except SpecError as error:
             raise SpecError(f'node "{name}", command: {error}') from None
         distribution = node.distribution or component.distribution
+        kind = distribution.type if distribution else None
         return Task(
             name=name,
             node=replace(node, environment_variables={key: _text(key, bound) for key, bound in variables.items()}),
@@ -111,8 +112,8 @@ class _Binder:
             outputs=outputs,
             writable=frozenset(key for key, bound in inputs.items() if bound.is_writable),
             links=links,
-            distribution=distribution.type if distribution and distribution.type not in RUN_ONCE else None,
-            left_out=distribution.type if distribution and distribution.type in RUN_ONCE else "",
+            distribution=None if kind in RUN_ONCE else kind,
+            left_out=kind if kind in RUN_ONCE else "",
             process_count=self._process_count(scope, name, distribution),
             timeout=node.timeout,
         )
