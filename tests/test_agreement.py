@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bert_distillation.errors import InputError
 from conftest import ROOT
 
 STEPS = ["preprocess", "pretrain", "distill", "finetune", "evaluate", "probe", "report", "compare", "export"]
@@ -82,6 +83,40 @@ def test_the_command_has_one_flag_for_each_port_and_optional_ones_in_brackets(st
         flag = f"--{name} {value}"
         expected.append(f"$[[{flag}]]" if port.get("optional") else flag)
     assert flags == expected
+
+
+def refusal(step: str, name: str, value: object) -> str:
+    """What a step says of a value of one setting, if it refuses it as out of its range or not of its choices."""
+    fields = [field for field in dataclasses.fields(config_of(step)) if field.default is dataclasses.MISSING]
+    required = {field.name: "cola" if field.name == "task" else Path(field.name) for field in fields}
+    try:
+        config_of(step)(**required | {name: value})
+    except InputError as error:
+        return str(error) if re.match(f"{name} must be (at|between|above|positive|one of)", str(error)) else ""
+    return ""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_bounds_of_a_number_are_those_that_the_step_itself_has(step):
+    for name, port in component(step)["inputs"].items():
+        if port["type"] not in ("integer", "number"):
+            continue
+        near = 1 if port["type"] == "integer" else 1e-9
+        for bound, outwards in ("min", -1), ("max", 1):
+            if bound in port:  # which is itself no value where 0 is none
+                assert refusal(step, name, port[bound] + outwards * near), (name, bound)
+                assert not refusal(step, name, port[bound] - outwards * near), (name, bound)
+            else:
+                assert not refusal(step, name, outwards * 10**9), (name, bound)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_choices_of_a_text_are_those_that_the_step_itself_has(step):
+    for name, port in component(step)["inputs"].items():
+        said = refusal(step, name, "no such choice") if port["type"] == "string" else ""
+        assert bool(said) is ("enum" in port), name
+        if said:
+            assert f"one of {', '.join(port['enum'])}, got" in said
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -214,12 +214,15 @@ def test_held_out_text_may_be_given_or_left_out_between_two_starts(done: Path, r
 
 
 def test_another_number_of_processes_is_refused_with_what_to_change(done: Path, tmp_path: Path):
-    found = read_checkpoint(checkpoints(done)[-1])
+    shutil.copytree(done / "checkpoints", tmp_path / "checkpoints")
+    found = read_checkpoint(checkpoints(tmp_path)[-1])
     now = RunIdentity(found.run.shape | {"rows_per_step": "16"}, found.run.split | {"num_processes": "2"})
+    assert find_checkpoint(found.folder.parent, now, elastic=True) is None, "what is done is nothing to go on with"
+    shutil.rmtree(found.folder)
     with pytest.raises(
         InputError, match=r"by 1 processes with 8 rows .* has 2 with 16\. Change --gradient_accumulation"
     ):
-        find_checkpoint(done / "checkpoints", now, elastic=True)
+        find_checkpoint(found.folder.parent, now, elastic=True)
 
 
 def test_a_run_whose_folder_was_taken_by_another_writes_nothing_more(run, tmp_path: Path):

@@ -17,6 +17,21 @@ def test_a_model_without_a_version_is_refused():
         deploy_command._check_registered(None, "azureml:nope")
 
 
+def test_a_file_in_place_of_a_folder_and_a_model_that_is_not_there_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "endpoint.yml"
+    file.write_text("name: paint\n")
+    assert cli.main(["deploy", str(file)]) == 2
+    said = f"azureml-local: {file} is a file: give the folder that holds endpoint.yml and deployment.yml.\n"
+    assert capsys.readouterr().err == said
+    assert cli.main(["deploy", str(tmp_path), "--model", "my-model"]) == 2
+    assert capsys.readouterr().err == (
+        "azureml-local: --model my-model: there is no such file or folder; a registered model is azureml:NAME:VERSION, "
+        "or azureml:NAME@latest.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "script", "message"),
     [

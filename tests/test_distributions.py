@@ -1,5 +1,6 @@
 """How the processes of a distributed job are started, and how they end."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -25,6 +26,21 @@ def test_when_one_process_fails_the_others_are_ended(run: Callable, heard: Heard
     assert change.status == "Failed"
     assert change.error == 'node "n" failed: process 1 ended with status 3; its log ends with:\nno gradient'
     assert not alive("sleep 987.125")
+
+
+def test_of_processes_that_fail_together_the_one_that_says_why_is_quoted(run: Callable) -> None:
+    made = component("if [ $RANK = 1 ]; then exit 1; fi; sleep 0.3; echo the folder is empty; exit 1")
+    change = run(pipeline("quiet", {"n": replace(made, distribution=Distribution(process_count="2"))}))
+    assert change.error == 'node "n" failed: process 0 ended with status 1; its log ends with:\nthe folder is empty'
+
+
+def test_a_process_that_fails_without_a_word_is_named_where_the_others_do_not_fail(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azureml_local.engine.commands.LAST_WORDS", 0.2)
+    made = component("if [ $RANK = 1 ]; then exit 1; fi; echo all is well; sleep 987.375")
+    change = run(pipeline("wordless", {"n": replace(made, distribution=Distribution(process_count="2"))}))
+    assert re.fullmatch(r'node "n" failed: process 1 ended with status 1 and wrote nothing to \S+', change.error)
 
 
 @pytest.mark.parametrize("kind", ["mpi", "tensorflow", "ray"])

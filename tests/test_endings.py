@@ -66,6 +66,13 @@ def runs(home: Home) -> dict[str, Resource]:
     return found
 
 
+def submitted(home: Home) -> set[str]:
+    store = Store(home.database)
+    names = {job.name for job in store.all("jobs")}
+    store.close()
+    return names
+
+
 def statuses(home: Home) -> dict[str, str]:
     return {node: run.body["status"] for node, run in runs(home).items() if node in ("long", "after")}
 
@@ -76,6 +83,7 @@ def test_kill_of_the_workspace(home: Home, tmp_path: Path) -> None:
     assert running
     os.kill(running.pid, signal.SIGKILL)
     until(lambda: not alive("sleep 976."))
+    assert "jobs           1 interrupted\n" in azureml_local("status", home=home.path).stdout
     assert azureml_local("up", home=home.path).returncode == 0
     assert statuses(home) == {"long": "Failed", "after": "Canceled"}
     assert runs(home)[name].body["status"] == "Failed"
@@ -87,7 +95,8 @@ def test_kill_of_the_workspace(home: Home, tmp_path: Path) -> None:
 
 def test_end_of_the_workspace(home: Home, tmp_path: Path) -> None:
     name = started(job_file(tmp_path, 975), home, 975)
-    azureml_local("down", home=home.path)
+    down = azureml_local("down", home=home.path).stdout
+    assert down == f"The workspace at {home.path} is down.\nWhat ran in it was cancelled: {name}.\n"
     assert not alive("sleep 975.")
     assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
     assert "the local workspace was ended" in runs(home)[name].body["error"]
@@ -121,16 +130,27 @@ def test_a_limit_of_time(home: Home, tmp_path: Path) -> None:
     assert statuses(home) == {"long": "Failed", "after": "Canceled"}
 
 
-def test_control_c(home: Home, tmp_path: Path) -> None:
-    file = job_file(tmp_path, 973)
-    run = subprocess.Popen(
-        command_line("run", file, home=home.path),
+def in_a_terminal_of_its_own(*arguments: object, home: Home) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command_line(*arguments, home=home.path),
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in background
     )
+
+
+def test_control_c(home: Home, tmp_path: Path) -> None:
+    run = in_a_terminal_of_its_own("run", job_file(tmp_path, 973), home=home)
     until(lambda: len(alive("sleep 973.")) >= 3, seconds=60)
+    name = next(iter(submitted(home)))
+    watch = in_a_terminal_of_its_own("watch", name, home=home)
+    assert watch.stdout
+    assert watch.stdout.readline() == "long: Running\n"
+    os.killpg(watch.pid, signal.SIGINT)
+    output, _ = watch.communicate(timeout=60)
+    end = f"azureml-local cancel {name} --home {home.path}"
+    assert (watch.returncode, output) == (130, f"{name} goes on without being watched; `{end}` ends it.\n")
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130

@@ -168,6 +168,16 @@ def test_other_branches_go_on_unless_the_pipeline_says_otherwise(run: Callable, 
     assert heard.last("going-on-after-bad").status == "Canceled"
 
 
+def test_a_pipeline_that_is_cancelled_is_so_also_where_a_node_had_failed(engine: Engine, heard: Heard) -> None:
+    engine.submit(pipeline("given-up", {"bad": "exit 4", "long": "sleep 985.375"}))
+    heard.wait("given-up-bad")
+    heard.wait("given-up-long", {"Running"})
+    engine.cancel("given-up")
+    last = heard.wait("given-up")
+    assert (last.status, last.error) == ("Canceled", "the job was cancelled")
+    assert heard.last("given-up-bad").status == "Failed"
+
+
 def test_cancel_leaves_no_process_even_one_that_will_not_listen(
     engine: Engine, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

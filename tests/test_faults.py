@@ -1,7 +1,6 @@
 """What fails around a step, row by row of the table in docs/reliability.md: one sentence, and nothing lost."""
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -25,6 +24,7 @@ from bert_distillation.options import run_step
 from bert_distillation.progress import read_log
 from bert_distillation.run_lock import RunLock
 from bert_distillation.sequences import read_metadata
+from mounts import in_a_mount
 from small_corpus import documents, write_jsonl, write_vocabulary
 from small_glue import write_task
 from small_models import TEXTS, save, small_bert, small_sequences
@@ -81,16 +81,6 @@ def settings(inputs: Path, student: Path, **others: object) -> dict[str, object]
 
 def arguments(**values: object) -> list[str]:
     return [part for name, value in values.items() for part in (f"--{name}", str(value))]
-
-
-def in_a_mount(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script that may mount file systems, which only it sees."""
-    unshare = ["unshare", "--user", "--map-root-user", "--mount", "/bin/bash", "-c"]
-    if subprocess.run([*unshare, "mount -t tmpfs none /mnt"], check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system in a namespace of its own")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path}
-    return subprocess.run([*unshare, script], check=False, capture_output=True, text=True, env=environment)
 
 
 def size_of_a_checkpoint(folder: Path) -> int:

@@ -69,6 +69,12 @@ def test_weights_that_are_cut_or_of_other_shapes_or_not_numbers_are_refused(brok
     refusal("are not finite numbers")
 
 
+def test_pickled_weights_are_named_and_not_read(broken):
+    (broken / "model.safetensors").rename(broken / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"holds no model\.safetensors\. pytorch_model\.bin is not read"):
+        hub.load_model(AutoModelForMaskedLM, broken, "", of="teacher")
+
+
 def test_a_folder_without_tokenizer_files_is_refused(broken):
     (broken / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"holds no tokenizer\.json and no vocab\.txt"):
@@ -79,7 +85,7 @@ def test_a_folder_without_tokenizer_files_is_refused(broken):
     ("folder", "name", "sentence"),
     [
         ("absent", "", "teacher: there is no folder .*absent"),
-        ("empty", "", "teacher: could not load .*empty"),
+        ("empty", "", "teacher: .*empty holds no config.json and no model.safetensors. Give"),
         (None, "", "teacher: give a folder with --teacher or a hub name with --teacher_name"),
         (None, "owner/nothing-there", "teacher: could not load owner/nothing-there: .* connection to the hub"),
     ],

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from azureml_local.disk import Reserve
 from azureml_local.engine.runs import Runs
 from azureml_local.mlflow_rest import MlflowServer, mlflow_router
 
@@ -22,7 +23,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(home: Path) -> Iterator[TestClient]:
     uri, artifacts = f"sqlite:///{home / 'mlflow.db'}", home / "artifacts"
-    Runs(uri, artifacts).create(RUN, "trials", "a job", artifacts / RUN)
+    Runs(uri, artifacts, Reserve(home / "reserve")).create(RUN, "trials", "a job", artifacts / RUN)
 
     import mlflow
     from mlflow.server import handlers

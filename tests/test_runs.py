@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from azureml_local.disk import Reserve
 from azureml_local.engine.runs import Runs
 
 with warnings.catch_warnings():
@@ -20,7 +21,8 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def runs(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    runs = Runs(uri, tmp_path_factory.mktemp("artifacts"))
+    folder = tmp_path_factory.mktemp("artifacts")
+    runs = Runs(uri, folder, Reserve(folder / "reserve"))
     runs.prepare()
     return runs
 
@@ -94,7 +96,7 @@ def test_runs_that_died_with_a_workspace_have_failed_when_it_starts_again(
     runs.create("ended", "trials", "ended", tmp_path)
     runs.finish("ended", "Canceled")
     own = client.create_run(client.get_run("died").info.experiment_id).info.run_id  # a notebook's, say: it lives on
-    Runs(uri, tmp_path).prepare()
+    Runs(uri, tmp_path, Reserve(tmp_path / "reserve")).prepare()
     found = {name: client.get_run(name).info for name in ("died", "ended", own)}
     assert [info.status for info in found.values()] == ["FAILED", "KILLED", "RUNNING"]
     assert found["died"].end_time >= found["died"].start_time
@@ -110,9 +112,9 @@ def test_a_database_is_there_only_when_it_is_complete(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr("mlflow.store.db.utils._upgrade_db", stop)
         with pytest.raises(InterruptedError):
-            Runs(uri, tmp_path).prepare()
+            Runs(uri, tmp_path, Reserve(tmp_path / "reserve")).prepare()
     assert list(database.parent.iterdir()) == []
-    Runs(uri, tmp_path).prepare()
+    Runs(uri, tmp_path, Reserve(tmp_path / "reserve")).prepare()
     with sqlite3.connect(database) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert {path.name for path in database.parent.iterdir()} <= {"mlflow.db", "mlflow.db-wal", "mlflow.db-shm"}

@@ -138,7 +138,7 @@ def test_a_server_that_is_replaced_answers_what_it_was_asked_before(deployments:
 
 def test_a_script_that_fails_to_start_is_quoted(deployments: Deployments, code: Path) -> None:
     (code / "online" / "score.py").write_text("raise RuntimeError('the weights are missing')")
-    told = r'"blue" ended with status \d+ before it served: RuntimeError: the weights are missing; its log ends with:'
+    told = r'"blue" ended with status \d+ before it served: RuntimeError: the weights are missing; its log says:'
     with pytest.raises(ServingError, match=told):
         deployments.start("greeter", spec(code))
     assert "the weights are missing" in deployments.log("greeter", "blue")
@@ -151,8 +151,9 @@ def test_the_reason_why_a_script_does_not_start_stands_before_the_list_of_the_mo
     (tmp_path / "many").mkdir()
     for number in range(30):
         (tmp_path / "many" / f"part-{number}").touch()
-    with pytest.raises(ServingError, match=r"before it served: KeyError: 'colour'; its log ends with:\n"):
+    with pytest.raises(ServingError, match=r"before it served: KeyError: 'colour'; its log says:\n") as raised:
         deployments.start("greeter", replace(spec(code), model=tmp_path / "many"))
+    assert str(raised.value).endswith("raise KeyError('colour')\nKeyError: 'colour'")
 
 
 def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:

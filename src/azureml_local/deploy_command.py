@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def deploy(options: argparse.Namespace) -> int:
     """Create the endpoint and the deployment that a folder describes, and send all traffic there."""
+    if options.folder.is_file():
+        raise InputError(f"{options.folder} is a file: give the folder that holds endpoint.yml and deployment.yml.")
     files = options.folder / "endpoint.yml", options.deployment or options.folder / "deployment.yml"
+    _refuse_missing_model(options.model)
     model = options.model and (options.model if _is_registered(options.model) else str(Path(options.model).absolute()))
     _refuse_another_endpoint(*files)
     for file, overrides in zip(files, ([], [{"model": model}] if model else []), strict=True):
@@ -75,12 +78,16 @@ def _model(reference: str) -> "str | Model":
     if _is_registered(reference):
         return reference.removeprefix("azureml:") if "@" in reference else reference
     path = Path(reference)
-    if not path.exists():
-        raise InputError(
-            f"--model {reference}: there is no such file or folder; a registered one is azureml:NAME:VERSION."
-        )
     kind = "mlflow_model" if (path / "MLmodel").exists() else "custom_model"
     return Model(path=path.absolute(), type=kind)
+
+
+def _refuse_missing_model(reference: str | None) -> None:
+    if reference and not _is_registered(reference) and not Path(reference).exists():
+        raise InputError(
+            f"--model {reference}: there is no such file or folder; a registered model is azureml:NAME:VERSION, or "
+            "azureml:NAME@latest."
+        )
 
 
 def _is_registered(reference: str) -> bool:

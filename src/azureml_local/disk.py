@@ -6,8 +6,9 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from azureml_local.errors import InputError
 from azureml_local.home import Home
@@ -21,6 +22,10 @@ PARTS = {
     "MLflow": ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm", "artifacts"),
 }
 REMOVABLE = ("environments", "reuse")  # what the workspace makes again when it needs it
+RESERVE = 4 * 1024 * 1024  # bytes
+LOW = 1024 * 1024  # bytes on a disk that counts as full
+
+T = TypeVar("T")
 
 
 def usage(home: Home) -> dict[str, int]:
@@ -70,11 +75,58 @@ def write_whole(file: Path, content: bytes) -> None:
     written.replace(file)
 
 
-def is_full(error: Exception) -> bool:
-    """Whether there was no room for what was to be written."""
-    if isinstance(error, sqlite3.OperationalError):
-        return "is full" in str(error)
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+def is_full(error: BaseException | None) -> bool:
+    """Whether there was no room for what was to be written; MLflow and SQLAlchemy wrap what says so."""
+    while error is not None:
+        if isinstance(error, sqlite3.OperationalError) and "is full" in str(error):
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
+
+
+def full(folder: Path) -> str:
+    """A sentence if there is no room left on the disk that a folder is on, else an empty text."""
+    try:
+        left = shutil.disk_usage(folder).free
+    except OSError:
+        return ""
+    return f"the disk of {folder} is full" if left < LOW else ""
+
+
+class Reserve:
+    """Room on the disk that is kept for how jobs have ended: it may be they who have filled the rest."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def fill(self) -> None:
+        """Take the room, where it is not taken and there is more than that."""
+        try:
+            if self._file.is_file() or shutil.disk_usage(self._file.parent).free < 4 * RESERVE:
+                return
+            self._file.write_bytes(os.urandom(RESERVE))  # zeros take no room on some file systems
+        except OSError:
+            self.spend()
+
+    def spend(self) -> bool:
+        """Give the room back to the disk; tells whether there was any."""
+        try:
+            self._file.unlink()
+        except OSError:
+            return False
+        return True
+
+    def insist(self, write: Callable[[], T]) -> T:
+        """What `write` gives; it is called a second time, with the reserve's room, where the disk was full."""
+        try:
+            return write()
+        except Exception as error:
+            if not is_full(error):
+                raise
+        self.spend()
+        return write()
 
 
 def size(count: int) -> str:

@@ -102,12 +102,13 @@ class Home:
 
     def entries(self) -> list[Path]:
         """What is in the folder and belongs to the workspace, but its secret."""
-        own = {"artifacts", "deployments", "environments", "jobs", "reuse", self.secret.with_suffix(".new").name}
+        own = {"artifacts", "deployments", "environments", "jobs", "reserve", "reuse"}
         own |= {
             path.name
             for path in (self.blobs, self.certificates, self.state, self.lock, self.users, self.ports, self.log)
         }
         databases = (self.database.name, self.runs_database.name)
+        own.add(self.secret.with_suffix(".new").name)
         own |= {f"{name}{end}" for name in databases for end in ("", "-wal", "-shm")}
         return [self.path / name for name in sorted(own) if (self.path / name).exists()]
 

@@ -56,7 +56,7 @@ def _run(
     addresses, started = launcher.start(home, Settings.of(options))
     detached, watcher = False, None
     try:
-        console.print(f"Loading {options.file} with the SDK")
+        console.print(f"Loading {options.file} with the SDK, for the workspace at {home.path}", soft_wrap=True)
         client, watcher = connect(home, addresses), Watcher(home, addresses)
         with _one_interrupt_later() as interrupted:
             name = submit(client, options.file, overrides)
@@ -89,6 +89,11 @@ def _run(
                 )
             else:
                 launcher.stop(home)
+                console.print(
+                    "The workspace that was started for this job is down again, and the job's page with it; "
+                    f"`{home.command('up')}` brings both back, and `run --keep-up` leaves them up.",
+                    soft_wrap=True,
+                )
 
 
 def watch(options: argparse.Namespace) -> int:
@@ -96,7 +101,12 @@ def watch(options: argparse.Namespace) -> int:
     home = Home.choose(options.home)
     console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     with launcher.in_running(home) as addresses:
-        state = follow(Watcher(home, addresses), options.job, console)
+        try:
+            state = follow(Watcher(home, addresses), options.job, console)
+        except KeyboardInterrupt:
+            end = home.command(f"cancel {options.job}")
+            console.print(f"{options.job} goes on without being watched; `{end}` ends it.", soft_wrap=True)
+            return INTERRUPTED
     _summarise(state, console)
     return 0 if state.job.status == "Completed" else 1
 

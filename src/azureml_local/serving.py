@@ -21,6 +21,7 @@ LOG = "server.log"  # in the folder of a server
 NO_CODE = Path(__file__).parent / "no_code"
 STOPPED = "was stopped while it started"
 LONGEST_TRACE = 1000  # lines
+LAST_LINES = 20  # of a log, in a message
 WRAPPED = "The above exception was the direct cause of the following exception:"
 
 # The server binds every interface by itself. Handed a socket that listens already, the way systemd hands it over
@@ -154,9 +155,8 @@ class Deployments:
         problem = STOPPED if is_stopped else self._wait_until_healthy(server) or self._switch(key, server)
         if problem:
             end([server.process])
-            log = last_lines(folder / LOG)
-            reason = _reason(last_lines(folder / LOG, LONGEST_TRACE))
-            raise ServingError(f'deployment "{deployment.name}" {problem}{reason}; its log ends with:\n{log}')
+            said = _said(last_lines(folder / LOG, LONGEST_TRACE))
+            raise ServingError(f'deployment "{deployment.name}" {problem}{said}')
 
     def _switch(self, key: tuple[str, str], server: _Server) -> str:
         """Let a server answer for its deployment, and end the one that did so; what went wrong, or nothing."""
@@ -227,14 +227,16 @@ def with_script(deployment: DeploymentSpec) -> DeploymentSpec:
     return replace(deployment, code=NO_CODE, scoring_script="score.py", environment_variables=variables)
 
 
-def _reason(log: str) -> str:
-    """What the scoring script failed with, as the sentence goes on; "" where the log does not tell.
+def _said(log: str) -> str:
+    """What the scoring script failed with, as the sentence goes on, and the lines of the log that end with that.
 
     The server wraps it and then lists the model's files, which may be more than anybody reads.
     """
     before, is_wrapped, _ = log.rpartition(WRAPPED)
-    lines = before.strip().splitlines() if is_wrapped else []
-    return f": {lines[-1].strip()}" if lines else ""
+    lines = (before if is_wrapped else log).strip().splitlines()
+    reason = f": {lines[-1].strip()}" if is_wrapped and lines else ""
+    what = "its log says" if is_wrapped else "its log ends with"
+    return "\n".join([f"{reason}; {what}:", *lines[-LAST_LINES:]])
 
 
 def _scoring_script(deployment: DeploymentSpec) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -33,8 +34,11 @@ def up(options: argparse.Namespace) -> int:
 def down(options: argparse.Namespace) -> int:
     """End the workspace; a workspace that is not up is fine."""
     home = Home.choose(options.home)
+    active = [run.name for run in _job_runs(home) if _status_of(run) not in FINAL] if is_held(home) else []
     stopped = launcher.stop(home)
     print(f"The workspace at {home.path} {'is down' if stopped else 'was not up'}.")
+    if stopped and active:
+        print(f"What ran in it was cancelled: {', '.join(active)}.")
     return 0
 
 
@@ -55,7 +59,10 @@ def status(options: argparse.Namespace) -> int:
         print(f"No workspace is up at {home.path}.")
     if home.database.is_file():  # up or not, it keeps what it knew
         runs = _job_runs(home)
-        counts = sorted(Counter(map(_status_of, runs)).items())
+        statuses = [_status_of(run) for run in runs]
+        if not addresses:  # nothing runs without a workspace; when it is up again, it calls them failed
+            statuses = [one if one in FINAL else "interrupted" for one in statuses]
+        counts = sorted(Counter(statuses).items())
         _say("jobs", ", ".join(f"{count} {status}" for status, count in counts) or "none")
         for run in runs if addresses else ():
             if _status_of(run) not in FINAL:  # its name is what `watch` and `cancel` take
@@ -105,6 +112,8 @@ def _say(name: str, value: str) -> None:
 
 def _job_runs(home: Home) -> list[Resource]:
     """What has become of each job that was submitted."""
+    if not home.database.is_file():
+        return []
     store = Store(home.database)
     submitted = {job.name for job in store.all("jobs")}
     runs = [run for run in store.all("runs") if run.name in submitted]
@@ -135,7 +144,9 @@ def _endpoints(home: Home, addresses: Addresses | None) -> Iterator[str]:
 def _disk(home: Home) -> str:
     parts = disk.usage(home)
     listed = ", ".join(f"{part} {disk.size(count)}" for part, count in parts.items() if count)
-    return f"{disk.size(sum(parts.values()))} ({listed})"
+    left = shutil.disk_usage(home.path).free
+    no_room = ": full, make room" if disk.full(home.path) else ""
+    return f"{disk.size(sum(parts.values()))} ({listed}); {disk.size(left)} left{no_room}"
 
 
 def _agreed(question: str) -> bool:

@@ -32,6 +32,11 @@ from bert_distillation.tracking import PARTIAL, checksum, write_json
 
 MANIFEST = "checkpoint.json"
 LONGEST_NAME = 100  # characters, in a message
+ANEW = (
+    "an empty --checkpoints folder (to a node of a pipeline with `--set jobs.NODE.outputs.checkpoints.path="
+    "azureml://datastores/workspaceblobstore/paths/...`)"
+)
+GO_ON = "--elastic_resume true (to a node of a pipeline with `--set jobs.NODE.inputs.elastic_resume=true`)"
 
 
 @dataclass(frozen=True)
@@ -118,13 +123,17 @@ def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool | None) -> Che
 
     elastic: also take one that was written by another number of processes, or in other batches; None: not offered.
     """
+    done: set[str] = set()
     for place in sorted(folder.glob("step-*"), reverse=True):
         if place.name.endswith(PARTIAL) or not (place / MANIFEST).is_file():
             print(f"{place} was not written to the end: passed over", flush=True)
             continue
         try:
             checkpoint, files = read_manifest(place)
-            refuse_other_steps(checkpoint, run)
+            if checkpoint.run.shape.get("last_step") == str(checkpoint.step):
+                done.add(checkpoint.run.name)  # nobody means to go on with it
+            elif checkpoint.run.name not in done:
+                refuse_other_steps(checkpoint, run)
             if (changed := first_difference(checkpoint.run.shape, run.shape)) is not None:
                 print(f"{place} belongs to another run: {changed}. It is passed over.", flush=True)
                 continue
@@ -134,10 +143,10 @@ def find_checkpoint(folder: Path, run: RunIdentity, elastic: bool | None) -> Che
             continue
         changed = first_difference(checkpoint.run.split, run.split)
         if changed is not None and not elastic:
-            way = "the old number of processes" if elastic is None else "--elastic_resume true to go on"
+            way = "the old number of processes" if elastic is None else f"{GO_ON} to go on"
             raise InputError(
                 f"{place} was written by a run that was cut otherwise: {changed}. From there the result would be as "
-                f"good, but not the same: give {way}, or an empty --checkpoints folder."
+                f"good, but not the same: give {way}, or {ANEW}."
             )
         return checkpoint
     return None
@@ -152,8 +161,7 @@ def refuse_other_steps(checkpoint: Checkpoint, run: RunIdentity) -> None:
         raise InputError(
             f"{checkpoint.folder} was written by {processes} processes with {rows} rows of sequences in a step, and "
             f"this run has {now.split.get('num_processes')} with {now.shape.get('rows_per_step')}. Change "
-            f"--gradient_accumulation_steps so that a step has {rows} again, and give --elastic_resume true; or give "
-            "an empty --checkpoints folder."
+            f"--gradient_accumulation_steps so that a step has {rows} again, and give {GO_ON}; or give {ANEW}."
         )
 
 

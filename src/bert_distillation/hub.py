@@ -69,6 +69,7 @@ def load_model(
     """
     where = source(folder, name, of=of)
     if folder is not None:
+        check_parts(folder, of)
         check_weights(folder, of)
         check_size(folder, of)
     settings = {"dtype": torch.float32, "ignore_mismatched_sizes": bool(new), "output_loading_info": True} | settings
@@ -82,6 +83,18 @@ def load_model(
         )
     check_finite(model, of)
     return model
+
+
+def check_parts(folder: Path, of: str) -> None:
+    """Refuse a folder without a model in it, and one whose weights are pickled."""
+    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    missing += [] if any(folder.glob("*.safetensors")) else ["model.safetensors"]
+    if not missing:
+        return
+    way = "Give the folder of a model in Hugging Face format."
+    if pickled := sorted(file.name for file in folder.glob("*.bin")):
+        way = f"{pickled[0]} is not read, for it may hold code: save the model with a current transformers."
+    raise InputError(f"{of}: {folder} holds no {' and no '.join(missing)}. {way}")
 
 
 def check_size(folder: Path, of: str) -> None:

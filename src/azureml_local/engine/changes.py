@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from azureml_local.disk import is_full
+from azureml_local.disk import Reserve, is_full
 
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 
@@ -49,11 +49,15 @@ class Listener(Protocol):
 class Journal:
     """The jobs of one pipeline as they are now; every change is told to the listener and written to a log."""
 
-    def __init__(self, jobs: Iterable[JobChange], listener: Listener, log: Path | None) -> None:
-        """Begin with `jobs`, the first of them the pipeline's own; `log` is None for a job that stands alone."""
+    def __init__(self, jobs: Iterable[JobChange], listener: Listener, log: Path | None, reserve: Reserve) -> None:
+        """Begin with `jobs`, the first of them the pipeline's own; `log` is None for a job that stands alone.
+
+        reserve: the room on the disk for how they end.
+        """
         self._jobs = {job.name: job for job in jobs}
         self._listener = listener
         self._log = log
+        self._reserve = reserve
         self._lock = threading.Lock()
 
     def __getitem__(self, job: str) -> JobChange:
@@ -78,7 +82,8 @@ class Journal:
                 logger.exception("The log of the pipeline could not be written")
             is_settled = self._tell_listener(change)
         while not is_settled and change.status in FINAL:
-            time.sleep(PAUSE)
+            if not self._reserve.spend():
+                time.sleep(PAUSE)
             with self._lock:
                 is_settled = self._tell_listener(change)
 
@@ -105,6 +110,13 @@ class Journal:
         with self._log.open("a") as stream:
             error = f": {change.error}" if change.error else ""
             stream.write(f"[{now():%Y-%m-%d %H:%M:%SZ}] {change.node} is {change.status}{error}\n")
+
+
+def why_given_up(error: Exception) -> str:
+    """Why a job was given up, for its user: what the system refused, or a mistake of the workspace's own."""
+    if is_full(error):
+        return "the disk of the workspace is full; make room and submit the job again"
+    return str(error) if isinstance(error, OSError) else f"the local workspace failed: {error!r}"
 
 
 def now() -> datetime:

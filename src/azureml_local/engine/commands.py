@@ -7,9 +7,11 @@ import os
 import shutil
 import socket
 import threading
+import time
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
+from azureml_local.disk import full
 from azureml_local.engine.plan import Task, is_default_artifacts
 from azureml_local.environments.job_environments import Interpreter
 from azureml_local.processes import Groups, ProcessGroup, end, inherited_variables, last_lines
@@ -23,6 +25,9 @@ SPEED = {
     "MALLOC_TRIM_THRESHOLD_": "16000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
+
+
+LAST_WORDS = 2.0  # seconds in which the processes of a job that fails may say why
 
 
 class Command:
@@ -126,8 +131,19 @@ class Command:
         for _ in self._processes:
             rank, status = statuses.get()
             if status != 0:
-                return self._failure(rank, status)
+                return self._failure(*self._most_telling(rank, status, statuses))
         return None
+
+    def _most_telling(self, rank: int, status: int, statuses: SimpleQueue[tuple[int, int]]) -> tuple[int, int]:
+        """The first that failed or, where it wrote nothing, one that fails with it and did: one may speak for all."""
+        deadline = time.monotonic() + LAST_WORDS
+        ended = [(rank, status)]
+        while len(ended) < self._task.process_count and not last_lines(self._task.log(ended[-1][0])):
+            try:
+                ended.append(statuses.get(timeout=max(0.0, deadline - time.monotonic())))
+            except Empty:
+                break
+        return next((one for one in ended if one[1] != 0 and last_lines(self._task.log(one[0]))), ended[0])
 
     def _start(self) -> None:
         variables = _rendezvous(self._variables) if self._task.distribution else self._variables
@@ -155,7 +171,9 @@ class Command:
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         log = self._task.log(rank)
         lines = last_lines(log)
-        wrote = f"; its log ends with:\n{lines}" if lines else f" and wrote nothing to {log}"
+        no_room = full(self._task.folder)
+        why = f", perhaps because {no_room}" if no_room else ""
+        wrote = f"{why}; its log ends with:\n{lines}" if lines else f" and wrote nothing to {log}{why}"
         return f'node "{self._task.name}" failed: {process} {how}{wrote}'
 
     def _lateness(self) -> str:

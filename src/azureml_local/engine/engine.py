@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from azureml_local.disk import Reserve
 from azureml_local.engine.binding import plan
 from azureml_local.engine.changes import JobChange, Listener
 from azureml_local.engine.commands import cores
@@ -35,14 +36,16 @@ class Engine:
     def __init__(self, home: Path, listener: Listener, tracking_uri: str, settings: Settings = DEFAULTS) -> None:
         """Keep everything under `home`, and the runs at `tracking_uri`, `sqlite:///<file>`."""
         home, slots, groups = home.resolve(), Slots(settings.max_parallel or cores()), Groups()
+        reserve = Reserve(home / "reserve")
         self._listener = listener
         self._shop = Shop(
             home=home,
             tracking=Tracking(tracking_uri),
             environments=JobEnvironments(home / "environments", groups, settings.build_environments),
-            runs=Runs(tracking_uri, home / "artifacts"),
+            runs=Runs(tracking_uri, home / "artifacts", reserve),
             reuse=Reuse(home / "reuse"),
             groups=groups,
+            reserve=reserve,
             slots=slots,
             workers=ThreadPoolExecutor(slots.count, thread_name_prefix="node"),
         )
@@ -64,6 +67,7 @@ class Engine:
 
         planned: its plan, where it has been made already. Raises SpecError as `plan` does; nothing is reported then.
         """
+        self._shop.reserve.fill()
         run = PipelineRun(pipeline, planned or self.plan(pipeline), self._shop, self._listener)
         thread = threading.Thread(target=self._run, args=(pipeline.name, run), name=pipeline.name, daemon=True)
         with self._lock:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any
 
-from azureml_local.engine.changes import FINAL, JobChange, Journal, Listener, now
+from azureml_local.engine.changes import FINAL, JobChange, Journal, Listener, now, why_given_up
 from azureml_local.engine.plan import Group, Plan, Task
 from azureml_local.engine.shop import Shop
 from azureml_local.engine.sweeps import Turns, best_trial, unlike_azure
@@ -30,6 +30,7 @@ class PipelineRun:
         self._futures: dict[str, Future[None]] = {}
         self._finished: SimpleQueue[str] = SimpleQueue()
         self._stopped = ""  # why nothing more is started
+        self._cancelled = False  # by somebody
         self._sweeps = {name: Turns(group.sweep) for name, group in plan.groups.items() if group.sweep}
         self._sweep_of = {task: name for name in self._sweeps for task in plan.groups[name].tasks}
         self._steps = plan.jobs()
@@ -37,7 +38,7 @@ class PipelineRun:
         folder = shop.home / "jobs" / pipeline.name / "logs"
         log = None if self._stands_alone else folder / "logs" / "azureml" / "executionlogs.txt"
         own = JobChange(name=pipeline.name, parent=None, node=pipeline.name, status="NotStarted", log_folder=folder)
-        self.journal = Journal([own, *map(_new_job, self._steps.values())], listener, log)
+        self.journal = Journal([own, *map(_new_job, self._steps.values())], listener, log, shop.reserve)
 
     def run(self) -> None:
         """Run all nodes to their end; afterwards every job has a final status, whatever happened."""
@@ -48,12 +49,13 @@ class PipelineRun:
                 self._run_pipeline()
         except Exception as bug:
             logger.exception("The pipeline %s was given up", self._pipeline.name)
-            self._give_up(f"the local workspace failed: {bug!r}")
+            self._give_up(why_given_up(bug))
 
     def cancel(self, reason: str = "the job was cancelled") -> None:
         """Ask it to end; returns at once."""
         with self._lock:
             if not self._stopped and self.journal[self._pipeline.name].status not in FINAL:
+                self._cancelled = True
                 self.journal.tell(self._pipeline.name, status="CancelRequested")
                 self._stop(reason)
 
@@ -162,7 +164,7 @@ class PipelineRun:
             self._run_claimed(task)
         except Exception as bug:
             logger.exception("The job %s was given up", task.job)
-            self.journal.end(task.job, "Failed", f'node "{task.name}": the local workspace failed: {bug!r}')
+            self.journal.end(task.job, "Failed", f'node "{task.name}" failed: {why_given_up(bug)}')
         finally:
             with self._lock:
                 self._running.pop(task.name, None)
@@ -216,7 +218,7 @@ class PipelineRun:
             self._choose(sweep)
         except Exception as bug:
             logger.exception("The sweep %s was given up", sweep.job)
-            self.journal.end(sweep.job, "Failed", f'node "{sweep.name}": the local workspace failed: {bug!r}')
+            self.journal.end(sweep.job, "Failed", f'node "{sweep.name}" failed: {why_given_up(bug)}')
 
     def _choose(self, sweep: Group) -> None:
         """End a sweep: its outputs are those of its best trial."""
@@ -251,9 +253,9 @@ class PipelineRun:
     def _result(self) -> tuple[str, str | None]:
         top = [self.journal[job] for job, step in self._steps.items() if step.parent == self._pipeline.name]
         failed = [job for job in top if job.status == "Failed"]
-        if failed:
+        if failed and not self._cancelled:
             return "Failed", min(failed, key=lambda job: job.end_time or now()).error
-        status = _worst(top)
+        status = "Canceled" if failed else _worst(top)
         return status, None if status == "Completed" else self._stopped or None
 
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from azureml_local.disk import Reserve
+
 if TYPE_CHECKING:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -25,13 +27,15 @@ RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 class Runs:
     """The runs of a workspace. Safe to use from several threads."""
 
-    def __init__(self, tracking_uri: str, artifacts: Path) -> None:
+    def __init__(self, tracking_uri: str, artifacts: Path, reserve: Reserve) -> None:
         """Keep runs at `tracking_uri`, `sqlite:///<file>`, and their files under `artifacts`.
 
+        reserve: the room on the disk for how they end.
         One process at a time keeps a workspace's runs: what an earlier one left running is marked as failed.
         """
         self._tracking_uri = tracking_uri
         self._artifacts = artifacts
+        self._reserve = reserve
         self._lock = threading.Lock()
         self._opened: SqlAlchemyStore | None = None
 
@@ -81,7 +85,8 @@ class Runs:
 
         from mlflow.entities import RunStatus
 
-        store.update_run_info(run_id, RunStatus.from_string(RUN_STATUS[job_status]), _now(), run_name=None)
+        status, now = RunStatus.from_string(RUN_STATUS[job_status]), _now()
+        self._reserve.insist(lambda: store.update_run_info(run_id, status, now, run_name=None))
 
     def has(self, run_id: str) -> bool:
         """Whether a run is there: `mlflow gc` removes what a user has deleted."""

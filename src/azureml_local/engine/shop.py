@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from azureml_local.disk import Reserve
 from azureml_local.engine.commands import cores
 from azureml_local.engine.reuse import Reuse
 from azureml_local.engine.runs import Runs
@@ -61,6 +62,7 @@ class Shop:
     environments: JobEnvironments
     runs: Runs
     groups: Groups
+    reserve: Reserve
     slots: Slots
     reuse: Reuse
     workers: ThreadPoolExecutor  # one thread for each slot

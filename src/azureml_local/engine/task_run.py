@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from azureml_local.engine.changes import Journal, now
+from azureml_local.engine.changes import Journal, now, why_given_up
 from azureml_local.engine.commands import Command, job_variables
 from azureml_local.engine.plan import Task
 from azureml_local.engine.reuse import Finished, reuse_key, stamp
@@ -67,8 +67,7 @@ class TaskRun:
             self._shop.runs.finish(task.job, status)
         except Exception as bug:
             logger.exception("The job %s was given up", task.job)
-            reason = bug if isinstance(bug, OSError) else f"the local workspace failed: {bug!r}"
-            status, error = "Failed", f'node "{task.name}" failed: {reason}'
+            status, error = "Failed", f'node "{task.name}" failed: {why_given_up(bug)}'
             with contextlib.suppress(Exception):  # perhaps it was MLflow that failed
                 self._shop.runs.finish(task.job, status)
         self._journal.end(task.job, status, error, task.outputs, **changes)
