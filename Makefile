@@ -20,8 +20,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 home:
-	@case '$(AZUREML_LOCAL_HOME)' in *[[:space:]]*) \
-		echo 'error: a workspace cannot be kept at "$(AZUREML_LOCAL_HOME)", for there is a blank in the path;'; \
+	@# Before the installation; `azureml-local` has the same rule.
+	@case "$$AZUREML_LOCAL_HOME" in *[][:space:]?\;\&\|\<\>\(\)\$$\`\"\'\\*[{}\!]*) \
+		printf 'error: a workspace cannot be kept at %s, for there is a blank or a sign of a shell in the path;\n' \
+			"$$AZUREML_LOCAL_HOME"; \
 		echo 'give it another place: make $(MAKECMDGOALS) AZUREML_LOCAL_HOME=/tmp/workspace'; exit 1;; esac
 
 # The whole journey: the pipeline on the sample data, then the model registered, deployed and asked.

@@ -142,6 +142,13 @@ def test_a_block_becomes_rows_of_two_spans_between_special_tokens(recipe, tokeni
     assert made.documents == 50
     assert made.sentences == sum(text.count(".") for text in TEXTS[:50])
     assert made.corpus_tokens == sum(len(ids_of(tokenizer, text)) for text in TEXTS[:50])
+    assert made.unknown_tokens == 0
+
+
+def test_words_that_the_vocabulary_lacks_are_counted(recipe, tokenizer):
+    made = BlockMaker(recipe).make(Block(False, 0, [f"{text} Ωμέγα." for text in TEXTS[:20]]))
+    rows = made.sequences.column("input_ids").to_pylist()
+    assert made.unknown_tokens == sum(row.count(tokenizer.unk_token_id) for row in rows) > 0
 
 
 def test_every_sentence_of_a_block_is_in_a_sequence(recipe, tokenizer):

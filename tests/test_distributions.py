@@ -28,6 +28,13 @@ def test_when_one_process_fails_the_others_are_ended(run: Callable, heard: Heard
     assert not alive("sleep 987.125")
 
 
+def test_more_processes_than_cores_are_told_of(run: Callable, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azureml_local.engine.task_run.cores", lambda: 1)
+    run(pipeline("crowd", {"n": replace(component("true"), distribution=Distribution(process_count="2"))}))
+    told = "its 2 processes share 1 core of this machine; fewer are faster here"
+    assert heard.last("crowd-n").warnings[-1] == told
+
+
 def test_of_processes_that_fail_together_the_one_that_says_why_is_quoted(run: Callable) -> None:
     made = component("if [ $RANK = 1 ]; then exit 1; fi; sleep 0.3; echo the folder is empty; exit 1")
     change = run(pipeline("quiet", {"n": replace(made, distribution=Distribution(process_count="2"))}))

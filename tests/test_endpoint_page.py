@@ -104,6 +104,14 @@ def test_a_refusal_is_shown_as_text_and_so_is_a_deployment_that_does_not_run(pag
     assert '404: The endpoint "words" has no running deployment "green".' in ask(page, "[MASK]", deployment="green")
 
 
+@needs_browser
+def test_a_request_in_json_goes_as_it_is_and_one_that_is_cut_short_is_not_sent(page: Page):
+    assert "The word1." in ask(page, '{"input_data": ["The [MASK]."], "params": {}}')
+    assert '"params": {}' in page.run("document.querySelector('#answer pre').textContent")
+    assert "This begins as JSON and is none: " in ask(page, '{"input_data": [')
+    assert "500: " in ask(page, '{"columns": [1]}')  # this script knows texts alone
+
+
 def test_the_page_opens_to_its_own_signature_only(state: PageState):
     client = TestClient(create_page_app(state.workspace), base_url="http://127.0.0.1")
     state.workspace.endpoints.put("shut", {"properties": {}})

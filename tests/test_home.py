@@ -1,6 +1,8 @@
 """The folder of a workspace: what may be in it when it is made, and what a start that was cut off leaves."""
 
 import errno
+import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -17,8 +19,9 @@ from azureml_local.disk import remove
 from azureml_local.environments.cache import EnvironmentCache
 from azureml_local.errors import InputError
 from azureml_local.exit_status import MISTAKE
-from azureml_local.home import Home
+from azureml_local.home import HOME_VARIABLE, SPECIAL, Home
 from azureml_local.identity import read_secret
+from conftest import ROOT
 from local_commands import azureml_local, command_line
 from test_certificates import authorities
 
@@ -138,3 +141,15 @@ def test_a_full_disk_is_one_sentence(error: Exception, monkeypatch: pytest.Monke
     said = capsys.readouterr().err
     assert str(error.args[-1]) in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_the_makefile_refuses_the_paths_that_the_workspace_refuses():
+    signs = [sign for sign in map(chr, range(32, 127)) if sign not in "/."]
+    refused = []
+    for sign in signs:
+        variables = os.environ | {HOME_VARIABLE: f"/tmp/work{sign}space"}
+        done = subprocess.run(["make", "-s", "home"], cwd=ROOT, env=variables, capture_output=True, text=True)
+        refused += [sign] if done.returncode else []
+        assert ("cannot be kept at /tmp/work" in done.stdout) is bool(done.returncode), done
+    assert refused == [sign for sign in signs if SPECIAL.search(sign)]

@@ -118,7 +118,7 @@ def test_a_decoded_sequence_and_the_rates_are_shown_at_the_end(inputs, tmp_path,
     sample, summary = capsys.readouterr().out.strip().splitlines()
     assert sample.startswith("a sequence: [CLS] ")
     assert "400 documents, " in summary
-    assert re.search(r"\d documents/s \| [\d.]+k tokens/s$", summary)
+    assert re.search(r"tokens \| 0\.00% \[UNK\] \| [\d.]+ documents/s \| [\d.]+k tokens/s$", summary)
 
 
 def test_rates_and_settings_are_logged(inputs, tmp_path, monkeypatch):
@@ -240,6 +240,14 @@ def test_what_cannot_work_is_said_in_one_sentence(inputs, tmp_path, monkeypatch,
     with pytest.raises(InputError, match=message) as error:
         preprocess.preprocess(config(inputs, tmp_path, **(names | settings)))
     assert "\n" not in str(error.value)
+
+
+def test_text_that_the_vocabulary_is_not_of_is_told_of(inputs, tmp_path, capsys):
+    texts = [f"{text} Ωμέγα ξένος." for text in documents(40)]
+    write_jsonl(tmp_path / "corpus" / "a.jsonl", texts)
+    preprocess.preprocess(config(inputs, tmp_path, corpus=tmp_path / "corpus"))
+    warning = capsys.readouterr().out.splitlines()[-1]
+    assert re.match(r"warning: \d+\.\d% of the tokens are \[UNK\], of which a model learns nothing: give a", warning)
 
 
 def test_the_length_that_a_tokenizer_states_is_the_limit(inputs, tmp_path):

@@ -42,6 +42,7 @@ class MadeBlock:
     documents: int  # with at least one sentence
     sentences: int
     corpus_tokens: int  # word pieces of the text
+    unknown_tokens: int  # [UNK] in the sequences
     test_rows: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -57,6 +58,7 @@ class Recipe:
     tokenizer_json: str
     cls_token_id: int
     sep_token_id: int
+    unk_token_id: int
     mask_token: str
     vocab_size: int
     max_seq_length: int
@@ -69,6 +71,7 @@ class Recipe:
             tokenizer_json=tokenizer.backend_tokenizer.to_str(),
             cls_token_id=tokenizer.cls_token_id,
             sep_token_id=tokenizer.sep_token_id,
+            unk_token_id=tokenizer.unk_token_id,
             mask_token=tokenizer.mask_token,
             vocab_size=len(tokenizer),
             max_seq_length=max_seq_length,
@@ -141,13 +144,16 @@ class BlockMaker:
         documents = [list(itertools.islice(encoded, len(sentences))) for sentences in texts]
         pairs = sentence_pairs(documents, self.recipe.max_seq_length - SPECIALS_OF_PAIR, random)
         lengths = [[len(sentence) for sentence in document if len(sentence)] for document in documents]
+        sequences = self._to_batch(pairs)
+        ids = sequences.column("input_ids").values.to_numpy()
         return MadeBlock(
             held_out=block.held_out,
             index=block.index,
-            sequences=self._to_batch(pairs),
+            sequences=sequences,
             documents=sum(map(bool, lengths)),
             sentences=sum(map(len, lengths)),
             corpus_tokens=sum(map(sum, lengths)),
+            unknown_tokens=int(np.count_nonzero(ids == self.recipe.unk_token_id)),
             test_rows=self._test_rows(texts, documents, random) if block.held_out else [],
         )
 

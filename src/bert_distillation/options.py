@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from bert_distillation.errors import NO_SPACE, PREEMPTED, InputError, PreemptedError, describe
 from bert_distillation.mlflow_run import finish_logging, is_main_process
+from bert_distillation.said_once import say_retries_once
 
 # Settings that memory grows with, the best to lower first.
 MEMORY = {
@@ -163,6 +164,7 @@ def run_step(config_class: type, step: Callable[[Any], None], arguments: list[st
     disable_progress_bar()
     set_verbosity_error()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
+    say_retries_once()
     try:
         run_to_a_sentence(config, step)
     except SystemExit as ended:

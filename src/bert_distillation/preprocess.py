@@ -39,6 +39,7 @@ from bert_distillation.sequences import open_sequences
 OUTPUTS = ("sequences", "held_out", "test_data")
 BERT_POSITIONS = 512  # the limit where a tokenizer does not state its model's
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal
+MANY_UNKNOWN = 0.01  # of the tokens
 BLOCKS_WORTH_PROCESSES = 16  # starting a process takes as long as making about as many blocks
 # Settings that say where and how, not what.
 NOT_SHAPING = {"corpus", "tokenizer", "tokenizer_name", *OUTPUTS, "num_workers"}
@@ -189,12 +190,20 @@ class Progress:
         documents_per_second = self.counts.documents / self.seconds
         tokens_per_second = self.counts.corpus_tokens / self.seconds
         counts = dataclasses.asdict(total)
+        unknown_share = total.unknown_tokens / max(total.tokens, 1)
         print(
             "{documents} documents, {sentences} sentences, {corpus_tokens} tokens -> "
             "{sequences} sequences of {tokens} tokens".format(**counts)
+            + f" | {unknown_share:.2%} [UNK]"
             + f" | {documents_per_second:.1f} documents/s | {tokens_per_second / 1000:.1f}k tokens/s",
             flush=True,
         )
+        if unknown_share > MANY_UNKNOWN:
+            print(
+                f"warning: {unknown_share:.1%} of the tokens are [UNK], of which a model learns nothing: "
+                "give a tokenizer whose vocabulary is of such text.",
+                flush=True,
+            )
         rates = {"documents_per_second": documents_per_second, "tokens_per_second": tokens_per_second}
         log_metrics(counts | rates)
 

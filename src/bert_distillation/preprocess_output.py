@@ -44,6 +44,7 @@ class Counts:
     sequences: int = 0
     corpus_tokens: int = 0
     tokens: int = 0
+    unknown_tokens: int = 0
 
     def add(self, made: MadeBlock) -> None:
         """Count a block."""
@@ -52,6 +53,7 @@ class Counts:
         self.sequences += made.sequences.num_rows
         self.corpus_tokens += made.corpus_tokens
         self.tokens += made.tokens
+        self.unknown_tokens += made.unknown_tokens
 
 
 @dataclass
@@ -208,8 +210,10 @@ class PreprocessOutput:
             )
 
     def _metadata(self, held_out: bool) -> Metadata:
+        counts = dataclasses.asdict(self.counts[held_out])
+        del counts["unknown_tokens"]  # which says something of the tokenizer, in the log
         return Metadata(
-            **dataclasses.asdict(self.counts[held_out]),
+            **counts,
             vocab_size=len(self.tokenizer),
             max_seq_length=self.config.max_seq_length,
             tokenizer_fingerprint=hub.fingerprint(self.tokenizer),

@@ -40,9 +40,10 @@ def process_count(scope: Scope) -> Iterator[Finding]:
         if not count or not all(gpus) or not gpus:
             continue
         if all(count > number or 1 < count < number for number in gpus):
-            message = f"{scope.called(node)} starts {count} processes, and its machine {node.instance_types[0]}"
+            machines = dict(zip(node.instance_types, gpus, strict=True))
+            has = " or ".join(f"{name} with {number}" for name, number in machines.items())
             where = scope.at(node, "distribution", "process_count_per_instance")
-            yield Finding(where, f"{message} has {gpus[0]} GPU{'s' if gpus[0] > 1 else ''}")
+            yield Finding(where, f"{scope.called(node)} starts {count} processes, one a GPU, and its machine is {has}")
 
 
 @rule(Scope, "torch-without-v100", WARNING, "On a V100, torch is a build for sm_70.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.engine.changes import Journal, now, why_given_up
-from azureml_local.engine.commands import Command, job_variables
+from azureml_local.engine.commands import Command, cores, job_variables
 from azureml_local.engine.plan import Task
 from azureml_local.engine.reuse import Finished, reuse_key, stamp
 from azureml_local.engine.shop import Shop
@@ -124,7 +124,7 @@ class TaskRun:
         self._advance(
             task.job,
             "Running",
-            warnings=tuple(filter(None, [interpreter.warning, fewer_machines(task), run_once(task)])),
+            warnings=tuple(filter(None, [interpreter.warning, fewer_machines(task), crowded(task), run_once(task)])),
         )
         found = read_only_inputs(task)
         status, error = command.run()
@@ -152,6 +152,14 @@ def fewer_machines(task: Task) -> str:
         f"it asks for {count} machines (instance_count) and runs on this one alone: {processes} "
         f"process{'es' if processes > 1 else ''} in place of {count * processes}"
     )
+
+
+def crowded(task: Task) -> str:
+    """What makes a job slow that asks for the processes of a larger machine."""
+    count, here = task.process_count, cores()
+    if count <= here:
+        return ""
+    return f"its {count} processes share {here} core{'s' if here > 1 else ''} of this machine; fewer are faster here"
 
 
 def run_once(task: Task) -> str:

@@ -7,8 +7,10 @@ import { address, ask, unanswered } from "./workspace.js";
 const MASK = "[MASK]";
 const place = (id) => document.getElementById(id);
 
-/** The request that the form stands for. */
+/** The request that the form stands for; one in JSON goes as it is. Throws a SyntaxError for one that is cut short. */
 function request() {
+  const typed = place("texts").value.trim();
+  if (typed.startsWith("{")) return JSON.parse(typed);
   const texts = place("texts").value.split("\n").filter((text) => text.trim());
   const words = place("words").valueAsNumber;
   return words > 1 ? { input_data: texts, params: { top_k: words, return_scores: true } } : { input_data: texts };
@@ -52,7 +54,8 @@ function reason(body, status) {
 
 function show(question, reply, body, milliseconds) {
   const texts = question.input_data;
-  const isList = reply.ok && Array.isArray(body) && body.length === texts.length;
+  const areTexts = Array.isArray(texts) && texts.every((text) => typeof text === "string");
+  const isList = reply.ok && areTexts && Array.isArray(body) && body.length === texts.length;
   const status = reply.headers.get("ms-azureml-model-error-statuscode") ?? reply.status;
   const words = reply.status === 403 ? unanswered(reply) : reason(body, status);
   const rows = isList ? texts.flatMap((text, at) => answered(text, body[at])) : reply.ok ? [] : [refused(words)];
@@ -65,7 +68,13 @@ function show(question, reply, body, milliseconds) {
 
 async function submit(event) {
   event.preventDefault();
-  const question = request();
+  let question;
+  try {
+    question = request();
+  } catch (error) {
+    place("answer").replaceChildren(refused(`This begins as JSON and is none: ${error.message}`));
+    return;
+  }
   const button = document.querySelector("button[type=submit]");
   const headers = { "Content-Type": "application/json" };
   if (place("deployment").value) headers["azureml-model-deployment"] = place("deployment").value;
