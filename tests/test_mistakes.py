@@ -70,7 +70,7 @@ MISTAKES = [
     (f"{DISTILL} --sequences half", "half is half-written: metadata.json is missing; run `preprocess` again"),
     (f"{DISTILL} --sequences cut", "cut is half-written: data-00000.arrow has"),
     (f"{DISTILL} --sequences sequences --teacher other_teacher", "its vocabulary"),
-    (f"{DISTILL} --sequences sequences --teacher nothing", "teacher: could not load nothing"),
+    (f"{DISTILL} --sequences sequences --teacher nothing", "nothing holds no config.json and no model.safetensors"),
     (f"{DISTILL} --sequences sequences --num_layers 9", "the teacher has 4 layers"),
     (f"{DISTILL} --sequences sequences --layers 0,9", "layers names layer 9, but the teacher's layers are 0 to 3"),
     (f"{DISTILL} --sequences sequences --layers 0,x", "layers must be numbers with commas between"),
@@ -88,7 +88,7 @@ MISTAKES = [
     ("evaluate --model teacher --held_out half --evaluation_result o1", "half-written"),
     ("report --student_evaluation absent --report o1", "absent"),
     ("export --student absent --mlflow_model o1", "there is no folder absent"),
-    ("export --student nothing --mlflow_model o1", "could not load nothing"),
+    ("export --student nothing --mlflow_model o1", "nothing holds no config.json and no model.safetensors"),
 ]
 
 

@@ -39,8 +39,9 @@ def missing_file(section: Section) -> Iterator[Finding]:
         elif path is not None and (problem := not_to_be_sent(path)):
             yield Finding(section.at(*where), problem)
     configuration = section.mapping("code_configuration")
-    code, script = section.local(configuration.get("code")), str(configuration.get("scoring_script") or ".")
-    if section.kind == kinds.DEPLOYMENT and code and exists(code) and _is_absent(code, script):
+    code, script = section.local(configuration.get("code")), configuration.get("scoring_script") or "."
+    is_named = section.kind == kinds.DEPLOYMENT and isinstance(script, str)
+    if is_named and code and exists(code) and _is_absent(code, script):
         message = f"there is no scoring script {code / script}; it is looked for in the code's folder"
         yield Finding(section.at("code_configuration", "scoring_script"), message)
 
@@ -124,9 +125,9 @@ def _ill_described(section: Section, described: Mapping[str, Any], prefix: Where
     build = described.get("build")
     folder = section.local(build.get("path")) if isinstance(build, Mapping) else None
     if isinstance(build, Mapping) and "image" not in described and folder and exists(folder):
-        dockerfile = folder / str(build.get("dockerfile_path") or "Dockerfile")
-        if not is_file(dockerfile):
-            yield Finding(section.at(*prefix, "build"), f"there is no {dockerfile} to build the environment with")
+        named = build.get("dockerfile_path") or "Dockerfile"
+        if isinstance(named, str) and not is_file(folder / named):
+            yield Finding(section.at(*prefix, "build"), f"there is no {folder / named} to build the environment with")
     if {"image", "build"} <= set(described):
         yield Finding(section.at(*prefix, "build"), "the environment has an image and a build: take one of them away")
     conda = section.local(described.get("conda_file"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from azureml_local.checks.field_shapes import TRUTHS
 from azureml_local.checks.kinds import TYPED
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES
 from azureml_local.checks.sections import Section
@@ -14,7 +15,6 @@ from azureml_local.expressions import shown
 NUMBERS = frozenset({"integer", "number"})
 BOUNDS = ("min", "max")
 OF_LITERALS = ("default", "enum", *BOUNDS)
-TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"})  # to the SDK
 
 
 @rule(Section, "bad-port", ERROR, "What a component says of an input fits the input's type.")

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from azureml_local.checks import known_fields as known
-from azureml_local.checks.kinds import (
-    COMMAND_JOB,
-    DEPLOYMENT,
-    NODE,
-    PIPELINE_JOB,
-    SWEEP_JOB,
-    TRIAL,
-    TYPED,
-    WITH_INPUTS,
-    article,
-    schema_of,
-)
-from azureml_local.checks.scopes import nearest
+from azureml_local.checks.field_shapes import MISSING_FIELD, UNKNOWN_FIELD, near
+from azureml_local.checks.kinds import DEPLOYMENT, NODE, PIPELINE_JOB, TYPED, WITH_INPUTS, article, schema_of
 from azureml_local.checks.sections import Section
+from azureml_local.checks.shapes import misfits_of
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 
-WITH_NESTED = frozenset({COMMAND_JOB, SWEEP_JOB, TRIAL, NODE, DEPLOYMENT}) | TYPED
+TOTAL = "max_total_trials"
 
 
 @rule(Section, "unknown-field", ERROR, "A file, a node, an input and an output have only fields that Azure ML knows.")
@@ -30,11 +20,12 @@ def unknown_field(section: Section) -> Iterator[Finding]:
     if fields := known.FIELDS.get(section.kind):
         for name in section.fields:
             if name not in fields and not (section.kind in TYPED and name in known.NODE_ONLY):
-                yield Finding(section.at(name), f'{article(section.kind)} has no field "{name}"{_near(name, fields)}')
-    for where, fields, mapping in [*_nested(section), *_ports(section)]:
+                yield Finding(section.at(name), f'{article(section.kind)} has no field "{name}"{near(name, fields)}')
+    for where, fields, mapping in _ports(section):
         for name in mapping:
             if name not in fields:
-                yield Finding((*where, name), f'"{where[-1]}" has no field "{name}"{_near(name, fields)}')
+                yield Finding((*where, name), f'"{where[-1]}" has no field "{name}"{near(name, fields)}')
+    yield from misfits_of(section, UNKNOWN_FIELD)
 
 
 @rule(Section, "node-field", ERROR, "What belongs on a node is not in a component.")
@@ -56,7 +47,7 @@ def node_field(section: Section) -> Iterator[Finding]:
 def dropped_field(section: Section) -> Iterator[Finding]:
     """Of the two the SDK takes the component, without a word."""
     if section.kind == NODE and "component" in section.fields:
-        for name in ("command", "code", "jobs"):
+        for name in ("command", "code", "environment", "jobs"):
             if name in section.fields:
                 yield Finding(section.at(name), f'the node has a component, and its "{name}" is dropped: take one away')
 
@@ -77,10 +68,12 @@ def missing_field(section: Section) -> Iterator[Finding]:
     is_command = section.kind == NODE and "command" in section.fields and "component" not in section.fields
     if is_command and section.fields.get("environment") in (None, ""):
         yield Finding(section.at("command"), f'the command of node "{section.where[-1]}" needs "environment"')
-    for field, required in known.REQUIRED_INSIDE.items() if section.kind in WITH_NESTED else ():
-        for name in required if section.mapping(field) else ():
-            if name not in section.mapping(field):
-                yield Finding(section.at(field), f'"{field}" needs "{name}"')
+    for name in ("objective", "limits") if section.kind == NODE and "trial" in section.fields else ():
+        if name not in section.fields:
+            yield Finding(section.at(), f'the sweep of node "{section.where[-1]}" needs "{name}"')
+        elif isinstance(limits := section.fields[name], Mapping) and name == "limits" and TOTAL not in limits:
+            yield Finding(section.at(name), f'"limits" of a sweep need "{TOTAL}"')
+    yield from misfits_of(section, MISSING_FIELD)
 
 
 @rule(Section, "unknown-setting", WARNING, "A pipeline's settings are settings that there are.")
@@ -88,18 +81,8 @@ def unknown_setting(section: Section) -> Iterator[Finding]:
     """The SDK sends any name, and the service passes over those that it does not know."""
     for name in section.mapping("settings") if section.kind == PIPELINE_JOB else ():
         if name not in known.SETTINGS and not name.startswith("_"):
-            message = f'a pipeline has no setting "{name}"{_near(name, known.SETTINGS)}'
+            message = f'a pipeline has no setting "{name}"{near(name, known.SETTINGS)}'
             yield Finding(section.at("settings", name), message)
-
-
-def _nested(section: Section) -> Iterator[tuple[Where, set[str], Mapping[str, object]]]:
-    """The mappings in a section of which the fields are known."""
-    for having, name, fields in known.INSIDE:
-        if section.kind in having:
-            yield section.at(name), fields, section.mapping(name)
-    distribution = section.mapping("distribution") if section.kind in WITH_NESTED else {}
-    if fields := known.DISTRIBUTIONS.get(str(distribution.get("type")).lower(), set()):
-        yield section.at("distribution"), fields, distribution
 
 
 def _ports(section: Section) -> Iterator[tuple[Where, set[str], Mapping[str, object]]]:
@@ -109,8 +92,3 @@ def _ports(section: Section) -> Iterator[tuple[Where, set[str], Mapping[str, obj
         for name, port in section.mapping(field).items():
             if isinstance(port, Mapping):
                 yield section.at(field, name), known.PORT if section.kind in TYPED else given, port
-
-
-def _near(name: str, fields: set[str]) -> str:
-    said = nearest(name, fields)
-    return said if said.endswith("?") else ""

@@ -1,4 +1,4 @@
-"""The fields that Azure ML knows: those of its SDK's schemas, and those that it writes itself."""
+"""The fields that Azure ML knows of each kind of file: those of its SDK's schemas, and those that it writes itself."""
 
 from __future__ import annotations
 
@@ -89,63 +89,3 @@ GIVEN_OUTPUT = {"type", "path", "mode", "name", "version"}
 
 SETTINGS = {"default_compute", "default_datastore", "continue_on_step_failure", "force_rerun", "on_init", "on_finalize"}
 SETTINGS |= {"default_limits", "continue_on_failed_optional_input", "component_type", "force_rerun_skip_output_check"}
-
-# Of mappings inside a section, by the kinds of sections that have them.
-_PROBE = {"failure_threshold", "initial_delay", "period", "success_threshold", "timeout"}
-_RUNS = frozenset({COMMAND_COMPONENT, COMMAND_JOB, SWEEP_JOB, TRIAL, NODE})
-_TRIALS = {"max_total_trials", "max_concurrent_trials", "trial_timeout", "timeout"}
-_MACHINES = {
-    "instance_count",
-    "instance_type",
-    "properties",
-    "locations",
-    "shm_size",
-    "max_instance_count",
-    "docker_args",
-}
-_PROCESSES = {"type", "process_count_per_instance"}
-DISTRIBUTIONS: Mapping[str, set[str]] = {
-    "pytorch": _PROCESSES,
-    "mpi": _PROCESSES,
-    "tensorflow": {"type", "worker_count", "parameter_server_count"},
-    "ray": {"type", "port", "address", "include_dashboard", "dashboard_port"}
-    | {"head_node_additional_args", "worker_node_additional_args"},
-}
-# What a distribution of a sweep's search space is given by.
-_ENDS, _NORMAL = ("min_value", "max_value"), ("mu", "sigma")
-SPACES: Mapping[str, tuple[str, ...]] = {
-    "choice": ("values",),
-    **dict.fromkeys(("uniform", "loguniform"), _ENDS),
-    **dict.fromkeys(("quniform", "qloguniform"), (*_ENDS, "q")),
-    **dict.fromkeys(("normal", "lognormal"), _NORMAL),
-    **dict.fromkeys(("qnormal", "qlognormal"), (*_NORMAL, "q")),
-    "randint": ("upper",),
-}
-INSIDE: tuple[tuple[frozenset[str], str, set[str]], ...] = (
-    (_RUNS, "resources", _MACHINES),
-    (_RUNS | {DEPLOYMENT}, "environment", FIELDS[ENVIRONMENT]),
-    (frozenset({COMMAND_JOB}), "limits", {"timeout"}),
-    (frozenset({SWEEP_JOB, NODE}), "limits", _TRIALS),
-    (frozenset({SWEEP_JOB, NODE}), "objective", {"goal", "primary_metric"}),
-    (_RUNS, "queue_settings", {"job_tier", "priority"}),
-    (frozenset({DEPLOYMENT}), "code_configuration", {"code", "scoring_script"}),
-    (frozenset({DEPLOYMENT}), "liveness_probe", _PROBE),
-    (frozenset({DEPLOYMENT}), "readiness_probe", _PROBE),
-    (
-        frozenset({DEPLOYMENT}),
-        "request_settings",
-        {"max_concurrent_requests_per_instance", "max_queue_wait_ms", "request_timeout_ms"},
-    ),
-    (
-        frozenset({DEPLOYMENT}),
-        "data_collector",
-        {"collections", "rolling_rate", "sampling_rate", "request_logging"},
-    ),
-    (frozenset({ENVIRONMENT}), "build", {"path", "dockerfile_path"}),
-    (frozenset({COMPUTE}), "ssh_settings", {"admin_username", "admin_password", "ssh_key_value"}),
-)
-REQUIRED_INSIDE: Mapping[str, tuple[str, ...]] = {
-    "distribution": ("type",),
-    "code_configuration": ("code", "scoring_script"),
-    "objective": ("goal", "primary_metric"),
-}

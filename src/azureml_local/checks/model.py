@@ -158,11 +158,13 @@ class Model:
 
     def _from_address(self, section: Section, key: str, address: str) -> Component | Graph:
         path = local_path(section.document, address)
-        if path is None or (NAME_AND_VERSION.fullmatch(address.removeprefix("file:")) and not exists(path)):
+        if path is None:
             return OPEN
         if not is_file(path):
             name = f'"{section.where[-1]}"' if section.where else "the job"
             message = f"there is no file {path}, which {name} names as its {key}"
+            if NAME_AND_VERSION.fullmatch(address):
+                message += f"; a registered one is written azureml:{address}"
             self._complain(section.document, MISSING_COMPONENT, section.at(key), message)
             return OPEN
         resolved = path.resolve()

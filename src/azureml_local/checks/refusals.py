@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azureml_local.checks import kinds
-from azureml_local.checks.known_fields import SPACES
+from azureml_local.checks.field_table import SPACES
 from azureml_local.checks.sections import IN_A_DATASTORE, Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, rule
 from azureml_local.expressions import Reference, references, shown
@@ -15,7 +15,6 @@ from azureml_local.traffic import check_traffic
 
 MACROS = ("${{name}}", "${{output_name}}", "${{default_datastore}}")
 SHARES = ("traffic", "mirror_traffic")
-TRIALS = ("max_total_trials", "max_concurrent_trials")
 
 
 @rule(Section, "bad-traffic", ERROR, "The shares of an endpoint's traffic are such as can be served.")
@@ -58,9 +57,9 @@ def _is_of_a_place(reference: Reference) -> bool:
     return reference.parts[0] == "parent" or f"${{{{{reference.path}}}}}" in MACROS
 
 
-@rule(Section, "bad-sweep", ERROR, "A sweep has a search space that can be sampled, and trials.")
+@rule(Section, "bad-sweep", ERROR, "A sweep has a search space that can be sampled.")
 def bad_sweep(section: Section) -> Iterator[Finding]:
-    """A grid is made of choices, a range has two ends, and there is at least one trial."""
+    """A grid is made of choices, and a range has two ends."""
     if section.kind != kinds.SWEEP_JOB and kinds.node_type(section.fields) != "sweep":
         return
     algorithm = section.fields.get("sampling_algorithm")
@@ -70,22 +69,19 @@ def bad_sweep(section: Section) -> Iterator[Finding]:
             message = _unsampled(space, is_grid)
             if message:
                 yield Finding(section.at("search_space", name), message)
-    for name, count in section.mapping("limits").items():
-        if name in TRIALS and "${{" not in str(count) and not (str(count).isdecimal() and int(count) > 0):
-            yield Finding(section.at("limits", name), f'{name} is a whole number above 0, got "{shown(str(count))}"')
 
 
 def _unsampled(space: Mapping[str, Any], is_grid: bool) -> str:
     """Why values cannot be drawn; empty where they can."""
-    if is_grid and str(space.get("type", "choice")).lower() != "choice":
-        return f'a grid needs choices, and this is "{shown(str(space["type"]))}"; list its values, or sample at random'
-    kind = str(space.get("type")).lower()
+    if not isinstance(space.get("type"), str):
+        return ""
+    kind = space["type"].lower()
+    if is_grid and kind != "choice":
+        return f'a grid needs choices, and this is "{shown(space["type"])}"; list its values, or sample at random'
     wanted = SPACES.get(kind, ())
     if odd := sorted(set(space) ^ {*wanted, "type"}) if wanted else []:
         verb = "needs" if odd[0] in wanted else "has no"
         return f'the distribution "{kind}" {verb} "{odd[0]}": it is given by {", ".join(wanted)}'
-    if kind == "choice" and not isinstance(space["values"], list):
-        return f'the values of a choice are a list, got "{shown(str(space["values"]))}"'
     ends = space.get("min_value"), space.get("max_value")
     numbers = [end for end in ends if isinstance(end, int | float)]
     if len(numbers) == len(ends) and numbers[0] >= numbers[1]:

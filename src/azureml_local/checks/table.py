@@ -53,7 +53,7 @@ class Rule:
     name: str
     severity: Severity
     sentence: str
-    subject: type | None  # what it looks at; None: it is asked while a file is read
+    subjects: tuple[type, ...]  # what it looks at; none: it is asked while a file is read
     check: Callable[[Any], Iterator[Finding]] | None = None
 
 
@@ -63,11 +63,13 @@ S = TypeVar("S")
 Check = Callable[[S], Iterator[Finding]]
 
 
-def rule(subject: type[S], name: str, severity: Severity, sentence: str) -> Callable[[Check[S]], Check[S]]:
-    """Put a function into the table: from a subject to what is wrong with it."""
+def rule(
+    subject: type[S], name: str, severity: Severity, sentence: str, *, also: type | None = None
+) -> Callable[[Check[S]], Check[S]]:
+    """Put a function into the table: from a subject, or one that it knows also, to what is wrong with it."""
 
     def register(check: Check[S]) -> Check[S]:
-        RULES[name] = Rule(name, severity, sentence, subject, check)
+        RULES[name] = Rule(name, severity, sentence, (subject, also) if also else (subject,), check)
         return check
 
     return register
@@ -75,7 +77,7 @@ def rule(subject: type[S], name: str, severity: Severity, sentence: str) -> Call
 
 def reading_rule(name: str, sentence: str) -> str:
     """Put an error into the table that is found while a file is read; returns its name."""
-    RULES[name] = Rule(name, ERROR, sentence, None)
+    RULES[name] = Rule(name, ERROR, sentence, ())
     return name
 
 
@@ -88,7 +90,7 @@ def ask(subject: object) -> list[Problem]:
     """What all rules about this kind of subject say of it."""
     found = []
     for asked in RULES.values():
-        if asked.check and asked.subject is type(subject):
+        if asked.check and type(subject) in asked.subjects:
             for finding in islice(asked.check(subject), MOST):
                 found.append(problem(asked.name, finding.where, finding.message, finding.excerpt))
     return found

@@ -115,13 +115,14 @@ def bad_variable(scope: Scope) -> Iterator[Finding]:
                     yield Finding(scope.at(node, *way, "environment_variables", name), f"{said}: {rule_of_names}")
 
 
-@rule(Command, "bad-default", ERROR, "A default is a value that its input takes.")
-def bad_default(command: Command) -> Iterator[Finding]:
+@rule(Command, "bad-default", ERROR, "A default is a value that its input takes.", also=Scope)
+def bad_default(of: Command | Scope) -> Iterator[Finding]:
     """The same questions as for a value that a node gives."""
-    for port in command.component.inputs.values():
-        if port.default is None:
+    inputs = of.component.inputs if isinstance(of, Command) else of.inputs
+    for port in inputs.values():
+        if not isinstance(port, Port) or port.default is None:
             continue
-        where = (*command.where, "inputs", port.name, "default")
+        where = (*of.where, "inputs", port.name, "default")
         text = f'the default of "{port.name}"'
         if expected := unlike(port.default, port):
             yield Finding(where, f'{text} must be {expected}, got "{shown(port.default)}"')

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from azureml_local.checks import kinds
+from azureml_local.checks.field_shapes import words_of
+from azureml_local.checks.field_table import DISTRIBUTIONS, SERVICES, SPACES
 from azureml_local.checks.kinds import WITH_INPUTS
-from azureml_local.checks.known_fields import DISTRIBUTIONS, SPACES
 from azureml_local.checks.scopes import PATH_TYPES, nearest
 from azureml_local.checks.sections import Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
@@ -44,6 +44,8 @@ TABLE = (
         "identity.type",
         *("managed", "managed_identity", "user_identity", "aml_token"),
     ),
+    _of({kinds.ENDPOINT, kinds.COMPUTE}, "identity.type", "system_assigned", "user_assigned", "none"),
+    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.type", *SERVICES),
     _of(QUEUED, "queue_settings.job_tier", "spot", "basic", "standard", "premium", "null"),
     _of(QUEUED, "queue_settings.priority", "low", "medium", "high"),
     _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.nodes", "all"),
@@ -92,13 +94,14 @@ def _refused(where: Where, value: Any, allowed: tuple[str, ...]) -> Iterator[Fin
     if isinstance(value, bool) and str(value).lower() in allowed:
         word = str(value).lower()
         yield Finding(where, f'{where[-1]} is the word "{word}", not the boolean: write it in quotes')
-    elif not isinstance(value, str) or not (is_word(value, allowed) or OPENS in value or is_to_be_filled_in(value)):
+    elif not isinstance(value, str) or not (
+        {*words_of(value)} & {*allowed} or OPENS in value or is_to_be_filled_in(value)
+    ):
         known = nearest(value, allowed) if isinstance(value, str) else ""
         known = known if known.endswith("?") else f"; it is one of {', '.join(allowed)}"
         yield Finding(where, f'{where[-1]} is "{shown(str(value))}"{known}')
 
 
-def is_word(text: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a text is one of the words, also in another case or joined as in AMLToken."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text)
-    return bool({text.lower(), parted.lower()} & set(allowed))
+def _is_word(text: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a text is one of the words, or to be made one."""
+    return bool({*words_of(text)} & {*allowed}) or OPENS in text or is_to_be_filled_in(text)

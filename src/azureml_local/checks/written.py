@@ -19,6 +19,7 @@ PORT_TYPES = sorted(LITERAL_TYPES | PATH_TYPES - {"path"})
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 NODE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 PORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 BOOLEAN_WORDS = frozenset({"yes", "no", "on", "off"})
 SERVING_NAME_RULE = "3 to 32 letters, digits and single dashes, a letter first"
 SERVING_NAME = re.compile(r"(?=.{3,32}\Z)[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
@@ -30,6 +31,15 @@ def duplicate_key(section: Section) -> Iterator[Finding]:
     if not section.where:
         for where in section.document.duplicates:
             yield Finding(where, f'"{where[-1]}" is written twice, and only the last one counts: take one away')
+
+
+@rule(Section, "job-name", ERROR, "A job has a name that Azure takes.")
+def job_name(section: Section) -> Iterator[Finding]:
+    """The service refuses it when all is uploaded; a job without a name is given one."""
+    name = section.fields.get("name") if section.kind in JOBS else None
+    if isinstance(name, str) and not (JOB_NAME.fullmatch(name) or is_to_be_filled_in(name) or "${{" in name):
+        message = f'"{shown(name)}" cannot be the name of a job'
+        yield Finding(section.at("name"), f'{message}: it is up to 255 letters, digits, "-" and "_", no sign first')
 
 
 @rule(Section, "wrong-type", ERROR, "A job, a node, an input and an output are of a type that there is.")

@@ -1,0 +1,124 @@
+"""What the SDK refuses in a file, `check` finds: whole files of each kind, with one field of them spoilt at a time."""
+
+import contextlib
+import copy
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from azure.ai import ml
+
+from azureml_local.checks import ERROR, check_file
+from whole_files import WHOLE
+
+LOADERS = {
+    "data": ml.load_data,
+    "model": ml.load_model,
+    "compute": ml.load_compute,
+    "environment": ml.load_environment,
+    "endpoint": ml.load_online_endpoint,
+    "deployment": ml.load_online_deployment,
+    "component": ml.load_component,
+    "job": ml.load_job,
+}
+SPOILT = (None, [], {}, "nonsense", -1, True, 1.5, {"x": 1})
+GONE = ...  # in place of a field that is taken away
+STEP = """
+name: step
+version: "1"
+type: command
+command: ls ${{inputs.data}} ${{inputs.n}} ${{outputs.out}}
+environment: azureml:env@latest
+inputs:
+  data: {type: uri_folder}
+  n: {type: integer, default: 3}
+outputs:
+  out: {type: uri_folder}
+"""
+Way = tuple[str | int, ...]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """What the files name."""
+    for folder in ("src", "extra", "docker"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "src" / "score.py").write_text("print(1)\n")
+    (tmp_path / "extra" / "more.py").write_text("more = 1\n")
+    (tmp_path / "docker" / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "conda.yml").write_text("dependencies: [python=3.11]\n")
+    (tmp_path / "step.yml").write_text(STEP)
+    return tmp_path
+
+
+def refusal(kind: str, file: Path) -> str:
+    """What the SDK says of a file that it does not take; "" where it takes it."""
+    load = next(LOADERS[word] for word in reversed(kind.split("_")) if word in LOADERS)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            entity = load(file)
+            if kind == "endpoint":
+                entity._to_rest_online_endpoint(location="anywhere")
+            elif kind != "deployment":
+                entity._to_rest_object()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def ways(value: Any, way: Way = ()) -> Iterator[tuple[Way, Any]]:
+    """Every field, at any depth, with what it holds."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        yield (*way, name), inner
+        yield from ways(inner, (*way, name))
+
+
+def changed(document: dict[str, Any], way: Way, value: Any) -> dict[str, Any]:
+    document = copy.deepcopy(document)
+    holder = document
+    for name in way[:-1]:
+        holder = holder[name]
+    if value is GONE:
+        del holder[way[-1]]
+    else:
+        holder[way[-1]] = value
+    return document
+
+
+def spoilt(document: dict[str, Any]) -> Iterator[tuple[Way, Any, dict[str, Any]]]:
+    """The document with one field of another value, without it, or with one that nobody knows."""
+    for way, inner in ways(document):
+        if way != ("$schema",):
+            yield from ((way, value, changed(document, way, value)) for value in (*SPOILT, GONE) if value != inner)
+        if isinstance(inner, dict):
+            yield (*way, "unheard"), "of", changed(document, (*way, "unheard"), "of")
+    yield ("unheard",), "of", {**document, "unheard": "of"}
+
+
+def is_looser(kind: str, way: Way, value: Any) -> bool:
+    """What `check` leaves to others: what the command line may say, types without rules, models that are inline."""
+    if value is GONE:
+        return way in (("name",), ("endpoint_name",))
+    return (kind, way) == ("compute", ("type",)) or (kind, way, value) == ("deployment", ("model",), {"x": 1})
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_the_sdk_refuses_is_found_and_a_whole_file_is_fine(kind: str, world: Path):
+    document = yaml.safe_load(WHOLE[kind])
+    file = world / "file.yml"
+    file.write_text(WHOLE[kind])
+    assert refusal(kind, file) == ""
+    assert [one for one in check_file(file) or [] if one.severity == ERROR] == []
+    missed, found = [], 0
+    for way, value, body in spoilt(document):
+        file.write_text(yaml.safe_dump(body, sort_keys=False))
+        if any(one.severity == ERROR for one in check_file(file) or []):
+            found += 1
+        elif (said := refusal(kind, file)) and not is_looser(kind, way, value):
+            missed.append(f"{'.'.join(map(str, way))} = {value!r}: {said[:200]}")
+    assert missed == []
+    assert found > 30
