@@ -170,4 +170,42 @@ FINE = {
         outputs: {model: }
         settings: {default_compute: azureml:any}
     """,
+    "code that includes a package of a feed": """
+        $schema: https://azuremlschemas.azureedge.net/latest/commandComponent.schema.json
+        name: step
+        type: command
+        command: ls
+        environment: azureml:any@latest
+        additional_includes:
+          - src
+          - {type: artifact, organization: "https://dev.azure.com/any/", project: one, feed: two, name: a, version: "1"}
+    """,
+    "a search space in a search space": """
+        type: sweep
+        trial: {command: "echo ${{search_space.size}}", environment: "azureml:any@latest"}
+        sampling_algorithm: {type: random, seed: 1, logbase: e}
+        search_space:
+          size: {type: choice, values: [{small: {type: uniform, min_value: 0, max_value: 1}}, {large: 3}, any]}
+        objective: {goal: Minimize, primary_metric: loss}
+        limits: {max_total_trials: 2}
+        early_termination: {type: bandit, slack_amount: 0.2, evaluation_interval: }
+    """,
+    "tags and properties that are empty": """
+        type: command
+        command: ls
+        environment: azureml:any@latest
+        tags: {checked: }
+        properties: {_azureml.ComputeTargetType: }
+        identity: {type: AMLToken}
+        services: {board: {type: tensor_board, log_dir: logs, nodes: all, port: 6006}}
+    """,
+    "a deployment on Kubernetes": """
+        type: kubernetes
+        name: blue
+        endpoint_name: fill-mask
+        model: azureml:any@latest
+        resources: {requests: {cpu: "0.1", memory: 0.1Gi}, limits: {cpu: "0.2"}}
+        scale_settings: {type: target_utilization, min_instances: 1, max_instances: 3}
+        data_collector: {collections: {model_inputs: {enabled: "True"}}, sampling_rate: 0.1, rolling_rate: Hour}
+    """,
 }

@@ -163,6 +163,8 @@ def test_the_page_fits_any_width_and_its_words_can_be_read(state: PageState, sho
     for width in (1920, 1440, 1100, 768, 360):
         page.resize(width, 900)
         assert page.run(OVERFLOW) <= 0, width
+    page.resize(1280, 900)  # a graph that nearly goes in is shown whole
+    page.wait("document.querySelector('.view').scrollWidth <= document.querySelector('.view').clientWidth")
     colours = "(name => getComputedStyle(document.documentElement).getPropertyValue(name).trim())"
     for ground in ("--card", "--page", "--sunk", "--hover"):
         for ink in ("--ink", "--soft", "--accent", "--Completed", "--Failed", "--Running", "--Canceled", "--Reused"):

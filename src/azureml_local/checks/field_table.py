@@ -223,7 +223,7 @@ _ADMIN = ("admin_username", "admin_password", "ssh_key_value")
 _SERVED: dict[str, Shape] = {**_texts("name", "description"), "tags": Each(ANYTHING), "properties": Each(ANYTHING)}
 
 SHAPES: Mapping[str, Mapping[str, Shape]] = {
-    COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"type": OrNothing(WORD), "additional_includes": Items(TEXT)},
+    COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"type": OrNothing(WORD), "additional_includes": Items(_USED)},
     PIPELINE_COMPONENT: _COMPONENT | {"jobs": Each(ANYTHING)},
     COMMAND_JOB: _JOB | _COMMAND_RUN | {"limits": Fields({"timeout": COUNT})},
     PIPELINE_JOB: _JOB | {"settings": _SETTINGS, "jobs": Each(ANYTHING)},

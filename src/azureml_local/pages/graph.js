@@ -12,7 +12,8 @@ const AROUND = 54; // icon, paddings and border beside a box's text
 const HEAD = 40; // of an open group
 const BESIDE = 130; // what a head has beside its name
 const PADDING = 14; // in an open group
-const SMALLEST = 0.8; // of the letters' size, when the graph is fitted into its place
+const SMALLEST = 0.8; // of the letters' size, when the graph is fitted into its place and does not go in whole
+const WHOLE = 0.7; // where it goes in whole by that
 
 export class Graph {
   /** place: the section; choose(job) selects a node, toggle(job) opens or closes a group. */
@@ -205,7 +206,8 @@ export class Graph {
     if (!this.extent || !this.view.clientWidth) return;
     const [width, height] = this.extent;
     const room = this.view.clientWidth - 2 * PADDING;
-    this.factor = zoom ?? Math.max(SMALLEST, Math.min(1, room / width));
+    const fitting = Math.min(1, room / width);
+    this.factor = zoom ?? (fitting >= WHOLE ? fitting : SMALLEST);
     this.sheet.style.transform = `scale(${this.factor})`;
     Object.assign(this.sheet.style, { width: `${width}px`, height: `${height}px` });
     Object.assign(this.room.style, { width: `${width * this.factor}px`, height: `${height * this.factor}px` });
