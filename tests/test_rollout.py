@@ -80,14 +80,15 @@ def test_no_request_fails_while_a_deployment_is_replaced_and_another_removed(sta
         clients = [threading.Thread(target=client, args=(base,), daemon=True) for _ in range(CLIENTS)]
         for one in clients:
             one.start()
+        wait_until(lambda: said("blue"))
         deploy(endpoints, code, "blue", "navy")  # in place
         deploy(endpoints, code, "green", "green")
         endpoints.put("colours", {"properties": {"traffic": {"blue": 50, "green": 50}}})
-        time.sleep(0.5)
+        wait_until(lambda: said("navy") and said("green"))
         endpoints.put("colours", {"properties": {"traffic": {"blue": 0, "green": 100}}})
         endpoints.undeploy("colours", "blue")
         removed = time.monotonic()
-        time.sleep(0.5)
+        wait_until(lambda: said("green", since=removed + 0.2))
         done.set()
         for one in clients:
             one.join()
