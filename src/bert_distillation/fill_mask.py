@@ -28,7 +28,7 @@ TOKENIZER_FILE, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TOGETHER, LEFT_TO_RIGHT = "together", "left_to_right"  # how several masks of one text are filled
 ORDERS = (TOGETHER, LEFT_TO_RIGHT)
 GRAPHS = {"fp32": "model.onnx", "int8": "model-int8.onnx"}  # precision -> the graph in a model's folder
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+SERVED_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class FillMask:
 
         precision: fp32; bf16 or fp16, for torch; int8, if `export` was told to make it. num_threads: 0 takes all cores.
         """
-        if precision not in PRECISIONS:
-            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision}.")
+        if precision not in SERVED_PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(SERVED_PRECISIONS)}, got {precision}.")
         if precision == "int8" and device != "cpu":
             raise InputError(f"int8 is for CPUs, and the device is {device}; give fp16 or bf16, or the device cpu.")
         if device == "cpu" and precision in GRAPHS and (folder / GRAPHS[precision]).is_file():

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import sys
+import textwrap
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ OUTPUTS = ("sequences", "held_out", "test_data")
 BERT_POSITIONS = 512  # the limit where a tokenizer does not state its model's
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal
 MANY_UNKNOWN = 0.01  # of the tokens
+SHOWN = 300  # characters of a sequence
 BLOCKS_WORTH_PROCESSES = 16  # starting a process takes as long as making about as many blocks
 # Settings that say where and how, not what.
 NOT_SHAPING = {"corpus", "tokenizer", "tokenizer_name", *OUTPUTS, "num_workers"}
@@ -93,7 +95,8 @@ def preprocess(config: PreprocessConfig) -> None:
             progress.add(made)
         with writing(config.sequences):
             output.complete()
-    print(f"a sequence: {tokenizer.decode(open_sequences(config.sequences)[0]['input_ids'])}", flush=True)
+    sample = str(tokenizer.decode(open_sequences(config.sequences)[0]["input_ids"]))
+    print(f"a sequence: {textwrap.shorten(sample, SHOWN, placeholder=' ...')}", flush=True)
     progress.report(output.total())
 
 

@@ -13,7 +13,6 @@
 | `nodes/{node}/files/{output}/{path}` | a file of an output |
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +29,12 @@ from azureml_local.metrics import read_curves, read_params
 from azureml_local.rest.bodies import Json
 from azureml_local.rest.context import Here, signed
 from azureml_local.rest.errors import not_found
+from azureml_local.rest.file_parts import read_part
 from azureml_local.rest.job_page import JOBS_PAGE, PRIVATE
 from azureml_local.rest.jobs import JOB_PAGE
 from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
-CHUNK = 1 << 20  # bytes
 MOST_JOBS = 200  # of the list
 # What a job has written is shown as text or kept as a file: no script in it ever runs at this address.
 INERT = {**PRIVATE, "Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -172,12 +171,6 @@ def _answer(body: Json) -> JSONResponse:
 def _content(file: Path, media_type: str, headers: dict[str, str] | None = None) -> Response:
     size = file.stat().st_size
     length = {"Content-Length": str(size)}
-    return StreamingResponse(_read(file, size), media_type=media_type, headers={**INERT, **length, **(headers or {})})
-
-
-def _read(file: Path, length: int) -> Iterator[bytes]:
-    """The first `length` bytes: a file that is written meanwhile is longer by the time it has been read."""
-    with file.open("rb") as source:
-        while length > 0 and (chunk := source.read(min(CHUNK, length))):
-            length -= len(chunk)
-            yield chunk
+    return StreamingResponse(
+        read_part(file, 0, size), media_type=media_type, headers={**INERT, **length, **(headers or {})}
+    )

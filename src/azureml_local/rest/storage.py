@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
@@ -16,9 +15,9 @@ from starlette.requests import ClientDisconnect
 from azureml_local.blobs import BlobPathError, Blobs, md5
 from azureml_local.rest.context import Here
 from azureml_local.rest.errors import RestError, not_spoken
+from azureml_local.rest.file_parts import read_part
 from azureml_local.rest.requests import read_within
 
-CHUNK = 1 << 20  # bytes
 META = "x-ms-meta-"
 METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # readers of XML change what of it they take
@@ -179,11 +178,11 @@ def _content(file: Path, headers: dict[str, str], request: Request) -> Response:
     asked = request.headers.get("x-ms-range") or request.headers.get("range")
     if not asked:
         headers["Content-Length"] = str(size)
-        return StreamingResponse(_read(file, 0, size), headers=headers)
+        return StreamingResponse(read_part(file, 0, size), headers=headers)
     first, last = _range(asked, size)
     headers["Content-Length"] = str(last - first + 1)
     headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-    return StreamingResponse(_read(file, first, last - first + 1), 206, headers=headers)
+    return StreamingResponse(read_part(file, first, last - first + 1), 206, headers=headers)
 
 
 def _range(asked: str, size: int) -> tuple[int, int]:
@@ -193,14 +192,6 @@ def _range(asked: str, size: int) -> tuple[int, int]:
     if not first <= last:
         raise RestError(416, "InvalidRange", f'The range "{asked:.100}" does not lie in {size} bytes.')
     return first, last
-
-
-def _read(file: Path, start: int, length: int) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        source.seek(start)
-        while length > 0 and (chunk := source.read(min(CHUNK, length))):
-            length -= len(chunk)
-            yield chunk
 
 
 def _listing(blobs: Blobs, container: str, prefix: str, delimiter: str) -> bytes:
