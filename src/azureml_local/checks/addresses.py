@@ -24,7 +24,8 @@ WITHOUT_VERSION = re.compile(r"azureml:([^:@/${<]+):?")
 A_DATASTORE = re.compile(r"azureml://datastores/[^/]+/?")  # as the place that an import goes to
 IN_SOME_STORE = re.compile(r"azureml:/*(datastores?|stores?)/")
 SCRIPT = re.compile(r"\s*python3?(?:\s+-[uBEsS]+)*\s+([\w./-]+\.py)(?=\s|$)")
-FOLDERS = frozenset({"uri_folder", "mltable"})
+MARKS = {"mltable": "MLTable", "mlflow_model": "MLmodel"}  # the file that makes a folder one
+FOLDERS = frozenset({"uri_folder", *MARKS})
 REGISTERED = re.compile(r"azureml:.+|file:.+|/subscriptions/.+|\$\{\{.+", re.DOTALL)
 
 
@@ -61,7 +62,7 @@ def missing_script(section: Section) -> Iterator[Finding]:
     Section,
     "wrong-path-kind",
     ERROR,
-    "A uri_file is a file, a uri_folder a folder, an mltable one with an MLTable.",
+    "A uri_file is a file, a uri_folder a folder, an mltable one with an MLTable, an mlflow_model one with an MLmodel.",
 )
 def wrong_path_kind(section: Section) -> Iterator[Finding]:
     """The SDK uploads either and sends the address of the other, where the job finds nothing."""
@@ -73,8 +74,8 @@ def wrong_path_kind(section: Section) -> Iterator[Finding]:
             yield Finding(section.at(*where, "path"), f"{kind} means a folder, and {path} is a file")
         elif kind == "uri_file" and path.is_dir():
             yield Finding(section.at(*where, "path"), f"uri_file means a file, and {path} is a folder")
-        elif kind == "mltable" and not exists(path / "MLTable"):
-            yield Finding(section.at(*where, "path"), f"an mltable has a file MLTable, and {path} has none")
+        elif kind in MARKS and not exists(path / MARKS[kind]):
+            yield Finding(section.at(*where, "path"), f"an {kind} has a file {MARKS[kind]}, and {path} has none")
 
 
 @rule(Section, "bad-input-place", ERROR, "Data of a datastore are named as azureml://datastores/NAME/paths/PATH.")

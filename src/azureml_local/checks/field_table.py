@@ -185,6 +185,10 @@ _PORT = Fields(
     },
     is_open=True,  # rules of their own know the names, and what fits the port's type
 )
+_PACKAGE = ("organization", "project", "feed", "name", "version", "scope")
+_INCLUDE = TextOr(
+    ByType({"artifact": Fields(_texts(*_PACKAGE), required=("feed", "name", "version"))}), "write the path of one"
+)
 _COMPONENT: dict[str, Shape] = {
     **_texts("name", "display_name", "description"),
     "version": _VERSION,
@@ -223,7 +227,7 @@ _ADMIN = ("admin_username", "admin_password", "ssh_key_value")
 _SERVED: dict[str, Shape] = {**_texts("name", "description"), "tags": Each(ANYTHING), "properties": Each(ANYTHING)}
 
 SHAPES: Mapping[str, Mapping[str, Shape]] = {
-    COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"type": OrNothing(WORD), "additional_includes": Items(_USED)},
+    COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"type": OrNothing(WORD), "additional_includes": Items(_INCLUDE)},
     PIPELINE_COMPONENT: _COMPONENT | {"jobs": Each(ANYTHING)},
     COMMAND_JOB: _JOB | _COMMAND_RUN | {"limits": Fields({"timeout": COUNT})},
     PIPELINE_JOB: _JOB | {"settings": _SETTINGS, "jobs": Each(ANYTHING)},
