@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -192,3 +193,21 @@ def test_what_cannot_be_uploaded_is_named(make: Callable[[Path], None], said: st
     assert said in found[0].message
     (tmp_path / "data" / ".amlignore").write_text("odd\n")
     assert check_file(tmp_path / "job.yml") == []
+
+
+@pytest.mark.parametrize("field", ['tags: {"²": [1]}', "tags: {5: [1]}", 'environment_variables: {"²": [1]}'])
+def test_names_that_look_like_numbers_are_no_places_in_a_list(field: str, tmp_path: Path):
+    file = tmp_path / "job.yml"
+    file.write_text(f"type: command\ncommand: ls\nenvironment: azureml:a@latest\n{field}\n")
+    (found,) = check_file(file) or []
+    assert re.match(r"[²5] is a list: ", found.message)
+    assert found.line == 4
+
+
+def test_numbers_that_no_float_holds_are_numbers_all_the_same(tmp_path: Path):
+    file, huge = tmp_path / "step.yml", "1" + 400 * "0"
+    head = "name: step\ntype: command\ncommand: ls ${{inputs.n}}\nenvironment: azureml:a@latest\ninputs:\n"
+    file.write_text(f"{head}  n: {{type: integer, min: {huge}}}\n")
+    assert [one.rule for one in check_file(file) or []] == ["bad-port"]
+    file.write_text("$schema: x/managedOnlineEndpoint.schema.json\nname: paint\ntraffic: {blue: " + 5000 * "1" + "}\n")
+    assert [one.rule for one in check_file(file) or []] == ["bad-traffic"]

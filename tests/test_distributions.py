@@ -41,6 +41,14 @@ def test_of_processes_that_fail_together_the_one_that_says_why_is_quoted(run: Ca
     assert change.error == 'node "n" failed: process 0 ended with status 1; its log ends with:\nthe folder is empty'
 
 
+def test_one_that_has_succeeded_does_not_speak_for_those_that_fail(run: Callable) -> None:
+    command = (
+        "case $RANK in 0) sleep 0.2; echo done;; 1) exit 1;; 2) sleep 0.5; echo the folder is empty; exit 1;; esac"
+    )
+    change = run(pipeline("mixed", {"n": replace(component(command), distribution=Distribution(process_count="3"))}))
+    assert change.error == 'node "n" failed: process 2 ended with status 1; its log ends with:\nthe folder is empty'
+
+
 def test_a_process_that_fails_without_a_word_is_named_where_the_others_do_not_fail(
     run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

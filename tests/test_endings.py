@@ -96,7 +96,7 @@ def test_kill_of_the_workspace(home: Home, tmp_path: Path) -> None:
 def test_end_of_the_workspace(home: Home, tmp_path: Path) -> None:
     name = started(job_file(tmp_path, 975), home, 975)
     down = azureml_local("down", home=home.path).stdout
-    assert down == f"The workspace at {home.path} is down.\nWhat ran in it was cancelled: {name}.\n"
+    assert down == f"The workspace at {home.path} is down.\nWhat ran in it has ended: {name}.\n"
     assert not alive("sleep 975.")
     assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
     assert "the local workspace was ended" in runs(home)[name].body["error"]

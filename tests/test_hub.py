@@ -75,6 +75,13 @@ def test_pickled_weights_are_named_and_not_read(broken):
         hub.load_model(AutoModelForMaskedLM, broken, "", of="teacher")
 
 
+def test_what_a_trainer_leaves_beside_the_weights_is_not_taken_for_them(broken):
+    (broken / "training_args.bin").touch()
+    (broken / "config.json").unlink()
+    with pytest.raises(InputError, match=r"holds no config\.json\. Give the folder of a model"):
+        hub.load_model(AutoModelForMaskedLM, broken, "", of="teacher")
+
+
 def test_a_folder_without_tokenizer_files_is_refused(broken):
     (broken / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"holds no tokenizer\.json and no vocab\.txt"):

@@ -9,6 +9,8 @@ display_name: A job
 description: text
 experiment_name: exp
 tags: {a: b}
+properties: {a: b}
+parent_job_name: parent
 command: python score.py --data ${{inputs.data}} --n ${{inputs.n}} --out ${{outputs.out}}
 code: ./src
 environment: azureml:env@latest
@@ -252,6 +254,7 @@ instance_type: Standard_DS3_v2
 instance_count: 1
 app_insights_enabled: true
 egress_public_network_access: enabled
+private_network_connection: false
 request_settings: {request_timeout_ms: 1000, max_concurrent_requests_per_instance: 2, max_queue_wait_ms: 100}
 liveness_probe: {initial_delay: 10, period: 10, timeout: 2, success_threshold: 1, failure_threshold: 3}
 readiness_probe: {initial_delay: 10, period: 10, timeout: 2, success_threshold: 1, failure_threshold: 3}
@@ -280,5 +283,24 @@ network_settings: {vnet_name: v, subnet: s}
 ssh_settings: {admin_username: a, ssh_key_value: k}
 ssh_public_access_enabled: true
 enable_node_public_ip: true
+""",
+    "kubernetes_deployment": """
+$schema: https://azuremlschemas.azureedge.net/latest/kubernetesOnlineDeployment.schema.json
+type: kubernetes
+name: blue
+endpoint_name: end-one
+model: azureml:mod:1
+code_configuration: {code: ./src, scoring_script: score.py}
+environment: azureml:env@latest
+instance_type: small
+resources:
+  requests: {cpu: "0.1", memory: 0.1Gi}
+  limits: {cpu: "0.2", memory: 200Mi}
+scale_settings:
+  type: target_utilization
+  min_instances: 1
+  max_instances: 3
+  polling_interval: 10
+  target_utilization_percentage: 70
 """,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -34,11 +35,11 @@ def up(options: argparse.Namespace) -> int:
 def down(options: argparse.Namespace) -> int:
     """End the workspace; a workspace that is not up is fine."""
     home = Home.choose(options.home)
-    active = [run.name for run in _job_runs(home) if _status_of(run) not in FINAL] if is_held(home) else []
+    active = _active(home) if is_held(home) else []
     stopped = launcher.stop(home)
     print(f"The workspace at {home.path} {'is down' if stopped else 'was not up'}.")
     if stopped and active:
-        print(f"What ran in it was cancelled: {', '.join(active)}.")
+        print(f"What ran in it has ended: {', '.join(active)}.")
     return 0
 
 
@@ -119,6 +120,14 @@ def _job_runs(home: Home) -> list[Resource]:
     runs = [run for run in store.all("runs") if run.name in submitted]
     store.close()
     return runs
+
+
+def _active(home: Home) -> list[str]:
+    """The jobs that have not ended; none where a damaged database does not tell, which keeps nobody from ending it."""
+    try:
+        return [run.name for run in _job_runs(home) if _status_of(run) not in FINAL]
+    except sqlite3.Error:
+        return []
 
 
 def _status_of(run: Resource) -> str:

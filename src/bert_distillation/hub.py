@@ -92,7 +92,7 @@ def check_parts(folder: Path, of: str) -> None:
     if not missing:
         return
     way = "Give the folder of a model in Hugging Face format."
-    if pickled := sorted(file.name for file in folder.glob("*.bin")):
+    if "model.safetensors" in missing and (pickled := sorted(file.name for file in folder.glob("pytorch_model*.bin"))):
         way = f"{pickled[0]} is not read, for it may hold code: save the model with a current transformers."
     raise InputError(f"{of}: {folder} holds no {' and no '.join(missing)}. {way}")
 

@@ -63,7 +63,7 @@ def _unbounded(port: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for field in BOUNDS:
         try:
             ends.append(float(port[field]) if port.get(field) is not None else None)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             yield field, f'has a {field} that is a number, got "{shown(str(port[field]))}"'
             return
     least, most = ends

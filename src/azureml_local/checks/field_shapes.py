@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from azureml_local.checks.scopes import nearest
@@ -23,6 +23,7 @@ class Misfit:
 
     rule: str
     finding: Finding
+    of_expression: bool = False  # which fits where there are expressions
 
 
 class Shape(Protocol):
@@ -119,7 +120,7 @@ class Items:
             yield _wrong(where, value, "write a list of them")
             return
         for index, inner in enumerate(value):
-            yield from misfits(self.of, (*where, str(index)), inner)
+            yield from misfits(self.of, (*where, _Index(index)), inner)
 
 
 @dataclass(frozen=True)
@@ -165,12 +166,14 @@ class ByType:
 
 
 def misfits(shape: Shape, where: Where, value: Any) -> Iterator[Misfit]:
-    """Where a value does not fit; an expression, and what a template leaves to be filled in, may be anything."""
+    """Where a value does not fit; what a template leaves to be filled in may be anything."""
     if value is None:
         if not isinstance(shape, OrNothing):
             message = f"{_name(where)} is empty: write something, or take it away"
             yield Misfit(WRONG_SHAPE, Finding(where, message))
-    elif not (isinstance(value, str) and (OPENS in value or is_to_be_filled_in(value))):
+    elif isinstance(value, str) and OPENS in value:
+        yield from (replace(one, of_expression=True) for one in shape.misfits(where, value))
+    elif not (isinstance(value, str) and is_to_be_filled_in(value)):
         yield from shape.misfits(where, value)
 
 
@@ -202,6 +205,8 @@ def is_whole(value: Any, least: int = 0) -> bool:
     """Whether it is a whole number of at least so much, also as a text."""
     if isinstance(value, str):
         return value.isascii() and value.isdecimal() and len(value) < DIGITS and int(value) >= least
+    if isinstance(value, float):
+        return value.is_integer() and value >= least  # which the SDK makes whole
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -220,8 +225,14 @@ def _as_text(value: Any) -> str:
     return "write one text" if isinstance(value, Mapping | list) else "write it in quotes"
 
 
+class _Index(str):
+    """The place of an item in a list, in the way to a field."""
+
+    __slots__ = ()
+
+
 def _name(where: Where) -> str:
-    return f"{where[-2]}, item {int(where[-1]) + 1}," if where[-1].isdigit() and len(where) > 1 else where[-1]
+    return f"{where[-2]}, item {int(where[-1]) + 1}," if isinstance(where[-1], _Index) else where[-1]
 
 
 def _wrong(where: Where, value: Any, way_out: str) -> Misfit:

@@ -95,7 +95,6 @@ _ENVIRONMENT: dict[str, Shape] = {
     "inference_config": Fields(dict.fromkeys(_ROUTES, _ROUTE), required=_ROUTES),
     "os_type": WORD,
     "tags": Each(ANYTHING),
-    "properties": Each(ANYTHING),
 }
 _INLINE = TextOr(Fields({**dict.fromkeys(FIELDS[ENVIRONMENT], ANYTHING), **_ENVIRONMENT}), ADDRESS_OR_ENVIRONMENT)
 
@@ -125,11 +124,14 @@ _SETTINGS = Fields(
 )
 _GIVEN_FIELDS = Fields({"type": WORD, "mode": WORD, "path": OrNothing(TEXT)}, is_open=True)
 _GIVEN = OrNothing(TextOr(_GIVEN_FIELDS, "write one value, or a mapping with a type and a path", takes=object))
-_OUTPUT = Fields({"type": WORD, "mode": WORD}, is_open=True)
+_OUTPUT = Fields(
+    {"type": WORD, "mode": WORD, "path": OrNothing(TEXT), "name": OrNothing(TEXT), "version": OrNothing(_VERSION)},
+    is_open=True,
+)
 _JOB: dict[str, Shape] = {
     **_texts("name", "display_name", "description", "experiment_name", "compute"),
     "type": WORD,
-    "tags": Each(OrNothing(TEXT)),
+    **dict.fromkeys(("tags", "properties"), Each(OrNothing(TEXT))),
     "identity": _IDENTITY,
     "services": _SERVICES,
     "inputs": Each(_GIVEN),
@@ -194,6 +196,8 @@ _COMPONENT: dict[str, Shape] = {
     "version": _VERSION,
     "is_deterministic": FLAG,
     "tags": Each(TEXT),
+    "properties": Each(ANYTHING),
+    "type": OrNothing(WORD),
     "inputs": Each(OrNothing(Within(_PORT))),
     "outputs": Each(OrNothing(Within(_PORT))),
 }
@@ -223,39 +227,45 @@ _REQUESTS = Fields(
         "max_queue_wait_ms": MILLISECONDS,
     }
 )
+_MACHINE = Fields(_texts("cpu", "memory", "gpu", "nvidia.com/gpu"))
 _ADMIN = ("admin_username", "admin_password", "ssh_key_value")
 _SERVED: dict[str, Shape] = {**_texts("name", "description"), "tags": Each(ANYTHING), "properties": Each(ANYTHING)}
 
 SHAPES: Mapping[str, Mapping[str, Shape]] = {
-    COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"type": OrNothing(WORD), "additional_includes": Items(_INCLUDE)},
+    COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"additional_includes": Items(_INCLUDE)},
     PIPELINE_COMPONENT: _COMPONENT | {"jobs": Each(ANYTHING)},
-    COMMAND_JOB: _JOB | _COMMAND_RUN | {"limits": Fields({"timeout": COUNT})},
-    PIPELINE_JOB: _JOB | {"settings": _SETTINGS, "jobs": Each(ANYTHING)},
+    COMMAND_JOB: _JOB | _COMMAND_RUN | {"limits": Fields({"timeout": COUNT}), "parent_job_name": TEXT},
+    PIPELINE_JOB: _JOB | {"settings": _SETTINGS, "jobs": Each(ANYTHING), "component": _USED},
     SWEEP_JOB: _JOB | _SWEEP | {"resources": _RESOURCES},
     TRIAL: _COMMAND_RUN,
     NODE: _JOB
     | _COMMAND_RUN
-    | {name: shape for name, shape in _SWEEP.items() if name != "limits"}
-    | {"component": _USED, "settings": _SETTINGS, "outputs": Each(OrNothing(TextOr(_OUTPUT, "write a mapping")))}
-    | {
-        "limits": Fields(
-            dict.fromkeys(("max_total_trials", "max_concurrent_trials", "trial_timeout", "timeout"), COUNT)
-        )
-    },
+    | _SWEEP
+    | {"component": _USED, "settings": _SETTINGS, "limits": Fields(_TRIALS), "comment": TEXT, "jobs": Each(ANYTHING)}
+    | {"outputs": Each(OrNothing(TextOr(_OUTPUT, "write a mapping"))), "additional_includes": Items(_INCLUDE)},
     ENVIRONMENT: _ENVIRONMENT,
-    ASSET: _SERVED | {"version": _VERSION, "type": WORD, "path": TEXT, "stage": TEXT, "flavors": Each(Each(ANYTHING))},
+    ASSET: _SERVED
+    | {
+        "version": _VERSION,
+        "type": WORD,
+        **_texts("path", "stage", "datastore", "job_name"),
+        "flavors": Each(Each(ANYTHING)),
+    },
     ENDPOINT: _SERVED
     | {"auth_mode": WORD, "public_network_access": WORD, "identity": _RESOURCE_IDENTITY}
+    | _texts("type", "compute", "location")
     | dict.fromkeys(("traffic", "mirror_traffic"), Each(ANYTHING)),
     DEPLOYMENT: _SERVED
     | _VARIABLES
     | {
-        "endpoint_name": TEXT,
+        **_texts("type", "endpoint_name"),
+        "resources": Fields(dict.fromkeys(("requests", "limits"), _MACHINE)),
+        "private_network_connection": FLAG,
         "model": _USED,
         "model_mount_path": TEXT,
         "code_configuration": Fields(_texts("code", "scoring_script"), required=("code", "scoring_script")),
         "environment": _INLINE,
-        "instance_type": OrNothing(TEXT),
+        "instance_type": TEXT,
         "instance_count": WHOLE,
         "app_insights_enabled": FLAG,
         "egress_public_network_access": WORD,
@@ -266,7 +276,7 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         "data_collector": _COLLECTOR,
     },
     COMPUTE: {
-        **_texts("name", "description", "size", "location"),
+        **_texts("name", "description", "size", "location", "resource_id"),
         "type": TEXT,
         "tier": WORD,
         "tags": Each(TEXT),
@@ -274,8 +284,6 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         **dict.fromkeys(("ssh_public_access_enabled", "enable_node_public_ip"), FLAG),
         "identity": _RESOURCE_IDENTITY,
         "network_settings": Fields(_texts("vnet_name", "subnet")),
-        "ssh_settings": Fields(
-            _texts("admin_username", "admin_password", "ssh_key_value"), required=("admin_username",)
-        ),
+        "ssh_settings": Fields(_texts(*_ADMIN), required=_ADMIN[:1]),
     },
 }

@@ -60,7 +60,8 @@ FIELDS: Mapping[str, set[str]] = {
     | {"endpoint_name", "model", "model_mount_path", "code_configuration", "environment", "environment_variables"}
     | {"instance_type", "instance_count", "app_insights_enabled", "data_collector", "egress_public_network_access"}
     | {"private_network_connection", "resources"},
-    ENVIRONMENT: _ASSET | {"image", "conda_file", "build", "inference_config", "os_type", "datastore"},
+    ENVIRONMENT: _ASSET - {"properties", "stage"}
+    | {"image", "conda_file", "build", "inference_config", "os_type", "datastore"},
     ASSET: _ASSET
     | {"type", "path", "datastore", "flavors", "job_name", "utc_time_created", "system_metadata", "source"}
     | {"default_deployment_template", "allowed_deployment_templates"},

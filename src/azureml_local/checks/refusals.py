@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azureml_local.checks import kinds
+from azureml_local.checks.field_shapes import is_whole
 from azureml_local.checks.field_table import SPACES
 from azureml_local.checks.sections import IN_A_DATASTORE, Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, rule
@@ -23,7 +24,7 @@ def bad_traffic(section: Section) -> Iterator[Finding]:
     if section.kind != kinds.ENDPOINT:
         return
     shares = {field: section.mapping(field) for field in SHARES}
-    wrong = [(field, name) for field in SHARES for name, share in shares[field].items() if not str(share).isdecimal()]
+    wrong = [(field, name) for field in SHARES for name, share in shares[field].items() if not is_whole(share)]
     for field, name in wrong:
         message = f'the share of "{name}" is a whole number of per cent, got "{shown(str(shares[field][name]))}"'
         yield Finding(section.at(field, name), message)

@@ -12,7 +12,7 @@ from azureml_local.spec import DATA_TYPES, Component, Data, Graph, Node, Output,
 
 LITERAL_TYPES = frozenset({"string", "integer", "number", "boolean"})
 PATH_TYPES = DATA_TYPES | {"path"}  # `path` is the older word for a folder
-MOST_NAMES = 500  # among which a near miss is looked for
+MOST_NAMES = 120  # among which a near miss is looked for
 FEW = 10
 
 

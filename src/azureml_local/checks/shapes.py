@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from azureml_local.checks.field_shapes import WRONG_SHAPE, misfits
 from azureml_local.checks.field_table import SHAPES
-from azureml_local.checks.kinds import JOBS, NODE, PIPELINE_JOB
+from azureml_local.checks.kinds import COMMAND_COMPONENT, JOBS, NODE, PIPELINE_JOB, TRIAL
 from azureml_local.checks.known_fields import REQUIRED
 from azureml_local.checks.sections import Section
 from azureml_local.checks.table import ERROR, Finding, rule
+
+WITH_EXPRESSIONS = frozenset({NODE, TRIAL, COMMAND_COMPONENT})  # in fields that are no texts
 
 
 @rule(Section, "wrong-shape", ERROR, "A field holds what it is for: a text, a whole number, or fields of its own.")
@@ -40,5 +42,5 @@ def misfits_of(section: Section, rule_name: str) -> Iterator[Finding]:
         is_missing = value is None and name in REQUIRED.get(section.kind, ())
         if (shape := shapes.get(name)) and not is_missing:
             for one in misfits(shape, section.at(name), value):
-                if one.rule == rule_name:
+                if one.rule == rule_name and not (one.of_expression and section.kind in WITH_EXPRESSIONS):
                     yield one.finding

@@ -19,6 +19,7 @@ INPUT_MODES = ("download", "ro_mount", "direct")
 TABLE_MODES = (*INPUT_MODES, "eval_mount", "eval_download")
 OUTPUT_MODES = ("mount", "upload", "rw_mount", "direct")
 ACCESS = ("enabled", "disabled")
+IDENTITIES = ("system_assigned", "user_assigned", "none")
 ANY = "*"  # every name of a mapping
 SWEEPS = frozenset({kinds.SWEEP_JOB, kinds.NODE})
 QUEUED = SWEEPS | {kinds.COMMAND_JOB, kinds.TRIAL}
@@ -31,10 +32,11 @@ class Words:
     sections: frozenset[str]  # the kinds of those that have it
     field: Where
     allowed: tuple[str, ...]
+    exact: bool = False  # whether the SDK looks at the case
 
 
-def _of(sections: set[str] | frozenset[str], field: str, *allowed: str) -> Words:
-    return Words(frozenset(sections), tuple(field.split(".")), allowed)
+def _of(sections: set[str] | frozenset[str], field: str, *allowed: str, exact: bool = False) -> Words:
+    return Words(frozenset(sections), tuple(field.split(".")), allowed, exact)
 
 
 TABLE = (
@@ -44,8 +46,9 @@ TABLE = (
         "identity.type",
         *("managed", "managed_identity", "user_identity", "aml_token"),
     ),
-    _of({kinds.ENDPOINT, kinds.COMPUTE}, "identity.type", "system_assigned", "user_assigned", "none"),
-    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.type", *SERVICES),
+    _of({kinds.ENDPOINT}, "identity.type", *IDENTITIES),
+    _of({kinds.COMPUTE}, "identity.type", *IDENTITIES, "system_assigned,user_assigned"),
+    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.type", *SERVICES, exact=True),
     _of(QUEUED, "queue_settings.job_tier", "spot", "basic", "standard", "premium", "null"),
     _of(QUEUED, "queue_settings.priority", "low", "medium", "high"),
     _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.nodes", "all"),
@@ -55,6 +58,7 @@ TABLE = (
     _of(SWEEPS, "sampling_algorithm.rule", "random", "sobol"),
     _of(SWEEPS, "early_termination.type", "bandit", "median_stopping", "truncation_selection"),
     _of(SWEEPS, f"search_space.{ANY}.type", *SPACES),
+    _of({kinds.ENDPOINT, kinds.DEPLOYMENT}, "type", *sorted(kinds.SERVING_TYPES)),
     _of({kinds.ENDPOINT}, "auth_mode", "key", "aml_token", "aad_token"),
     _of({kinds.ENDPOINT}, "public_network_access", *ACCESS),
     _of({kinds.DEPLOYMENT}, "egress_public_network_access", *ACCESS),
@@ -69,10 +73,10 @@ TABLE = (
 
 @rule(Section, "unknown-word", ERROR, "A field that holds one of a few words holds one of them.")
 def unknown_word(section: Section) -> Iterator[Finding]:
-    """Upper and lower case are the same."""
+    """Upper and lower case are the same, but for the types of services."""
     for words in TABLE:
         for where, value in _values(section.fields, words.field) if section.kind in words.sections else ():
-            yield from _refused(section.at(*where), value, words.allowed)
+            yield from _refused(section.at(*where), value, words.allowed, words.exact)
     for field in ("inputs", "outputs") if section.kind in WITH_INPUTS else ():
         for where, value in _values(section.fields, (field, ANY, "mode")):
             kind = section.mapping(field)[where[1]].get("type")
@@ -90,18 +94,17 @@ def _values(value: Any, field: Where, way: Where = ()) -> Iterator[tuple[Where, 
             yield from _values(value[name], field[1:], (*way, name))
 
 
-def _refused(where: Where, value: Any, allowed: tuple[str, ...]) -> Iterator[Finding]:
+def _refused(where: Where, value: Any, allowed: tuple[str, ...], exact: bool = False) -> Iterator[Finding]:
     if isinstance(value, bool) and str(value).lower() in allowed:
         word = str(value).lower()
         yield Finding(where, f'{where[-1]} is the word "{word}", not the boolean: write it in quotes')
-    elif not isinstance(value, str) or not (
-        {*words_of(value)} & {*allowed} or OPENS in value or is_to_be_filled_in(value)
-    ):
+    elif not isinstance(value, str) or not _is_word(value, allowed, exact):
         known = nearest(value, allowed) if isinstance(value, str) else ""
         known = known if known.endswith("?") else f"; it is one of {', '.join(allowed)}"
         yield Finding(where, f'{where[-1]} is "{shown(str(value))}"{known}')
 
 
-def _is_word(text: str, allowed: tuple[str, ...]) -> bool:
+def _is_word(text: str, allowed: tuple[str, ...], exact: bool) -> bool:
     """Whether a text is one of the words, or to be made one."""
-    return bool({*words_of(text)} & {*allowed}) or OPENS in text or is_to_be_filled_in(text)
+    read = {text} if exact else {*words_of(text)}
+    return bool(read & {*allowed}) or OPENS in text or is_to_be_filled_in(text)

@@ -138,13 +138,15 @@ def yaml_reading(section: Section) -> Iterator[Finding]:
 
 def _is_known(section: Section, kind: str) -> bool:
     """Whether there is a type; to the SDK the case of a node's does not matter, while that of a job's does."""
-    return (kind.lower() if section.kind in (kinds.NODE, kinds.OTHER_NODE) else kind) in kinds.KNOWN_TYPES
+    return (kind.lower() if section.kind in (kinds.NODE, kinds.OTHER_NODE, *TYPED) else kind) in kinds.KNOWN_TYPES
 
 
 @rule(Section, "date", ERROR, "What looks like a date stands in quotes.")
 def date(section: Section) -> Iterator[Finding]:
     """YAML makes a date of it, which the SDK can neither check nor send."""
     for where, text in section.document.dates.items() if not section.where else ():
+        if where == ("version",) and section.kind in TYPED:  # which the SDK makes a text of again
+            continue
         yield Finding(where, f"YAML makes a date of {text}, which no field takes: write it in quotes")
 
 

@@ -202,6 +202,8 @@ class _Writer:
             written[name] = self.value(value, inner, depth + 1)
             if isinstance(key.scalar, bool):
                 self._document.misread[inner] = name
+            if key.text is not None and DATE.fullmatch(key.text):
+                self._document.dates[inner] = key.text
         counted = Counter(_name(key) for key, _ in node.pairs or [] if not key.is_merge)
         self._document.duplicates += [(*where, name) for name, count in counted.items() if count > 1]
         return written

@@ -128,22 +128,25 @@ class Command:
 
         for rank, process in enumerate(self._processes):
             threading.Thread(target=wait, args=(rank, process), daemon=True).start()
-        for _ in self._processes:
+        for running in reversed(range(len(self._processes))):
             rank, status = statuses.get()
             if status != 0:
-                return self._failure(*self._most_telling(rank, status, statuses))
+                return self._failure(*self._most_telling(rank, status, statuses, running))
         return None
 
-    def _most_telling(self, rank: int, status: int, statuses: SimpleQueue[tuple[int, int]]) -> tuple[int, int]:
+    def _most_telling(
+        self, rank: int, status: int, statuses: SimpleQueue[tuple[int, int]], running: int
+    ) -> tuple[int, int]:
         """The first that failed or, where it wrote nothing, one that fails with it and did: one may speak for all."""
         deadline = time.monotonic() + LAST_WORDS
-        ended = [(rank, status)]
-        while len(ended) < self._task.process_count and not last_lines(self._task.log(ended[-1][0])):
+        telling = rank, status
+        while running and not (telling[1] != 0 and last_lines(self._task.log(telling[0]))):
             try:
-                ended.append(statuses.get(timeout=max(0.0, deadline - time.monotonic())))
+                telling = statuses.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
-                break
-        return next((one for one in ended if one[1] != 0 and last_lines(self._task.log(one[0]))), ended[0])
+                return rank, status
+            running -= 1
+        return telling if telling[1] != 0 and last_lines(self._task.log(telling[0])) else (rank, status)
 
     def _start(self) -> None:
         variables = _rendezvous(self._variables) if self._task.distribution else self._variables
