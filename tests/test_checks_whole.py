@@ -14,8 +14,10 @@ from azure.ai import ml
 from azureml_local.checks import ERROR, check_file
 from azureml_local.checks.field_table import SHAPES
 from azureml_local.checks.known_fields import FIELDS
-from whole_files import WHOLE
+from conftest import ROOT
 
+# A file of each kind with nearly every field that it may have, all of them right.
+WHOLE = {path.stem: path.read_text() for path in sorted((ROOT / "tests" / "whole").glob("*.txt"))}
 LOADERS = {
     "data": ml.load_data,
     "model": ml.load_model,
