@@ -208,4 +208,19 @@ FINE = {
         scale_settings: {type: target_utilization, min_instances: 1, max_instances: 3}
         data_collector: {collections: {model_inputs: {enabled: "True"}}, sampling_rate: 0.1, rolling_rate: Hour}
     """,
+    "values that a template leaves to be filled in": """
+        type: pipeline
+        settings: {default_compute: <compute>}
+        inputs: {rows: <rows>, raw: "{{data}}"}
+        jobs:
+          one:
+            type: command
+            component: prep.yml
+            inputs: {rows: "${{parent.inputs.rows}}", raw: "${{parent.inputs.raw}}"}
+    """,
+    "shares of traffic that a template leaves to be filled in": """
+        $schema: https://azuremlschemas.azureedge.net/latest/managedOnlineEndpoint.schema.json
+        name: fill-mask
+        traffic: {blue: <share>, green: 10}
+    """,
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from azureml_local.checks.scopes import PATH_TYPES, Command, known_name, nearest
+from azureml_local.checks.sections import is_to_be_filled_in
 from azureml_local.checks.shell_text import is_harmed, syntax_error, unquoted
 from azureml_local.checks.table import ERROR, WARNING, Finding, rule
 from azureml_local.expressions import OPTIONAL_CLOSES, OPTIONAL_OPENS, Reference, malformed, references, shown
@@ -133,7 +134,8 @@ def unquoted_string(command: Command) -> Iterator[Finding]:
     """
     known: dict[str, list[str]] = {}
     for name, text in command.given:
-        known.setdefault(name, []).append(text)
+        if not is_to_be_filled_in(text):
+            known.setdefault(name, []).append(text)
     for port in command.component.inputs.values():
         if port.default is not None:
             known.setdefault(port.name, []).append(port.default)

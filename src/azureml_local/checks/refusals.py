@@ -24,7 +24,10 @@ def bad_traffic(section: Section) -> Iterator[Finding]:
     if section.kind != kinds.ENDPOINT:
         return
     shares = {field: section.mapping(field) for field in SHARES}
-    wrong = [(field, name) for field in SHARES for name, share in shares[field].items() if not is_whole(share)]
+    given = [(field, name, share) for field in SHARES for name, share in shares[field].items()]
+    if any(is_to_be_filled_in(str(share)) for _, _, share in given):
+        return
+    wrong = [(field, name) for field, name, share in given if not is_whole(share)]
     for field, name in wrong:
         message = f'the share of "{name}" is a whole number of per cent, got "{shown(str(shares[field][name]))}"'
         yield Finding(section.at(field, name), message)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from azureml_local.checks.scopes import LITERAL_TYPES, PATH_TYPES, Command, Scope, Source, is_open, nearest
+from azureml_local.checks.sections import is_to_be_filled_in
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 from azureml_local.expressions import references, shown, whole_reference
 from azureml_local.spec import Component, Graph, Node, Port, Value
@@ -62,7 +63,8 @@ def wrong_kind(scope: Scope) -> Iterator[Finding]:
         if source.is_data and port.type in LITERAL_TYPES:
             message = f'{scope.called(node)} takes a {port.type} as "{port.name}" and is given data'
             yield Finding(where, message)
-        if source.is_data is False and port.type in PATH_TYPES:
+        is_literal = source.is_data is False and not is_to_be_filled_in(source.text or "")
+        if is_literal and port.type in PATH_TYPES:
             text = "a literal" if source.text is None else f'the text "{shown(source.text)}"'
             message = f'{scope.called(node)} takes data ({port.type}) as "{port.name}" and is given {text}'
             yield Finding(where, f"{message}; data are written as a mapping with a type and a path")
@@ -200,7 +202,7 @@ class _Literal:
 def _literals(scope: Scope) -> Iterator[_Literal]:
     said: set[Where] = set()
     for node, port, where, source in _bound(scope):
-        if source.text is not None:
+        if source.text is not None and not is_to_be_filled_in(source.text):
             place = (*scope.where, "inputs", source.parent_input) if source.parent_input else where
             yield _Literal(scope.called(node), port, source.text, place, said)
 
