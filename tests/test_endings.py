@@ -150,7 +150,8 @@ def test_control_c(home: Home, tmp_path: Path) -> None:
     os.killpg(watch.pid, signal.SIGINT)
     output, _ = watch.communicate(timeout=60)
     end = f"azureml-local cancel {name} --home {home.path}"
-    assert (watch.returncode, output) == (130, f"{name} goes on without being watched; `{end}` ends it.\n")
+    assert watch.returncode == 130
+    assert output.endswith(f"{name} goes on without being watched; `{end}` ends it.\n")
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130
