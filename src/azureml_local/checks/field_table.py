@@ -69,6 +69,7 @@ SERVICES: Mapping[str, Fields] = {
     "tensor_board": Fields({"log_dir": TEXT}),
     **dict.fromkeys(("jupyter_lab", "vs_code", "custom", "tracking", "studio", "ray_dashboard"), Fields({})),
 }
+TRIAL_LIMITS = ("max_total_trials", "max_concurrent_trials", "trial_timeout")  # that only a sweep has
 ADDRESS_OR_ENVIRONMENT = "write azureml:NAME@latest, or its image and conda_file"
 
 
@@ -145,7 +146,7 @@ _COMMAND: dict[str, Shape] = {
 }
 _VARIABLES = {"environment_variables": Each(OrNothing(SCALAR))}
 _COMMAND_RUN: dict[str, Shape] = {**_COMMAND, **_VARIABLES, "queue_settings": _QUEUE}
-_TRIALS = dict.fromkeys(("max_total_trials", "max_concurrent_trials", "trial_timeout", "timeout"), COUNT)
+_TRIALS = dict.fromkeys((*TRIAL_LIMITS, "timeout"), COUNT)
 _POLICY: dict[str, Shape] = dict.fromkeys(("evaluation_interval", "delay_evaluation"), OrNothing(WHOLE))
 _SWEEP: dict[str, Shape] = {
     "trial": _USED,

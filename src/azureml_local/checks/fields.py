@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from azureml_local.checks import known_fields as known
 from azureml_local.checks.field_shapes import MISSING_FIELD, UNKNOWN_FIELD, near
-from azureml_local.checks.kinds import DEPLOYMENT, NODE, PIPELINE_JOB, TYPED, WITH_INPUTS, article, schema_of, type_of
+from azureml_local.checks.field_table import TRIAL_LIMITS
+from azureml_local.checks.kinds import DEPLOYMENT, NODE, PIPELINE_JOB, TYPED, WITH_INPUTS, article, type_of
 from azureml_local.checks.sections import Section
 from azureml_local.checks.shapes import misfits_of
 from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 
 TOTAL = "max_total_trials"
-TRIALS = (TOTAL, "max_concurrent_trials", "trial_timeout")
 KUBERNETES_ONLY = ("resources",)
 MANAGED_ONLY = ("egress_public_network_access", "private_network_connection")
 
@@ -62,10 +62,7 @@ def missing_field(section: Section) -> Iterator[Finding]:
     for name in known.REQUIRED.get(section.kind, ()):
         if section.fields.get(name) in (None, ""):
             yield Finding(section.at(), f'{article(section.kind)} needs "{name}"')
-    is_managed = (
-        section.kind == DEPLOYMENT and "kubernetes" not in f"{section.fields.get('type')} {schema_of(section.fields)}"
-    )
-    if is_managed and section.fields.get("instance_type", "") == "":
+    if section.kind == DEPLOYMENT and not _is_kubernetes(section) and section.fields.get("instance_type", "") == "":
         yield Finding(section.at(), 'a managed online deployment needs "instance_type", as Standard_DS3_v2')
     if section.kind == NODE and not {"component", "command", "trial", "jobs"} & set(section.fields):
         yield Finding(section.at(), f'node "{section.where[-1]}" needs a component, or a command of its own')
@@ -89,16 +86,21 @@ def unknown_setting(section: Section) -> Iterator[Finding]:
             yield Finding(section.at("settings", name), message)
 
 
+def _is_kubernetes(section: Section) -> bool:
+    """Whether a deployment is one on Kubernetes: to the SDK by its type alone, whatever its $schema is."""
+    return type_of(section.fields).lower() == "kubernetes"
+
+
 def _of_others(section: Section) -> Iterator[Finding]:
     """Fields that only deployments of the other type have, and limits that only a sweep has."""
-    is_kubernetes = type_of(section.fields).lower() == "kubernetes"
+    is_kubernetes = _is_kubernetes(section)
     for name in section.fields if section.kind == DEPLOYMENT else ():
         if name in (MANAGED_ONLY if is_kubernetes else KUBERNETES_ONLY):
             other = "managed" if is_kubernetes else "kubernetes"
             message = f'only a deployment of type: {other} has "{name}", and it is the type that says so, no $schema'
             yield Finding(section.at(name), message)
     for name in section.mapping("limits") if section.kind == NODE and "trial" not in section.fields else ():
-        if name in TRIALS:
+        if name in TRIAL_LIMITS:
             yield Finding(section.at("limits", name), f'"limits" of a command have no "{name}", which a sweep has')
 
 
