@@ -1,5 +1,6 @@
 """What every test needs: the hub switched off, properties deterministic, small models from configs."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -54,6 +55,14 @@ def _no_precision_of_another_test() -> Iterator[None]:
         from accelerate.state import AcceleratorState
 
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """For what is nested too deeply: where the stack ends, the finalizer of another test's garbage would fail too."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=list(HOSTILE))
 def test_no_file_makes_it_hang_or_crash(text: str, tmp_path: Path):
     (tmp_path / "file.yml").write_text(text)

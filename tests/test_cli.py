@@ -146,6 +146,7 @@ def test_a_workspace_that_was_killed_is_recognised_and_started_again(tmp_path: P
         (["deploy", "{home}"], "Cannot read {home}/endpoint.yml: No such file or directory."),
     ],
 )
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_a_mistake_is_one_sentence_without_a_stack(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -88,6 +88,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(("kind", "line", "reason"), MALFORMED)
 def test_a_row_that_cannot_be_read_is_named_with_file_and_line(kind: str, line: bytes, reason: str, tmp_path: Path):
     first = {"jsonl": b"\n", "csv": b"input_string,title\n", "tsv": b"input_string\ttitle\n"}[kind]
@@ -97,6 +98,7 @@ def test_a_row_that_cannot_be_read_is_named_with_file_and_line(kind: str, line: 
         read_cloze(path, "[MASK]")
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(("kind", "line", "reason"), MALFORMED)
 def test_a_few_of_many_rows_are_left_out_and_counted(
     kind: str, line: bytes, reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -85,6 +85,7 @@ def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path):
         ("a.md", b"text", r"holds no text; looked for \*\.txt .*\*\.jsonl or \*\.parquet"),
     ],
 )
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_a_file_that_cannot_be_read_is_named_in_one_sentence(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as error:

@@ -8,6 +8,7 @@ from fuzz_readers import fuzz, names_of_readers, spoil
 CASES = 60
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_no_reader_stumbles_over_a_spoilt_file():
     names = names_of_readers()
     assert len(names) > 20

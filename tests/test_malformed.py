@@ -28,6 +28,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     workspace.close()
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_a_thousand_malformed_requests_break_nothing(client: TestClient):
     chance = random.Random(0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

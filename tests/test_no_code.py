@@ -42,6 +42,7 @@ def test_what_is_no_frame_is_refused_with_the_reason(frame: dict, reason: str):
     assert ask(frame) == (400, f"input_data is no frame: {reason}.")
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("body", ["[", "[" * 100_000, "{}", "3", '{"inputs": {"input_string": ["a"]}}'])
 def test_what_is_no_request_is_refused(body: str):
     assert score.run(body).status_code == 400

@@ -98,6 +98,7 @@ def test_a_step_file_that_names_files_outside_its_folder_touches_none(tmp_path: 
     assert names(tmp_path) == {"outside", "out/a", "out/b"}
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"files": 3}', "[" * 100_000])
 def test_a_step_file_of_somebody_else_says_nothing(text: str, tmp_path: Path):
     (tmp_path / STEP_FILE).write_text(text)

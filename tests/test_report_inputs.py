@@ -89,6 +89,7 @@ BROKEN_FILES = [
 ]
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(("name", "content", "reason"), BROKEN_FILES, ids=[row[2] for row in BROKEN_FILES])
 def test_a_result_file_that_no_step_writes_is_named_with_what_is_wrong(
     name: str, content: str, reason: str, inputs: dict[str, Path], tmp_path: Path

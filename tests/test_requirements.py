@@ -148,6 +148,7 @@ def test_a_line_cannot_hide_in_another() -> None:
         "dependencies: !!python/object/apply:os.system [ls]",
     ],
 )
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_a_conda_file_that_is_none_is_refused(text: str) -> None:
     wanted = Requirements()
     read_conda_file(text, wanted)

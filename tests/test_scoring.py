@@ -84,6 +84,7 @@ def test_params_are_read_beside_the_texts():
     assert question == Question(texts=TEXTS, **(params | {"targets": ("rome",)}))
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(("body", "sentence"), MISTAKES, ids=range(len(MISTAKES)))
 def test_a_mistake_is_answered_with_400_and_a_sentence(body, sentence, served):
 
