@@ -76,6 +76,20 @@ def test_a_linked_output_is_listed_as_a_folder_and_a_circle_ends(blobs: Blobs):
     assert [name for name, _ in blobs.find(BLOBSTORE, "azureml/one/student/")] == ["azureml/one/student/config.json"]
 
 
+def test_a_folder_and_a_link_to_it_are_both_listed(blobs: Blobs):
+    write(blobs, "model/checkpoint-10/a", "1")
+    (blobs.path(BLOBSTORE, "model") / "best").symlink_to("checkpoint-10")
+    assert [name for name, _ in blobs.find(BLOBSTORE, "model/")] == ["model/best/a", "model/checkpoint-10/a"]
+
+
+def test_folders_that_all_link_to_each_other_are_listed_in_time(blobs: Blobs):
+    folders = [write(blobs, f"all/{number}/a", "1").parent for number in range(9)]
+    for folder in folders:
+        for other in folders:
+            (folder / f"to-{other.name}").symlink_to(other)
+    assert 9 < len(list(blobs.find(BLOBSTORE, "all/"))) < 50_000
+
+
 def test_what_a_job_wrote_at_its_default_place_stays_there(blobs: Blobs):
     file, folder = write(blobs, "azureml/two/table", "precious"), write(blobs, "azureml/two/model/a", "precious").parent
     elsewhere = blobs.root.parent / "jobs" / "two"

@@ -26,11 +26,11 @@ def node(tmp_path: Path) -> Path:
     return log
 
 
-def follow(logs: LiveLog, pipeline: Path, node: Path) -> str:
+def follow(logs: LiveLog, pipeline: Path, node: Path, status: str = "Running") -> str:
     """What is new in the pipeline's log."""
     target = pipeline / EXECUTION_LOG
     before = target.stat().st_size
-    logs.follow(pipeline, {"train": {"log_folder": str(node.parents[1])}})
+    logs.follow(pipeline, {"train": {"log_folder": str(node.parents[1]), "status": status}})
     return target.read_bytes()[before:].decode()
 
 
@@ -63,3 +63,11 @@ def test_a_line_without_an_end_comes_in_pieces(pipeline: Path, node: Path, monke
     logs = LiveLog()
     assert follow(logs, pipeline, node) == "[train] 0123456789\n[train] abc\n"
     assert follow(logs, pipeline, node) == ""
+
+
+def test_the_last_words_of_a_node_that_has_ended_need_no_end_of_line(pipeline: Path, node: Path):
+    node.write_text("first\nKilled")
+    logs = LiveLog()
+    assert follow(logs, pipeline, node) == "[train] first\n"
+    assert follow(logs, pipeline, node, "Failed") == "[train] Killed\n"
+    assert follow(logs, pipeline, node, "Failed") == ""

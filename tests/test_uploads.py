@@ -94,6 +94,24 @@ def test_a_block_that_is_still_arriving_is_no_part_of_a_blob(workspace: Workspac
     assert staged(workspace) == []
 
 
+def test_a_large_blob_is_put_together_beside_the_loop_that_answers_others(
+    workspace: Workspace, client: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    def beside(done: Callable) -> Callable:
+        def call(*values: object) -> None:
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+            done(*values)
+
+        return call
+
+    for name in ("assemble", "adopt"):
+        monkeypatch.setattr(workspace.blobs, name, beside(getattr(workspace.blobs, name)))
+    stage(client, "large.bin", "one", "two")
+    assert commit(client, "large.bin").status_code == 201
+    assert client.put(f"{BLOB}/whole.bin", content=b"text").status_code == 201
+
+
 def test_blocks_do_not_replace_another_blob_that_is_there(client: TestClient):
     client.put(f"{BLOB}/there.bin", content=b"there")
     refused = commit(client, "there.bin")

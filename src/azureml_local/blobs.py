@@ -5,6 +5,7 @@ import filecmp
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ DATASTORES = {"workspaceblobstore": BLOBSTORE, "workspaceartifactstore": ARTIFAC
 CERTIFICATES = "certificates"  # the folder beside the containers that holds private keys
 METADATA = "blob-metadata"  # kind of the documents in the store
 LONGEST = 1024  # characters of a blob's name, as on Azure
+MOST_LINKS = 4  # to folders, on the way to a blob
 LONGEST_PART = 255  # bytes between two slashes, as in a file system
 
 
@@ -36,6 +38,7 @@ class Blobs:
         self.root = root
         self._store = store
         self._staging = root / ".staging"
+        self._lock = threading.RLock()  # of what becomes a blob: large ones take their time, in threads of their own
         self._assembled: dict[str, list[str]] = {}  # blob -> the blocks that it was put together from
         shutil.rmtree(self._staging, ignore_errors=True)  # what uploads have left that never came to their end
         for folder in (*DATASTORES.values(), self._staging.name):
@@ -89,7 +92,7 @@ class Blobs:
         start = prefix if prefix.endswith("/") else str(PurePosixPath(prefix).parent)
         root = self.path(container)
         found = []
-        for file in self._files(self.path(container, start.strip("/")), set()):
+        for file in self._files(self.path(container, start.strip("/"))):
             name = file.relative_to(root).as_posix()
             if name.startswith(prefix):
                 found.append((name, file))
@@ -117,6 +120,10 @@ class Blobs:
         Raises KeyError for a block that was not staged. Clients that upload the same blob at the same time stage the
         same blocks, which the first of their lists uses up: the next one finds its blob there.
         """
+        with self._lock:
+            self._assemble(container, name, blocks, only_new)
+
+    def _assemble(self, container: str, name: str, blocks: list[str], only_new: bool) -> None:
         staged = {block: self._block(container, name, block) for block in blocks}
         missing = [block for block, file in staged.items() if not file.exists()]
         if not missing:
@@ -137,19 +144,20 @@ class Blobs:
         A file of the same content stays, and keeps its time: a job may be reading it. only_new: raise BlobExistsError
         where another one is there.
         """
-        path = self.path(container, name)
-        is_there = path.is_file() and filecmp.cmp(path, file, shallow=False)
-        if only_new and path.exists() and not is_there:
-            raise _exists(name)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not is_there:
-                file.replace(path)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise BlobPathError(
-                f"The blob {name!r} cannot be written: a blob and a folder cannot have the same name here."
-            ) from error
-        self._forget(container, name)
+        with self._lock:
+            path = self.path(container, name)
+            is_there = path.is_file() and filecmp.cmp(path, file, shallow=False)
+            if only_new and path.exists() and not is_there:
+                raise _exists(name)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not is_there:
+                    file.replace(path)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                raise BlobPathError(
+                    f"The blob {name!r} cannot be written: a blob and a folder cannot have the same name here."
+                ) from error
+            self._forget(container, name)
 
     def delete(self, container: str, name: str) -> None:
         """Remove a blob and its metadata."""
@@ -170,20 +178,23 @@ class Blobs:
         """Replace a blob's metadata."""
         self._store.put(METADATA, f"{container}/{name}", "", metadata)
 
-    def _files(self, folder: Path, seen: set[str]) -> Iterator[Path]:
-        """Every file below a folder, links followed, each real folder once (links may go in circles)."""
+    def _files(self, folder: Path, around: frozenset[str] = frozenset(), links: int = 0) -> Iterator[Path]:
+        """Every file below a folder, links followed, but for a link to one of the real folders around it: a circle.
+
+        links: how many were followed so far. There is an end to it: of folders that all link to each other, the paths
+        are past counting.
+        """
         real = os.path.realpath(folder)
-        if real in seen or not folder.is_dir():
+        if real in around or not folder.is_dir():
             return
-        seen.add(real)
         entries: list[os.DirEntry[str]] = []
         with suppress(FileNotFoundError):  # it went away meanwhile
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         for entry in entries:
             if entry.is_symlink() and not self._is_open(Path(entry.path)):
                 continue
-            if entry.is_dir():
-                yield from self._files(Path(entry.path), seen)
+            if entry.is_dir() and (further := links + entry.is_symlink()) <= MOST_LINKS:
+                yield from self._files(Path(entry.path), around | {real}, further)
             elif entry.is_file():
                 yield Path(entry.path)
 

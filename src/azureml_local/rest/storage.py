@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
@@ -72,11 +73,12 @@ async def put_blob(
                 blobs.stage(container, name, blockid, file)
             return Response(status_code=201)
         case "blocklist":
-            _assemble(blobs, container, name, await read_within(request), _only_new(request))
+            blocks = await read_within(request)
+            await run_in_threadpool(_assemble, blobs, container, name, blocks, _only_new(request))
         case "":
             with blobs.scratch() as file:
                 await _receive(request, file)
-                blobs.adopt(container, name, file, _only_new(request))
+                await run_in_threadpool(blobs.adopt, container, name, file, _only_new(request))
         case _:
             raise not_spoken(f'the blob operation "{comp}"')
     if metadata:
@@ -112,7 +114,7 @@ async def _receive(request: Request, file: Path) -> None:
     except ClientDisconnect:
         raise RestError(400, "IncompleteBody", "The content did not arrive as a whole.") from None
     expected = request.headers.get("content-md5")
-    if expected and md5(file) != expected:
+    if expected and await run_in_threadpool(md5, file) != expected:
         raise RestError(400, "Md5Mismatch", "The content that arrived is not the content that was sent.")
 
 
