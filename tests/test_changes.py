@@ -47,6 +47,15 @@ def test_the_end_of_a_job_is_told_when_a_full_disk_has_room_again(monkeypatch: p
     assert listener.taken == ["Completed"]
 
 
+def test_a_job_that_has_ended_is_not_cancelled_any_more(tmp_path: Path):
+    listener = Forgetful()
+    listener.room.set()
+    journal = journal_of("Running", listener, tmp_path)
+    journal.end("job", "Completed", None)
+    journal.tell("job", status="CancelRequested")
+    assert (listener.taken, journal["job"].status) == (["Completed"], "Completed")
+
+
 def test_a_listener_with_a_bug_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     listener = Forgetful()
     monkeypatch.setattr(listener, "errors", [ZeroDivisionError()])

@@ -158,3 +158,16 @@ def test_control_c(home: Home, tmp_path: Path) -> None:
     assert "Cancelling" in output
     assert not alive("sleep 973.")
     assert statuses(home) == {"long": "Canceled", "after": "Canceled"}
+
+
+def test_what_a_job_has_not_written_is_not_registered_and_the_rest_is(home: Home, tmp_path: Path):
+    outputs = "outputs: {one: {type: uri_file}, two: {type: uri_folder}}"
+    command = json.dumps("echo ${{outputs.one}} > ${{outputs.two}}/a")
+    file = tmp_path / "job.yml"
+    file.write_text(f"{{type: command, name: left, command: {command}, environment: {{image: any}}, {outputs}}}\n")
+    run = azureml_local("run", file, "--register", "one=first", "--register", "two=second", home=home.path)
+    assert "The output two is registered as azureml:second:1" in run.stdout
+    assert (run.returncode, run.stderr) == (
+        2,
+        'azureml-local: left has completed without writing the output "one": there is nothing to register.\n',
+    )

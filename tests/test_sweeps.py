@@ -11,9 +11,10 @@ import pytest
 from azureml_local.arm_ids import resource_id
 from azureml_local.engine.engine import Engine, JobChange
 from azureml_local.engine.sweeps import best_trial, trial_values, unlike_azure
+from azureml_local.settings import Settings
 from azureml_local.spec import Node, Output, Pipeline, Port, SpecError, Sweep
 from azureml_local.trials import Trials, trials_of
-from small_pipelines import FOLDER, Heard, component, log_of
+from small_pipelines import FOLDER, Heard, component, log_of, pipeline
 from test_rest import client_of, open_workspace, wait_for
 
 NUMBER = Port(name="x", type="number")
@@ -165,6 +166,34 @@ def test_a_sweep_that_is_cancelled_is_cancelled_although_a_trial_has_completed(
     sweep = heard.last("stopped-sweep")
     assert (sweep.status, sweep.outputs) == ("Canceled", {})
     assert sweep.error == 'node "sweep" was ended: the job was cancelled'
+
+
+def test_a_sweep_that_stands_alone_is_cancelled_while_it_waits(tmp_path: Path) -> None:
+    heard = Heard()
+    engine = Engine(tmp_path, heard, f"sqlite:///{tmp_path}/mlflow.db", Settings(max_parallel=1))
+    try:
+        engine.submit(pipeline("first", {"one": "sleep 300"}))
+        heard.wait("first-one", {"Running"})
+        alone = Node(name="alone", job_name="alone", component=component(LOG, NUMBER), sweep=GRID)
+        engine.submit(Pipeline(name="alone", experiment_name="trials", nodes={"alone": alone}))
+        engine.cancel("alone")
+        assert heard.wait("alone").status == "Canceled"
+    finally:
+        engine.close()
+
+
+def test_a_sweep_whose_trials_never_ran_has_not_failed(engine: Engine, heard: Heard) -> None:
+    before = Node(name="before", job_name="unread-before", component=component("exit 3", outputs=(FOLDER,)))
+    made = component(LOG, NUMBER, Port(name="data", type="uri_folder"))
+    reads = {"data": "${{parent.jobs.before.outputs.out}}"}
+    sweep = Node(name="sweep", job_name="unread-sweep", component=made, inputs=reads, sweep=GRID)
+    engine.submit(Pipeline(name="unread", experiment_name="trials", nodes={"before": before, "sweep": sweep}))
+    assert heard.wait("unread").status == "Failed"
+    last = heard.last("unread-sweep")
+    assert (last.status, last.error) == (
+        "Canceled",
+        'node "sweep" has no result: node "sweep.1" was not run: node "before" did not complete',
+    )
 
 
 def test_a_sweep_ends_with_its_time(run: Callable, heard: Heard) -> None:

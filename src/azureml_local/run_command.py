@@ -76,9 +76,15 @@ def _run(
         _summarise(state, console)
         if state.job.status != "Completed":
             return 1
+        missing = [output for output in registrations if output not in state.outputs]
         for output, model in registrations.items():
-            registered = _register(client, name, output, model, state)
-            console.print(f"The output {output} is registered as {registered}")
+            if output not in missing:
+                registered = _register(client, name, output, model, state)
+                console.print(f"The output {output} is registered as {registered}")
+        if missing:
+            raise InputError(
+                f'{name} has completed without writing the output "{missing[0]}": there is nothing to register.'
+            )
         return 0
     finally:
         if started and not options.keep_up and not detached:

@@ -72,10 +72,14 @@ class Journal:
     def tell(self, job: str, **changes: Any) -> None:
         """Report a job with some fields changed; a listener's mistake does not stop the pipeline.
 
-        The end of a job is told until it is taken: on a disk that is full, until there is room.
+        The end of a job is told until it is taken: on a disk that is full, until there is room. Afterwards it is at its
+        end for good: a wish to cancel it that comes too late is not reported.
         """
         with self._lock:
-            self._jobs[job] = change = replace(self._jobs[job], **changes)
+            change = replace(self._jobs[job], **changes)
+            if self._jobs[job].status in FINAL and change.status not in FINAL:
+                return
+            self._jobs[job] = change
             try:
                 self._write(change)
             except OSError:  # a full disk must not stop what tells of it

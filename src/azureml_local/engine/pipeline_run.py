@@ -234,6 +234,9 @@ class PipelineRun:
             link_outputs(sweep.folder, sweep.outputs, trials[best].outputs)
             self._shop.runs.copy(trials[best].job, sweep.job)
             self._end_group(sweep, "Completed", None, best_trial=trials[best].job)
+        elif all(self._status(name) == "Canceled" for name in trials):
+            reason = self.journal[next(iter(trials.values())).job].error
+            self._end_group(sweep, "Canceled", f'node "{sweep.name}" has no result: {reason}')
         else:
             reason = f'none of its {len(trials)} trials logged the metric "{metric}" and completed'
             errors = [self.journal[trials[name].job].error for name in trials if self._status(name) == "Failed"]
@@ -241,7 +244,7 @@ class PipelineRun:
             self._end_group(sweep, "Failed", f'node "{sweep.name}" failed: {reason}{detail}')
 
     def _end_group(self, group: Group, status: str, error: str | None, **changes: str) -> None:
-        if self.journal[group.job].status != "NotStarted":
+        if self.journal[group.job].start_time:  # else it has no MLflow run
             self._shop.runs.finish(group.job, status)
         outputs = group.outputs if status == "Completed" else {}
         self.journal.end(group.job, status, error, outputs, **changes)
