@@ -14,7 +14,7 @@ SCHEMAS = "https://azuremlschemas.azureedge.net/latest/managedOnline"
 
 def test_a_model_without_a_version_is_refused():
     with pytest.raises(InputError, match=r"--model azureml:nope: a registered model is azureml:NAME:VERSION"):
-        deploy_command._check_registered(None, "azureml:nope")
+        deploy_command._check_registered(None, "azureml:nope", "--model")
 
 
 def test_a_file_in_place_of_a_folder_and_a_model_that_is_not_there_are_named(

@@ -38,6 +38,13 @@ class Servers:
         self.stopped.set()
         assert self.drained.wait(20)
 
+    forget = stop
+
+    def close(self) -> None:
+        """What is starting fails."""
+        self.errors = {"blue": ServingError("was stopped while it started")}
+        self.go.set()
+
 
 @pytest.fixture
 def servers() -> Servers:
@@ -118,6 +125,25 @@ def test_after_a_failed_update_a_restart_serves_what_was_served(
     for operation in store.all("operations"):
         assert ended(again, operation.name) == "Succeeded"
     assert (state(again), restarted.serving) == ("Failed", {"blue": "blue"})
+
+
+def test_a_workspace_that_ends_while_it_serves_again_forgets_nothing(
+    endpoints: Endpoints, servers: Servers, store: Store, tmp_path: Path
+):
+    servers.go.set()
+    endpoints.put("paint", {})
+    ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
+    again = opened(store, Servers(), tmp_path)
+    again.close()
+    for operation in store.all("operations"):
+        ended(again, operation.name)
+    assert state(again) == "Creating"
+    restarted = Servers()
+    restarted.go.set()
+    third = opened(store, restarted, tmp_path)
+    for operation in store.all("operations"):
+        assert ended(third, operation.name) == "Succeeded"
+    assert (state(third), restarted.serving) == ("Succeeded", {"blue": "blue"})
 
 
 def test_a_deployment_that_never_served_is_not_started_again(

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -53,6 +54,53 @@ def test_stop_returns_when_a_workspace_that_had_to_be_killed_holds_nothing_any_m
     assert not is_held(home)
     assert process.wait(5) == -9
     assert not launcher.stop(home)
+
+
+def test_stop_leaves_a_workspace_alone_that_was_started_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(launcher, "START_TIMEOUT", 0.1)
+    monkeypatch.setattr(launcher, "PAUSE", 0.5)  # between two looks the next one has the lock
+    home = Home(tmp_path)
+    old = subprocess.Popen([sys.executable, "-c", DEAF.replace("SIG_IGN", "SIG_DFL"), str(home.lock)])
+    until(lambda: is_held(home) and home.lock.read_text().endswith("\n"))
+    following = DEAF.replace('"w"', '"a"').replace("print", "lock.truncate(0); print")
+    new = subprocess.Popen([sys.executable, "-c", following, str(home.lock)])
+    time.sleep(0.3)  # it waits for the lock
+    assert launcher.stop(home)
+    assert old.wait(5) == -signal.SIGTERM
+    assert is_held(home)
+    assert new.poll() is None
+    new.kill()
+    new.wait()
+
+
+def test_up_waits_for_a_workspace_that_ends(tmp_path: Path):
+    home, job = Home(tmp_path / "home"), tmp_path / "job.yml"
+    job.write_text("{type: command, command: trap '' TERM; echo deaf; sleep 60, environment: {image: any}}\n")
+    azureml_local("run", job, "--detach", home=home.path)
+    before = Addresses.read(home)
+    assert before
+    logs = home.path / "jobs"
+    until(lambda: any("deaf" in log.read_text() for log in logs.rglob("std_log.txt")))
+    os.kill(before.pid, signal.SIGTERM)
+    until(lambda: Addresses.read(home) is None)
+    assert is_held(home)
+    assert f"The workspace at {home.path} is up" in azureml_local("up", home=home.path).stdout
+    after = Addresses.read(home)
+    assert after
+    assert after.pid != before.pid
+    assert launcher.stop(home)
+
+
+def test_nobody_starts_a_workspace_while_it_is_at_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(launcher, "START_TIMEOUT", 0.2)
+    home = Home(tmp_path / "home")
+    home.create()
+    home.log.write_text("at rest")
+    with launcher.at_rest(home) as was_up:
+        assert not was_up
+        with pytest.raises(InputError, match="did not start"):
+            launcher.start(home)
+    assert not is_held(home)
 
 
 @pytest.mark.parametrize(("code", "status"), [(DEAF.replace("SIG_IGN", "SIG_DFL"), -15), (DEAF, -9)])

@@ -99,6 +99,7 @@ def test_a_deployment_answers_on_loopback_only_is_replaced_by_one_that_starts_an
 
     deployments.start("greeter", spec(code, model, mark="?"))
     assert ask(deployments.address("greeter", "blue"), "Ada") == ["Hello Ada ?"]
+    assert not laid_out.exists()
     with pytest.raises(urllib.error.URLError):
         ask(address, "Ada")
 
@@ -110,7 +111,8 @@ def test_a_deployment_answers_on_loopback_only_is_replaced_by_one_that_starts_an
     assert ask(address, "Ada") == ["Hello Ada ?"]
     assert "the new one is broken" in deployments.log("greeter", "blue")
 
-    deployments.stop("greeter", "blue")
+    deployments.forget("greeter", "blue")
+    assert not (deployments._home / "deployments/greeter/blue").exists()
     with pytest.raises(KeyError):
         deployments.address("greeter", "blue")
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout

@@ -41,7 +41,7 @@ def deploy(options: argparse.Namespace) -> int:
     if options.model:
         deployment.model = _model(options.model)
     if isinstance(deployment.model, str):
-        _check_registered(client, deployment.model)
+        _check_registered(client, deployment.model, "--model" if options.model else f"{files[1]}: model:")
     traffic = _keep_what_is_there(client, endpoint)
     with sdk_call(f'create the endpoint "{endpoint.name}"'):
         client.online_endpoints.begin_create_or_update(endpoint).result()
@@ -94,14 +94,14 @@ def _is_registered(reference: str) -> bool:
     return reference.startswith("azureml:")
 
 
-def _check_registered(client: "MLClient", reference: str) -> None:
-    """Refuse a model that the workspace does not have before anything is created for it."""
+def _check_registered(client: "MLClient", reference: str, where: str) -> None:
+    """Refuse a model that the workspace does not have before anything is created for it; where: it is named."""
     from azure.ai.ml.exceptions import ValidationException
     from azure.core.exceptions import ResourceNotFoundError
 
     parsed = parse_versioned(f"azureml:{reference.removeprefix('azureml:')}")
     if not parsed:
-        raise InputError(f"--model {reference}: a registered model is azureml:NAME:VERSION, or azureml:NAME@latest.")
+        raise InputError(f"{where} {reference}: a registered model is azureml:NAME:VERSION, or azureml:NAME@latest.")
     _, name, version = parsed
     label = version.removeprefix("@") if version.startswith("@") else None
     with sdk_call(f'look up the model "{name}"'):

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,10 +46,10 @@ def remove(home: Home, part: str | None = None) -> None:
         return
     if not home.secret.is_file():
         raise InputError(f"{home.path} is not a workspace's folder: it has no file `{home.secret.name}`.")
-    for entry in home.entries():
+    locks = [home.users, home.lock]  # the last: until then nobody starts one here
+    for entry in (*(entry for entry in home.entries() if entry not in locks), home.secret, *locks):
         _delete(entry)
-    _delete(home.secret)
-    if not any(home.path.iterdir()):
+    with suppress(OSError):  # there is something else in it, or somebody has just come
         home.path.resolve().rmdir()
         home.path.unlink(missing_ok=True)  # where it was a link
 

@@ -41,6 +41,7 @@ class Endpoints:
         self._lock = threading.Lock()
         self._starting: set[tuple[str, str]] = set()  # endpoint and deployment
         self._removing: set[tuple[str, str]] = set()  # the same; an endpoint itself has no deployment's name
+        self._is_ending = False
         self._serve_again()
 
     def put(self, name: str, body: Json) -> Resource:
@@ -124,7 +125,7 @@ class Endpoints:
         with self._store.together():  # before it stops: what is just starting looks for it
             self._store.delete(DEPLOYMENTS, endpoint, name)
             self._store.delete(SERVED, endpoint, name)
-        self._deployments.stop(endpoint, name)
+        self._deployments.forget(endpoint, name)
 
         def remaining(body: Json) -> Json:
             properties = body.get("properties") or {}
@@ -173,7 +174,8 @@ class Endpoints:
             yield name, address
 
     def close(self) -> None:
-        """End every server."""
+        """End every server; what is just starting is started again with the workspace."""
+        self._is_ending = True
         self._deployments.close()
 
     def _shares(self, endpoint: str, field: str) -> dict[str, int]:
@@ -199,8 +201,9 @@ class Endpoints:
         try:
             self._deployments.start(endpoint, spec)
         except Exception as error:  # a server that is not there must not look as if it were on its way
+            then = "Creating" if self._is_ending else "Failed"
             try:
-                self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, "Failed"))
+                self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, then))
             except KeyError:
                 raise ServingError(_deleted(spec.name)) from error
             raise error if isinstance(error, ServingError) else ServingError(_not_started(spec.name, error)) from error
@@ -209,7 +212,7 @@ class Endpoints:
                 self._store.update(DEPLOYMENTS, endpoint, spec.name, lambda found: _in_state(found, then))
                 self._store.put(SERVED, endpoint, spec.name, body)
         except KeyError:
-            self._deployments.stop(endpoint, spec.name)
+            self._deployments.forget(endpoint, spec.name)
             raise ServingError(_deleted(spec.name)) from None
 
     def _refuse_removed(self, endpoint: str, name: str = "") -> None:
@@ -245,9 +248,10 @@ class Endpoints:
             self._store.delete(OPERATIONS, operation.name)
         for deployment in self._store.all(DEPLOYMENTS):
             endpoint, name = deployment.name, deployment.version
-            then = deployment.body["properties"]["provisioningState"]
-            served = self._store.get(SERVED, endpoint, name) or (deployment if then == "Succeeded" else None)
-            then = "Succeeded" if then == "Succeeded" else "Failed"  # what was updated last
+            served = self._store.get(SERVED, endpoint, name)
+            # Else an update of it has failed, or was not done.
+            is_last = served is not None and _in_state(served.body, "") == _in_state(deployment.body, "")
+            then = "Succeeded" if is_last else "Failed"
             self._store.put(DEPLOYMENTS, endpoint, name, _in_state(deployment.body, "Creating" if served else "Failed"))
             if served:
                 self._serve_one_again(endpoint, name, served.body, then)

@@ -93,13 +93,34 @@ def stop(home: Home) -> bool:
     """
     if not is_held(home):
         return False
-    # One that is starting is ended when it is up: until then it does not listen to signals.
-    _wait(lambda: Addresses.read(home) or not is_held(home), START_TIMEOUT)
+    _wait(lambda: _holder(home) or not is_held(home), KILL_TIMEOUT)  # the number is written a moment after the start
+    process = _holder(home)
+
+    def has_ended() -> bool:
+        return not is_held(home) or _holder(home) != process  # then it is another one that holds it
+
+    # One that is starting is ended when it is up: until then it does not listen to signals. One that ends already does
+    # so by itself.
+    _wait(lambda: Addresses.read(home) or has_ended(), START_TIMEOUT)
     for number, patience in ((signal.SIGTERM, STOP_TIMEOUT), (signal.SIGKILL, KILL_TIMEOUT)):
-        _signal(home, number)
-        if _wait(lambda: not is_held(home), patience):
+        if process and not has_ended():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+        if _wait(has_ended, patience):
             return True
     raise InputError(f"The workspace at {home.path} does not end; its log is {home.log}.")
+
+
+@contextlib.contextmanager
+def at_rest(home: Home) -> Iterator[bool]:
+    """End the workspace, and let none start before the caller is done; yields whether it was up."""
+    was_up = False
+    while True:
+        was_up |= stop(home)
+        with held(home) as lock:
+            if lock is not None:
+                yield was_up
+                return
 
 
 def find(home: Home) -> Addresses:
@@ -165,11 +186,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _signal(home: Home, number: int) -> None:
-    """Send a signal to the process that holds the workspace; one that has just ended needs none."""
-    with contextlib.suppress(OSError, ValueError):
-        running = Addresses.read(home)
-        os.kill(running.pid if running else int(home.lock.read_text()), number)
+def _holder(home: Home) -> int | None:
+    """The process that holds the workspace, or was the last to do so and is still there."""
+    try:
+        process = int(home.lock.read_text())
+        os.kill(process, 0)  # whether there is one
+    except (OSError, ValueError):
+        return None
+    return process
 
 
 def _wait(is_so: Callable[[], object], patience: float) -> bool:

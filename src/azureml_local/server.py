@@ -35,6 +35,7 @@ def serve(home: Home, settings: Settings, lock: int | None = None) -> None:
         os.set_inheritable(lock, False)  # what a job leaves behind must not hold the workspace
     with held(home, lock) as first:
         if first is not None:
+            home.lock.write_text(str(os.getpid()))
             _serve_alone(home, settings)
 
 
@@ -43,8 +44,8 @@ def _serve_alone(home: Home, settings: Settings) -> None:
     try:
         asyncio.run(_serve(workspace))
     finally:
-        workspace.close()
         home.state.unlink(missing_ok=True)
+        workspace.close()
 
 
 async def _serve(workspace: Workspace) -> None:
@@ -58,7 +59,7 @@ async def _serve(workspace: Workspace) -> None:
     ]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, servers)
+        loop.add_signal_handler(number, _stop, home, servers)
     tasks = [loop.create_task(server.serve([one])) for server, one in zip(servers, sockets, strict=True)]
     while not all(server.started for server in servers):
         if ended := [task for task in tasks if task.done()]:
@@ -77,7 +78,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _stop(servers: list[_Server]) -> None:
+def _stop(home: Home, servers: list[_Server]) -> None:
+    home.state.unlink(missing_ok=True)  # nobody is to find it up who comes while it ends what it runs
     for server in servers:
         server.should_exit = True
 

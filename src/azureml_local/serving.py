@@ -65,7 +65,7 @@ class Deployments:
         self._start_timeout = start_timeout
         self._groups = Groups()
         self._lock = threading.Lock()
-        self._answered = threading.Condition(self._lock)  # told when a request has been
+        self._changed = threading.Condition(self._lock)  # told when a request has been answered, or a start has ended
         self._servers: dict[tuple[str, str], _Server] = {}
         self._starting: dict[tuple[str, str], _Server | None] = {}  # None: not launched yet
         self._stopped: set[tuple[str, str]] = set()  # of those that are starting
@@ -89,6 +89,7 @@ class Deployments:
             with self._lock:
                 del self._starting[key]
                 self._stopped.discard(key)
+                self._changed.notify_all()
 
     def stop(self, endpoint: str, deployment: str) -> None:
         """End a deployment's server, also one that is starting; one that is not there is left alone."""
@@ -98,6 +99,15 @@ class Deployments:
             if key in self._starting:
                 self._stopped.add(key)
         self._end_when_done([server for server in servers if server])
+
+    def forget(self, endpoint: str, deployment: str) -> None:
+        """`stop`, and remove what it has on the disk, which keeps the model's files as long as it is there."""
+        key = (endpoint, deployment)
+        self.stop(endpoint, deployment)
+        with self._lock:
+            self._changed.wait_for(lambda: key not in self._starting, DRAIN_SECONDS)
+            self._latest.pop(key, None)
+        shutil.rmtree(self._home.joinpath("deployments", *key), ignore_errors=True)
 
     def address(self, endpoint: str, deployment: str) -> str:
         """The server's base URL, `http://127.0.0.1:<port>`; `/score` takes requests, `/` answers when it is healthy.
@@ -119,7 +129,7 @@ class Deployments:
         finally:
             with self._lock:
                 server.requests.discard(request)
-                self._answered.notify_all()
+                self._changed.notify_all()
 
     def log(self, endpoint: str, deployment: str, lines: int = 100) -> str:
         """The last lines that the server has written, also after it was stopped or failed; empty when unknown."""
@@ -167,12 +177,13 @@ class Deployments:
             self._servers[key] = server
         if replaced:
             self._end_when_done([replaced])
+            shutil.rmtree(replaced.folder, ignore_errors=True)
         return ""
 
     def _end_when_done(self, servers: list[_Server]) -> None:
         """End servers that get no more requests, after they have answered those that they have."""
         with self._lock:
-            self._answered.wait_for(lambda: not any(server.requests for server in servers), DRAIN_SECONDS)
+            self._changed.wait_for(lambda: not any(server.requests for server in servers), DRAIN_SECONDS)
         end(server.process for server in servers)
 
     def _start_server(self, folder: Path, deployment: DeploymentSpec, script: str) -> _Server:

@@ -92,8 +92,8 @@ def reset(options: argparse.Namespace) -> int:
     if not options.yes and not _agreed(f"Delete {what} the workspace at {home.path} ({amount})?"):
         print("Nothing was deleted.")
         return 1
-    stopped = launcher.stop(home)
-    disk.remove(home, options.only)
+    with launcher.at_rest(home) as stopped:
+        disk.remove(home, options.only)
     print(f"Deleted {what} the workspace at {home.path}: {amount}.")
     if options.only and stopped:
         print(f"The workspace was ended for it; `{home.command('up')}` starts it again.")
