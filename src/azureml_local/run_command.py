@@ -76,15 +76,7 @@ def _run(
         _summarise(state, console)
         if state.job.status != "Completed":
             return 1
-        missing = [output for output in registrations if output not in state.outputs]
-        for output, model in registrations.items():
-            if output not in missing:
-                registered = _register(client, name, output, model, state)
-                console.print(f"The output {output} is registered as {registered}")
-        if missing:
-            raise InputError(
-                f'{name} has completed without writing the output "{missing[0]}": there is nothing to register.'
-            )
+        _register_all(client, name, registrations, state, console)
         return 0
     finally:
         if started and not options.keep_up and not detached:
@@ -204,6 +196,21 @@ def _registrations(texts: list[str], document: dict[str, object]) -> dict[str, s
             )
         registrations[output] = model
     return registrations
+
+
+def _register_all(
+    client: "MLClient", job: str, registrations: dict[str, str], state: JobState, console: Console
+) -> None:
+    """Register those outputs that are there. Raises InputError for one that is not."""
+    missing = [output for output in registrations if output not in state.outputs]
+    for output, model in registrations.items():
+        if output not in missing:
+            registered = _register(client, job, output, model, state)
+            console.print(f"The output {output} is registered as {registered}")
+    if missing:
+        raise InputError(
+            f'{job} has completed without writing the output "{missing[0]}": there is nothing to register.'
+        )
 
 
 def _register(client: "MLClient", job: str, output: str, model: str, state: JobState) -> str:
