@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bert_distillation import hub
@@ -129,10 +130,35 @@ def test_another_vocabulary_is_refused_with_both_sizes(tokenizer, tmp_path):
     ("content", "sentence"),
     [
         (b"[PAD]\n[UNK]\nparis\n", r"lacks \[CLS\], \[MASK\], \[SEP\]"),
-        (b"[PAD]\n\xff\xfe", r"not UTF-8 text \(byte 6\)"),
+        (b"[PAD]\n\xff\xfe", r"vocab\.txt:2 is not UTF-8 text \(byte 0xff at position 1 of the line\)"),
     ],
 )
 def test_a_vocabulary_that_is_none_is_refused(content, sentence, tmp_path):
     (tmp_path / "vocab.txt").write_bytes(content)
     with pytest.raises(InputError, match=sentence):
         hub.load_tokenizer(tmp_path, "", of="tokenizer")
+
+
+def test_a_configuration_beside_a_vocabulary_file_says_how_letters_are_read(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join([*PIECES, "Paris"]))
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false, "model_max_length": 64}')
+    tokenizer = hub.load_tokenizer(tmp_path, "", of="teacher")
+    assert tokenizer.tokenize("Paris paris") == ["Paris", "paris"]
+    assert tokenizer.model_max_length == 64
+    (tmp_path / "tokenizer_config.json").write_text("[")
+    with pytest.raises(InputError, match=r"tokenizer_config\.json is not a tokenizer's configuration"):
+        hub.load_tokenizer(tmp_path, "", of="teacher")
+
+
+def test_only_the_ends_of_lines_part_the_word_pieces(tmp_path):
+    odd = ["\u2028", "a\x85", "b\x0c"]
+    (tmp_path / "vocab.txt").write_text("\r\n".join([*PIECES, *odd, "last"]), newline="")
+    vocabulary = hub.load_tokenizer(tmp_path, "", of="teacher").get_vocab()
+    assert [vocabulary[piece] for piece in (*odd, "last")] == [len(PIECES) + number for number in range(4)]
+
+
+def test_tokenizers_that_cut_words_elsewhere_have_other_fingerprints(tokenizer, tmp_path):
+    other = small_tokenizer(tmp_path)
+    assert hub.fingerprint(other) == hub.fingerprint(tokenizer)
+    other.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
+    assert hub.fingerprint(other) != hub.fingerprint(tokenizer)

@@ -16,6 +16,7 @@ from bert_distillation.masking import (
     random_token_ids,
     special_ids,
 )
+from small_models import small_tokenizer
 
 VOCABULARY_SIZE, MASK, SPECIALS = 300, 4, torch.arange(5)
 RANDOM_IDS = torch.arange(5, VOCABULARY_SIZE)
@@ -183,3 +184,10 @@ def test_pieces_that_begin_with_two_signs_go_on_with_a_word(tokenizer):
         piece for piece in pieces if piece[:2] == "##"
     }
     assert not table[special_ids(tokenizer)].any()
+
+
+def test_what_goes_on_with_a_word_is_signed_as_the_tokenizer_does_it(tmp_path):
+    tokenizer = small_tokenizer(tmp_path)
+    tokenizer.backend_tokenizer.model.continuing_subword_prefix = "hou"
+    table = continuation_pieces(tokenizer)
+    assert [tokenizer.convert_ids_to_tokens(index) for index in table.nonzero().flatten().tolist()] == ["house"]

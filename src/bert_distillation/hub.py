@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
 from bert_distillation.options import existing_folder
+from bert_distillation.text_lines import read_lines
 from bert_distillation.tracking import check_weights
 
 BERT = "google-bert/bert-base-uncased"
@@ -25,6 +26,18 @@ SIZES = (
     ("intermediate_size", "hidden_dim"),
     ("vocab_size",),
     ("max_position_embeddings",),
+)
+SPELLING = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "model_max_length")
+# How every BERT tokenizer cuts words, apart from its vocabulary and its letters.
+AS_BERT = (
+    {"type": "BertPreTokenizer"},
+    {
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+    },
+    ["[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]"],
 )
 REVISIONS = {
     BERT: "86b5e0934494bd15c9632b12f734a8a67f723594",
@@ -122,14 +135,14 @@ def check_finite(model: torch.nn.Module, of: str) -> None:
 
 
 def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedTokenizerFast:
-    """The fast WordPiece tokenizer; a folder that holds only `vocab.txt` (uncased BERT) will do."""
+    """The fast WordPiece tokenizer; `vocab.txt` alone is uncased BERT's, unless `tokenizer_config.json` says else."""
     if folder is not None:
         existing_folder(of, folder, "tokenizer files (vocab.txt or tokenizer.json)")
         if not (folder / "tokenizer.json").is_file():
             # transformers would make up a tokenizer of five words.
             if not (folder / "vocab.txt").is_file():
                 raise InputError(f"{of}: {folder} holds no tokenizer.json and no vocab.txt; add the tokenizer's files.")
-            return bert_tokenizer(folder / "vocab.txt")
+            return bert_tokenizer(folder / "vocab.txt", **_spelling(folder / "tokenizer_config.json"))
     tokenizer = load_with(AutoTokenizer, folder, name, of=of)
     missing = [token for token in ("cls", "sep", "pad", "mask", "unk") if getattr(tokenizer, f"{token}_token") is None]
     if missing or not tokenizer.is_fast:
@@ -137,12 +150,20 @@ def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedToke
     return tokenizer
 
 
-def bert_tokenizer(vocabulary: Path) -> PreTrainedTokenizerFast:
-    """An uncased BERT tokenizer from a `vocab.txt`, one word piece a line."""
+def _spelling(file: Path) -> dict[str, Any]:
+    """How a `tokenizer_config.json` wants letters to be read; nothing where there is none."""
+    if not file.is_file():
+        return {}
     try:
-        pieces = vocabulary.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{vocabulary} is not UTF-8 text (byte {error.start}).") from None
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {name: content[name] for name in SPELLING if name in content}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{file} is not a tokenizer's configuration ({error}).") from None
+
+
+def bert_tokenizer(vocabulary: Path, **spelling: Any) -> PreTrainedTokenizerFast:
+    """A BERT tokenizer from a `vocab.txt`, one word piece a line; uncased unless `spelling` (`SPELLING`) says else."""
+    pieces = [line.removesuffix("\n").removesuffix("\r") for _, line in read_lines(vocabulary)]
     seen: set[str] = set()
     for number, piece in enumerate(pieces, 1):
         if piece in seen:
@@ -151,15 +172,29 @@ def bert_tokenizer(vocabulary: Path) -> PreTrainedTokenizerFast:
     missing = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} - seen
     if missing:
         raise InputError(f"{vocabulary} lacks {', '.join(sorted(missing))}; give a BERT vocabulary.")
-    return BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, do_lower_case=True)
+    return BertTokenizer(
+        vocab={piece: index for index, piece in enumerate(pieces)}, **{"do_lower_case": True} | spelling
+    )
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     """A checksum of what the tokenizer does: equal fingerprints give equal ids."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     normalizer = tokenizer.backend_tokenizer.normalizer
-    text = repr((vocabulary, str(normalizer)))
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    word_pieces = {name: value for name, value in backend["model"].items() if name != "vocab"}
+    rest = (
+        backend["pre_tokenizer"],
+        word_pieces,
+        [tokenizer.convert_ids_to_tokens(i) for i in _special_ids(tokenizer)],
+    )
+    text = repr((vocabulary, str(normalizer), *(() if rest == AS_BERT else rest)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    names = ("cls", "sep", "pad", "mask", "unk")
+    return [getattr(tokenizer, f"{name}_token_id") for name in names]
 
 
 def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTrainedTokenizerFast, *, of: str) -> None:
@@ -172,11 +207,15 @@ def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTra
 
 
 def require_words(model: Any, tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
-    """Refuse a model that has no embedding for some words of its tokenizer."""
+    """Refuse a model that has no embedding for some words of its tokenizer, or for the second of two texts."""
     if len(tokenizer) > model.config.vocab_size:
         raise InputError(
             f"{of}: its tokenizer has {len(tokenizer)} words and the model {model.config.vocab_size}; "
             "give a folder whose tokenizer belongs to its model."
+        )
+    if getattr(model.config, "type_vocab_size", 2) < 2:
+        raise InputError(
+            f"{of}: its type_vocab_size is {model.config.type_vocab_size}, and a BERT's is 2; give a BERT."
         )
 
 

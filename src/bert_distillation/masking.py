@@ -51,8 +51,9 @@ def mask_tokens(
 
 def continuation_pieces(tokenizer: PreTrainedTokenizerFast) -> Tensor:
     """(V,) bool, true for the pieces that go on with a word, such as ##ing."""
+    sign = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", "##")
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    return torch.tensor([piece.startswith("##") for piece in pieces])
+    return torch.tensor([piece.startswith(sign) for piece in pieces])
 
 
 def draws_by_word(choice: Tensor, is_continuation: Tensor) -> Tensor:
