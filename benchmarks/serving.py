@@ -74,7 +74,7 @@ def export_both(model: Path | None, tokenizer: Path, folder: Path) -> None:
     export(ExportConfig(student=folder / "student", mlflow_model=folder / "ours"))
     write_graph(folder / "ours" / "model", "model-int8.onnx", eight_bits=True)
     parts = {"model": student, "tokenizer": words}
-    settings = {"task": "fill-mask", "pip_requirements": PIP_REQUIREMENTS, "input_example": EXAMPLE}
+    settings = {"task": "fill-mask", "pip_requirements": PIP_REQUIREMENTS, "input_example": [EXAMPLE]}
     mlflow.transformers.save_model(parts, str(folder / "transformers"), **settings)
 
 

@@ -123,6 +123,14 @@ def test_in_a_small_corpus_the_document_with_the_smallest_hash_is_held_out():
     assert sorted(text for _, text in result) == sorted(["Heading", *texts, "* list"])
 
 
+def test_copies_of_the_document_with_the_smallest_hash_go_with_it():
+    first, second = sorted(TEXTS[:2], key=text_hash)
+    assert text_hash(first) > 0.001
+    held = [(held_out, text) for held_out, text in hold_out([second, first, second, first], 0.001)]
+    assert sorted(held) == sorted([(False, second), (False, second), (True, first), (True, first)])
+    assert not any(held_out for held_out, _ in hold_out([first, first], 0.001))
+
+
 def test_the_only_document_and_a_share_of_zero_hold_nothing_out():
     only = next(text for text in TEXTS if text_hash(text) > 0.5)
     assert list(hold_out(["Heading", only, "* list"], 0.01)) == [(False, "Heading"), (False, "* list"), (False, only)]

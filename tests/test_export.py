@@ -11,10 +11,11 @@ from transformers import DistilBertConfig, DistilBertForMaskedLM
 
 from bert_distillation import onnx_graph
 from bert_distillation.errors import InputError
-from bert_distillation.export import EXAMPLE, ExportConfig, export
+from bert_distillation.export import EXAMPLE, ExportConfig, check_free, export
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.gate import AGREEMENT, Verdict
 from bert_distillation.student import student_from_teacher
+from bert_distillation.tracking import PARTIAL
 from conftest import ROOT
 from small_models import save, small_bert
 
@@ -82,7 +83,7 @@ def test_where_azures_own_script_serves_a_mistake_is_answered_and_not_raised(exp
 
 def test_its_readme_shows_what_the_model_itself_answers(exported):
     card = (exported / "README.md").read_text()
-    [[candidate]] = FillMask.load(exported / "model").predict(EXAMPLE)
+    [[candidate]] = FillMask.load(exported / "model").predict([EXAMPLE])
     assert f"```json\n{json.dumps([candidate.token])}\n```" in card
     assert card.startswith("# Fill-mask model distilled from small-bert\n")
     assert "DistilBertForMaskedLM, 2 layers of 32" in card
@@ -99,7 +100,7 @@ def test_no_path_of_the_machine_that_exported_it_is_in_the_model(exported, stude
 
 
 def test_the_folder_of_the_weights_is_a_model_with_its_tokenizer(exported, student):
-    [ours], [theirs] = (FillMask.load(folder).predict(EXAMPLE, top_k=3) for folder in (exported / "model", student))
+    [ours], [theirs] = (FillMask.load(folder).predict([EXAMPLE], top_k=3) for folder in (exported / "model", student))
     assert [candidate.token for candidate in ours] == [candidate.token for candidate in theirs]
     assert [candidate.score for candidate in ours] == pytest.approx([candidate.score for candidate in theirs], rel=1e-4)
 
@@ -114,6 +115,13 @@ def test_the_requirements_are_explicit_and_every_file_can_be_read_by_the_server(
     assert not [path for path in exported.rglob("*") if path.suffix in (".bin", ".pkl", ".pt")]
 
 
+def half_moved(folder):
+    """An export that was ended while it moved its files up."""
+    (folder / PARTIAL).mkdir(parents=True)
+    (folder / "MLmodel").touch()
+    return folder
+
+
 def test_what_is_in_the_folder_is_never_removed_unless_it_is_an_earlier_export(exported, student, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="holds other files; give an empty folder"):
@@ -123,6 +131,7 @@ def test_what_is_in_the_folder_is_never_removed_unless_it_is_an_earlier_export(e
     with pytest.raises(InputError, match="holds other files; give an empty folder"):
         export(ExportConfig(student=student, mlflow_model=tmp_path))
     assert (tmp_path / "MLmodel").read_text() == "flavors: {sklearn: {}}"
+    check_free(half_moved(tmp_path / "half"))
     export(ExportConfig(student=student, base_model_name="again", mlflow_model=exported))
     assert yaml.safe_load((exported / "MLmodel").read_text())["metadata"]["base_model_name"] == "again"
 

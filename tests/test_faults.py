@@ -19,6 +19,7 @@ from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError
 from bert_distillation.evaluate import EvaluateConfig
 from bert_distillation.export import ExportConfig, export
+from bert_distillation.finetune import FinetuneConfig
 from bert_distillation.glue import TASKS
 from bert_distillation.options import run_step
 from bert_distillation.progress import read_log
@@ -267,6 +268,8 @@ def test_out_of_memory_names_the_setting_to_lower(error: Exception, inputs: Path
     assert told.startswith("error: out of memory: lower --per_device_train_batch_size (now 4) and raise --gradient_acc")
     given = {"model": inputs / "teacher", "evaluation_result": tmp_path / "result", "batch_size": 16}
     assert "lower --batch_size (now 16)." in ends_with(fail, EvaluateConfig, given, capsys)[1]
+    given = {"task": "rte", "model": "m", "glue": "g", "classifier": tmp_path / "c", "metrics": tmp_path / "m"}
+    assert "lower --per_device_train_batch_size (now 32).\n" in ends_with(fail, FinetuneConfig, given, capsys)[1]
 
 
 def test_memory_that_really_ends_is_said_the_same_way(inputs: Path, tokenizer, tmp_path: Path):

@@ -14,11 +14,12 @@ import pytest
 import torch
 import transformers
 from interruptions import free_port
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from bert_distillation import finetune_trainer
 from bert_distillation.errors import InputError
-from bert_distillation.finetune import FinetuneConfig, finetune
+from bert_distillation.finetune import FinetuneConfig, finetune, load_classifier
 from bert_distillation.finetune_trainer import make_trainer, padding
 from bert_distillation.glue import TASKS
 from bert_distillation.options import run_step
@@ -202,6 +203,22 @@ def test_a_classifier_of_another_task_can_be_the_start(student: Path, glue: Path
     finetune(config("mnli", student, glue, tmp_path / "first", **quick))
     finetune(config("sst2", tmp_path / "first" / "classifier", glue, tmp_path / "second", **quick))
     assert read_metrics(tmp_path / "second")["task"] == "sst2"
+
+
+def test_each_seed_begins_with_another_layer_that_answers_also_after_another_task(
+    student: Path, glue: Path, tmp_path: Path
+):
+    quick = {"num_train_epochs": 0.1, "max_train_samples": 8}
+    finetune(config("sst2", student, glue, tmp_path / "first", **quick))
+    start = tmp_path / "first" / "classifier"
+    heads = [
+        load_classifier(config("rte", start, glue, tmp_path / "second", seed=seed), TASKS["rte"])[0].classifier
+        for seed in (0, 0, 1)
+    ]
+    trained = load_file(start / "model.safetensors")["classifier.weight"]
+    assert heads[0].weight.equal(heads[1].weight)
+    assert not heads[0].weight.equal(heads[2].weight)
+    assert not heads[0].weight.equal(trained)
 
 
 def test_two_processes_share_the_batches_and_only_the_first_writes(student: Path, glue: Path, tmp_path: Path):

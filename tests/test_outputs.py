@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_distillation.errors import InputError
+from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.outputs import moved_into_place, output_folder
 from bert_distillation.tracking import PARTIAL, STEP_FILE, check_weights, write_step
 
@@ -103,3 +103,29 @@ def test_a_step_file_that_names_files_outside_its_folder_touches_none(tmp_path: 
 def test_a_step_file_of_somebody_else_says_nothing(text: str, tmp_path: Path):
     (tmp_path / STEP_FILE).write_text(text)
     check_weights(tmp_path, "model")
+
+
+def test_an_error_while_files_are_moved_up_leaves_the_mark_that_they_are_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path, **{"a": "old", "b": "old", STEP_FILE: "{}"})
+    replace = Path.replace
+
+    def stop(path: Path, target: Path) -> Path:
+        if target.name == "b":
+            raise PreemptedError("stopped")
+        return replace(path, target)
+
+    def two(text: str) -> None:
+        with moved_into_place(tmp_path) as partial:
+            write(partial, a=text, b=text)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(PreemptedError):
+        two("new")
+    with pytest.raises(InputError, match="is half-written"):
+        check_weights(tmp_path, "model")
+    monkeypatch.undo()
+    two("newer")
+    assert ((tmp_path / "a").read_text(), (tmp_path / "b").read_text()) == ("newer", "newer")
+    assert not (tmp_path / PARTIAL).exists()

@@ -154,6 +154,14 @@ def test_winobias_needs_both_files(tmp_path: Path):
         read_pairs(path)
 
 
+def test_either_file_of_winobias_is_read_with_the_other(tmp_path: Path):
+    pro = write(tmp_path / "pro_stereotyped_type2.txt", "1 [She] helped.\n")
+    anti = write(tmp_path / "anti_stereotyped_type2.txt", "1 [He] helped.\n")
+    pairs = [read_pairs(path) for path in (pro, anti, tmp_path)]
+    assert len(pairs[0]) == 1
+    assert pairs == [pairs[0]] * 3
+
+
 def test_a_pair_is_compared_by_all_tokens_and_of_crows_pairs_by_the_shared_ones(subject: Subject):
     sentences = ("he eats a fish .", "she eats a fish .")
     blimp, crows = next(score_pairs(subject, [Pair(suite, "g", *sentences) for suite in ("blimp", "crows_pairs")]))

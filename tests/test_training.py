@@ -139,6 +139,9 @@ def test_a_teacher_with_another_vocabulary_or_too_few_positions_is_refused(seque
     short = save(small_bert(max_position_embeddings=8), tokenizer, tmp_path / "short")
     with pytest.raises(InputError, match="the model has 8 positions"):
         distill(distill_config(sequences, short, tmp_path / "student"))
+    one_text = save(small_bert(type_vocab_size=1), tokenizer, tmp_path / "one_text")
+    with pytest.raises(InputError, match="teacher: its type_vocab_size is 1, and a BERT's is 2"):
+        distill(distill_config(sequences, one_text, tmp_path / "student"))
 
 
 def test_a_teacher_is_not_overwritten_and_an_output_that_cannot_be_made_is_found_at_once(sequences, teacher, tmp_path):
@@ -155,6 +158,8 @@ def test_held_out_text_of_another_vocabulary_is_refused_before_training(sequence
     held_out = small_sequences(tmp_path / "held", bert_tokenizer(tmp_path / "words" / "vocab.txt"), [("a", "b")])
     with pytest.raises(InputError, match="held_out: its vocabulary"):
         distill(distill_config(sequences, teacher, tmp_path / "student", held_out=held_out))
+    with pytest.raises(InputError, match="held_out: there is no folder"):
+        distill(distill_config(sequences, teacher, tmp_path / "student", held_out=tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert"])

@@ -48,3 +48,21 @@ def test_a_counter_goes_on_from_its_state_as_if_nothing_had_happened():
         second.add(loss)
     assert second.state() == pytest.approx(whole.state(), rel=1e-12)
     assert second.state()["spikes"] == 1
+
+
+def test_a_loss_that_stays_up_is_a_spike_only_at_first():
+    noise = 0.01 * torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    curve = 4 + noise
+    curve[200:] += 0.2
+    assert 3 <= count(curve) < 60
+
+
+def test_a_larger_share_of_the_batch_is_no_spike():
+    noise = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    first, second = SpikeCounter(), SpikeCounter()
+    for loss in (4 + 0.2 * noise[:200]) / 4:  # of one process of four, of a quarter of the tokens
+        first.add(loss)
+    second.load(first.state(), scale=4)
+    for loss in 4 + 0.1 * noise[200:]:
+        second.add(loss)
+    assert second.state()["spikes"] == 0

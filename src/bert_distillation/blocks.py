@@ -102,6 +102,7 @@ def hold_out(documents: Iterable[str], fraction: float) -> Iterator[tuple[bool, 
     """
     chosen, others = fraction == 0, False
     spare: tuple[float, str] | None = None  # the smallest so far
+    copies = 0  # of it
     for text in documents:
         place = text_hash(text)
         if chosen:
@@ -112,15 +113,17 @@ def hold_out(documents: Iterable[str], fraction: float) -> Iterator[tuple[bool, 
             chosen = True
             yield True, text
         elif spare is None or place < spare[0]:
-            spare, text_before = (place, text), spare
-            if text_before:
+            if spare:
                 others = True
-                yield False, text_before[1]
+                yield from [(False, spare[1])] * copies
+            spare, copies = (place, text), 1
+        elif place == spare[0]:
+            copies += 1
         else:
             others = True
             yield False, text
     if spare:
-        yield others and not chosen, spare[1]
+        yield from [(others and not chosen, spare[1])] * copies
 
 
 def text_hash(text: str) -> float:

@@ -19,9 +19,9 @@ from bert_distillation.options import check_outputs, option, required, run_step
 from bert_distillation.outputs import make_folder, output_folder
 from bert_distillation.run_lock import LOCK_FILE
 from bert_distillation.torch_runner import TorchRunner
-from bert_distillation.tracking import PARTIAL, step_of, write_step
+from bert_distillation.tracking import PARTIAL, STEP_FILE, step_of, write_step
 
-EXAMPLE = ["Paris is the [MASK] of France."]
+EXAMPLE = "Paris is the [MASK] of France."
 ONE_FILE = "1TB"
 GATE_FILE = "int8-gate.json"
 MAX_DIFFERENCE = 1e-3  # of the standard deviation of the logits; rounding makes a hundredth of that
@@ -57,10 +57,11 @@ class ExportConfig:
 
 
 def check_free(folder: Path) -> None:
-    """Only an empty folder or an earlier export is written over."""
+    """Only an empty folder or an earlier export, also one that was ended while it moved its files, is written over."""
     make_folder("mlflow_model", folder)
-    names = {path.name for path in folder.iterdir()} - {LOCK_FILE, PARTIAL}
-    if names and step_of(folder) != "export":
+    names = {path.name for path in folder.iterdir()} - {LOCK_FILE}
+    is_half_moved = PARTIAL in names and STEP_FILE not in names
+    if names - {PARTIAL} and step_of(folder) != "export" and not is_half_moved:
         raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
 
 
@@ -154,13 +155,14 @@ def write(
 
     # The graphs read the weights where they lie, and MLflow would spread those of a large model over several files.
     MLFLOW_HUGGINGFACE_MODEL_MAX_SHARD_SIZE.set(ONE_FILE)
+    example = [EXAMPLE.replace("[MASK]", predictor.word_pieces.mask_token)]
     mlflow.transformers.save_model(
         {"model": model, "tokenizer": tokenizer},
         str(output),
         task="fill-mask",
         pip_requirements=PIP_REQUIREMENTS,
         signature=signature(),
-        input_example=EXAMPLE,
+        input_example=example,
         code_paths=[str(Path(__file__).parent)],
         metadata={
             "base_model_name": config.base_model_name,
@@ -174,7 +176,7 @@ def write(
     for file in output.rglob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes 0600, which another user's server cannot read
     write_graphs(config, predictor, output / "model")
-    card = export_card(model, predictor, config.base_model_name, EXAMPLE)
+    card = export_card(model, predictor, config.base_model_name, example)
     (output / "README.md").write_text(card, encoding="utf-8")
     load_by_predictor(config, output)
     write_step(output, "export", config, {"student": config.student, "test_data": config.test_data})

@@ -192,7 +192,6 @@ def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel
     transformers.set_seed(config.seed)
     tokenizer = hub.load_tokenizer(config.model, config.model_name, of="model")
     head = {"problem_type": "regression" if task.is_regression else "single_label_classification"}
-    # A classifier of another task may be the start (MNLI before RTE): its layer has other classes and is drawn anew.
     model = hub.load_model(
         AutoModelForSequenceClassification,
         config.model,
@@ -202,12 +201,25 @@ def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel
         num_labels=len(task.labels) or 1,
         **head,
     )
+    if any("SequenceClassification" in name for name in model.config.architectures or []):
+        renew_head(model)
     if task.labels:
         model.config.id2label = dict(enumerate(task.labels))
         model.config.label2id = {label: index for index, label in enumerate(task.labels)}
     check_fits(config, model, tokenizer)
     fit_tokenizer(tokenizer, model)
     return model, tokenizer
+
+
+def renew_head(model: PreTrainedModel) -> None:
+    """Draw the layers anew that answer: a classifier of another task may be the start (MNLI before RTE).
+
+    Its classes are others, also where they are as many, and seeds are to differ in what they begin with.
+    """
+    for name in ("classifier", "pre_classifier"):
+        if layer := getattr(model, name, None):
+            torch.nn.init.normal_(layer.weight, std=model.config.initializer_range)
+            torch.nn.init.zeros_(layer.bias)
 
 
 def fit_tokenizer(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> None:

@@ -138,7 +138,7 @@ def _at_most(limit: int, pairs: Sequence[Pair]) -> Iterator[Pair]:
 def _all_pairs(files: Sequence[Path], malformed: MalformedRows) -> Iterator[Pair]:
     for file in files:
         if kind_of(file) not in (".jsonl", ".json", ".csv", ".tsv"):
-            if PRO in file.name or ANTI in file.name:
+            if PRO in file.name or (ANTI in file.name and _twin(file) not in files):
                 yield from _winobias(file, malformed)
             continue
         yield from _table_pairs(file, malformed)
@@ -209,14 +209,19 @@ LAYOUTS: dict[str, Callable[[TableRow, dict[str, str]], Pair | None]] = {
 }
 
 
+def _twin(file: Path) -> Path:
+    """The other of the two files of a type."""
+    own, other = (PRO, ANTI) if PRO in file.name else (ANTI, PRO)
+    return file.with_name(file.name.replace(own, other))
+
+
 def _winobias(file: Path, malformed: MalformedRows) -> Iterator[Pair]:
     """Lines `1 The [developer] argued with the designer because [she] ...` of both files of a type, side by side."""
-    own, twin = (PRO, ANTI) if PRO in file.name else (ANTI, PRO)
-    other = file.with_name(file.name.replace(own, twin))
+    other = _twin(file)
     if not other.is_file():
         raise InputError(f"minimal_pairs: {file} has no {other.name} beside it; WinoBias comes in both.")
-    if own == ANTI:  # read with its twin
-        return
+    if PRO not in file.name:
+        file, other = other, file
     lines = [[line for _, line in read_lines(path)] for path in (file, other)]
     if len(lines[0]) != len(lines[1]):
         raise InputError(f"minimal_pairs: {file} has {len(lines[0])} lines and {other.name} {len(lines[1])}.")

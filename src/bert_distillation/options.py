@@ -17,18 +17,14 @@ import torch
 from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from bert_distillation.cores import available_cores
 from bert_distillation.errors import NO_SPACE, PREEMPTED, InputError, PreemptedError, describe
 from bert_distillation.mlflow_run import finish_logging, is_main_process
 from bert_distillation.said_once import say_retries_once
 
 # Settings that memory grows with, the best to lower first.
-MEMORY = {
-    "per_device_train_batch_size": " and raise --gradient_accumulation_steps as much, which gives the same result",
-    "batch_size": "",
-    "num_workers": "",
-    "max_seq_length": "",
-    "per_device_eval_batch_size": "",
-}
+MEMORY = ("per_device_train_batch_size", "batch_size", "num_workers", "max_seq_length", "per_device_eval_batch_size")
+OF_STEPS = " and raise --gradient_accumulation_steps as much, which gives the same result"
 
 # What torch says where a process at the other end is gone, or no longer answers: by gloo, NCCL and the store.
 GONE = ("connection closed", "connection was likely closed", "connection reset", "broken pipe", "ncclremoteerror")
@@ -247,9 +243,13 @@ def what_parted(error: Exception) -> str:
 
 def way_out_of_memory(config: Any) -> str:
     """The first setting of the step that lowers its memory, with its value."""
-    for name, way in MEMORY.items():
+    for name in MEMORY:
         value = getattr(config, name, None)
+        value = available_cores() if (name, value) == ("num_workers", 0) else value
         if value is not None and value != 1:
+            way = (
+                OF_STEPS if hasattr(config, "gradient_accumulation_steps") and name.endswith("train_batch_size") else ""
+            )
             return f"lower --{name} (now {value}){way}."
     return "use a machine with more memory."
 

@@ -37,14 +37,18 @@ def output_folder(name: str, folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def moved_into_place(folder: Path) -> Iterator[Path]:
-    """A folder inside `folder` whose content is moved up at the end, `step.json` last; after an error it is gone."""
-    partial = folder / PARTIAL
+    """A folder inside `folder` whose content is moved up at the end, `step.json` last.
+
+    After an error it is gone, unless some of its files had been moved: then it says that the rest is not there.
+    """
+    partial, is_half_moved = folder / PARTIAL, False
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         with writing(folder):
             yield partial
         before = files_of_step(folder)
+        is_half_moved = True
         (folder / STEP_FILE).unlink(missing_ok=True)
         for name in before:
             if not (partial / name).exists():
@@ -54,8 +58,10 @@ def moved_into_place(folder: Path) -> Iterator[Path]:
             if place.is_dir():
                 shutil.rmtree(place)
             path.replace(place)
+        is_half_moved = False
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not is_half_moved:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

@@ -131,7 +131,9 @@ def make_in_order(recipe: Recipe, blocks: Iterator[Block], num_workers: int) -> 
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise InputError("A worker process died, most often for lack of memory; lower --num_workers.") from None
+        raise InputError(
+            f"A worker process died, most often for lack of memory; lower --num_workers (now {num_workers})."
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -62,7 +62,7 @@ class TrainingLog:
         rank, self.rows = accelerator.process_index, rows
         own = states[min(rank, len(states) - 1)]
         self.counts, self.skipped_steps = dict(own["counts"]), own["skipped_steps"]
-        self.spikes.load(own["spikes"])
+        self.spikes.load(own["spikes"], scale=len(states) / accelerator.num_processes)
         if len(states) == accelerator.num_processes:
             self.sums, self.empty_batches = dict(own["sums"]), own["empty_batches"]
             return

@@ -132,9 +132,9 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
     write_json(folder / METADATA_FILE, dataclasses.asdict(metadata))
 
 
-def read_metadata(folder: Path) -> Metadata:
-    """What the folder holds, after a look that all of it is there."""
-    existing_folder("sequences", folder, "token sequences written by `preprocess`")
+def read_metadata(folder: Path, of: str = "sequences") -> Metadata:
+    """What the folder, given for input `of`, holds, after a look that all of it is there."""
+    existing_folder(of, folder, "token sequences written by `preprocess`")
     if not (folder / METADATA_FILE).is_file():
         if not (folder / STEP_FILE).exists() and not any(SHARD_NAME.fullmatch(path.name) for path in folder.iterdir()):
             raise InputError(f"{folder} was not written by `preprocess`; give a folder of its sequences.")
@@ -180,10 +180,10 @@ def sequence_lengths(sequences: datasets.Dataset) -> np.ndarray:
     return pc.list_value_length(column).to_numpy().astype(np.uint16)
 
 
-def open_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer that made the sequences."""
-    metadata = read_metadata(folder)
-    tokenizer = load_tokenizer(folder / TOKENIZER_FOLDER, "", of="sequences")
+def open_tokenizer(folder: Path, of: str = "sequences") -> PreTrainedTokenizerFast:
+    """The tokenizer that made the sequences, given for input `of`."""
+    metadata = read_metadata(folder, of)
+    tokenizer = load_tokenizer(folder / TOKENIZER_FOLDER, "", of=of)
     if fingerprint(tokenizer) != metadata.tokenizer_fingerprint:
         raise InputError(f"the tokenizer in {folder} is not the one that made its sequences; run `preprocess` again.")
     return tokenizer

@@ -120,7 +120,8 @@ def train(
     last_step = config.max_train_steps or config.num_train_epochs * plan.steps_per_epoch
     trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(trainable, config, has_scaler=accelerator.scaler is not None)
-    schedule = get_linear_schedule_with_warmup(optimizer, round(config.warmup_ratio * last_step), last_step)
+    warmup_steps = min(round(config.warmup_ratio * last_step), last_step - 1)  # the last one is to change something
+    schedule = get_linear_schedule_with_warmup(optimizer, warmup_steps, last_step)
     model = objective
     objective, optimizer = accelerator.prepare(objective, optimizer)
     state = TrainingState(model, optimizer, schedule, log, accelerator, held)

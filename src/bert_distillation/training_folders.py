@@ -62,7 +62,7 @@ def check_before_training(
         if folder is not None:
             make_folder(name, folder)
     if config.held_out is not None:
-        hub.require_same_vocabulary(open_tokenizer(config.held_out), tokenizer, of="held_out")
+        hub.require_same_vocabulary(open_tokenizer(config.held_out, "held_out"), tokenizer, of="held_out")
     for sequences in filter(None, (config.sequences, config.held_out)):
         check_positions(model, sequences)
 

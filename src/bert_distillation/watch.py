@@ -1,5 +1,7 @@
 """What goes wrong in training without ending it, counted on the device so that nothing waits for it."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,13 +26,16 @@ class SpikeCounter:
         if self.steps == 0:
             self.mean = loss
         excess = loss - self.mean - self.lag
-        if self.steps >= WARM_STEPS:
-            is_spike = excess > SPIKE_DEVIATIONS * torch.as_tensor(self.variance).sqrt()
-            self.spikes = self.spikes + is_spike
-            excess = torch.where(is_spike, 0.0, excess)  # else the next one would look small beside it
+        limit = SPIKE_DEVIATIONS * self.variance**0.5 if self.steps >= WARM_STEPS else math.inf
+        is_spike = excess > limit
+        self.spikes = self.spikes + is_spike
+        spread = DECAY * (self.variance + (1 - DECAY) * excess**2)
+        self.variance = torch.where(is_spike, self.variance, spread)  # else the next one would look small beside it
+        excess = torch.where(
+            is_spike, limit, excess
+        )  # the mean follows, so what stays up is a spike no more in the end
         self.mean = self.mean + (1 - DECAY) * (self.lag + excess)
         self.lag = self.lag + (1 - DECAY) * excess
-        self.variance = DECAY * (self.variance + (1 - DECAY) * excess**2)
         self.steps += 1
 
     def state(self) -> dict[str, float]:
@@ -38,8 +43,10 @@ class SpikeCounter:
         names = ("steps", "mean", "lag", "variance", "spikes")
         return {name: float(getattr(self, name)) for name in names}
 
-    def load(self, state: dict[str, float]) -> None:
-        """Go on as the counter that gave this state."""
-        self.steps = int(state["steps"])
-        self.mean, self.lag = state["mean"], state["lag"]
-        self.variance, self.spikes = state["variance"], state["spikes"]
+    def load(self, state: dict[str, float], scale: float = 1.0) -> None:
+        """Go on as the counter that gave this state, with losses `scale` times as large: those of a larger share.
+
+        Their variance is as much larger, and not by the square: the share has as many more tokens.
+        """
+        self.steps, self.spikes = int(state["steps"]), state["spikes"]
+        self.mean, self.lag, self.variance = (scale * state[name] for name in ("mean", "lag", "variance"))
