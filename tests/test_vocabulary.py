@@ -165,6 +165,19 @@ def test_half_precision_does_not_underflow_at_a_step_of_32_thousand_rows():
     assert ((of_hidden == 0) & (expected.abs() > 1e-3)).sum() == 0
 
 
+def test_half_precision_does_not_overflow_where_many_tokens_want_the_same_word():
+    """The sum over them is past 65,504 in fp16, whatever the scaler's factor is."""
+    tokens, words = 16_384, 40
+    hidden_states = torch.full((tokens, 16), 8.0, dtype=torch.float16)
+    weight, bias = torch.zeros(words, 16, requires_grad=True), torch.zeros(words, requires_grad=True)
+    labels = torch.full((tokens,), 3)
+    with torch.autocast("cpu", torch.float16):
+        total, _ = vocabulary_losses(Projection(hidden_states, weight, bias), labels, {"mlm": ONE.float()}, None, 1.0)
+    of_weight, of_bias = torch.autograd.grad(total, (weight, bias))
+    assert of_weight[3].tolist() == pytest.approx([-(1 - 1 / words) * 8 * tokens] * 16, rel=1e-2)
+    assert of_bias[3].item() == pytest.approx(-(1 - 1 / words) * tokens, rel=1e-2)
+
+
 @pytest.mark.parametrize("words_of_a_vector", [1, 8])
 def test_the_kernels_that_are_compiled_for_a_wide_vocabulary_give_the_same(words_of_a_vector, monkeypatch):
     monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, ("cpu", 4), words_of_a_vector)
