@@ -219,7 +219,7 @@ def test_a_corpus_of_headings_alone_is_refused(inputs, tmp_path):
     ("settings", "message"),
     [
         ({"max_seq_length": 7}, "max_seq_length must be at least 8, got 7"),
-        ({"max_seq_length": 513}, "max_seq_length must be at most 512, the most that the model reads, got 513"),
+        ({"max_seq_length": 513}, r"max_seq_length must be at most 512, as BERT has positions \(state .*\), got 513"),
         ({"held_out_fraction": 1.0}, "held_out_fraction must be at least 0 and below 1, got 1.0"),
         ({"held_out_fraction": float("nan")}, "held_out_fraction must be at least 0 and below 1, got nan"),
         ({"num_workers": -1}, "num_workers must be at least 0, got -1"),

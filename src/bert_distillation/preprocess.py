@@ -102,12 +102,11 @@ def preprocess(config: PreprocessConfig) -> None:
 
 def check_max_seq_length(max_seq_length: int, tokenizer: PreTrainedTokenizerFast) -> None:
     """Refuse sequences longer than the tokenizer's model can read."""
-    stated = tokenizer.model_max_length
-    limit = stated if stated < 2**16 else BERT_POSITIONS  # a tokenizer that states none says 1e30
+    limit, why = tokenizer.model_max_length, "the most that the tokenizer's model reads"
+    if limit >= 2**16:  # a tokenizer that states none says 1e30
+        limit, why = BERT_POSITIONS, "as BERT has positions (state model_max_length in tokenizer_config.json for more)"
     if max_seq_length > limit:
-        raise InputError(
-            f"max_seq_length must be at most {limit}, the most that the model reads, got {max_seq_length}."
-        )
+        raise InputError(f"max_seq_length must be at most {limit}, {why}, got {max_seq_length}.")
 
 
 def make_in_order(recipe: Recipe, blocks: Iterator[Block], num_workers: int) -> Iterator[MadeBlock]:
