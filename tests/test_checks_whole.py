@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ LOADERS = {
     "job": ml.load_job,
 }
 SPOILT = (None, [], {}, "nonsense", -1, True, 1.5, {"x": 1})
+WORD = re.compile(r"[a-z]+(_[a-z]+)*")
 GONE = ...  # in place of a field that is taken away
 NAMED_BY_HAND = {"data", "model", "endpoint", "deployment", "kubernetes_deployment"}
 NAMED_BY_HAND |= {"command_component", "pipeline_component"}
@@ -108,11 +110,19 @@ def changed(document: dict[str, Any], way: Way, value: Any) -> dict[str, Any]:
     return document
 
 
+def cases(value: Any) -> Iterator[str]:
+    """A word in other cases, as people write it."""
+    if isinstance(value, str) and WORD.fullmatch(value):
+        yield value.upper()
+        yield "".join(part.capitalize() for part in value.split("_"))
+
+
 def spoilt(document: dict[str, Any]) -> Iterator[tuple[Way, Any, dict[str, Any]]]:
     """The document with one field of another value, without it, or with one that nobody knows."""
     for way, inner in ways(document):
         if way != ("$schema",):
-            yield from ((way, value, changed(document, way, value)) for value in (*SPOILT, GONE) if value != inner)
+            values = (*SPOILT, *cases(inner), GONE)
+            yield from ((way, value, changed(document, way, value)) for value in values if value != inner)
         if isinstance(inner, dict):
             yield (*way, "unheard"), "of", changed(document, (*way, "unheard"), "of")
     yield ("unheard",), "of", {**document, "unheard": "of"}
@@ -122,6 +132,8 @@ def is_looser(kind: str, way: Way, value: Any) -> bool:
     """What `check` leaves to others: what the command line may say, types without rules, models that are inline."""
     if value is GONE:
         return kind in NAMED_BY_HAND and way in (("name",), ("endpoint_name",))
+    if kind in ("command_component", "pipeline_component") and way == ("name",) and isinstance(value, str):
+        return True  # a warning, for a pipeline takes such a file
     is_inline_model = "deployment" in kind and (way, value) == (("model",), {"x": 1})
     return is_inline_model or (kind, way) == ("compute", ("type",))
 

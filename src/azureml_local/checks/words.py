@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from azureml_local.checks import kinds
 from azureml_local.checks.field_shapes import words_of
 from azureml_local.checks.field_table import DISTRIBUTIONS, SERVICES, SPACES
-from azureml_local.checks.kinds import WITH_INPUTS
+from azureml_local.checks.kinds import TYPED, WITH_INPUTS
 from azureml_local.checks.scopes import PATH_TYPES, nearest
 from azureml_local.checks.sections import Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, Where, rule
@@ -32,11 +32,32 @@ class Words:
     sections: frozenset[str]  # the kinds of those that have it
     field: Where
     allowed: tuple[str, ...]
-    exact: bool = False  # whether the SDK looks at the case
+    read: Callable[[str], Collection[str]] = words_of  # what the SDK may take a text for
 
 
-def _of(sections: set[str] | frozenset[str], field: str, *allowed: str, exact: bool = False) -> Words:
-    return Words(frozenset(sections), tuple(field.split(".")), allowed, exact)
+def as_written(text: str) -> tuple[str, ...]:
+    """A word in whose letters the SDK forgives nothing."""
+    return (text,)
+
+
+def in_lower_case(text: str) -> tuple[str, ...]:
+    """A word in any case, but with the parts of a joined one set apart."""
+    return (text.lower(),)
+
+
+def _type_of_an_asset(text: str) -> tuple[str, ...]:
+    return (text.lower(),) if text.lower().endswith("_model") else (text,)
+
+
+def _type_of_serving(text: str) -> tuple[str, ...]:
+    """What is not "kubernetes" to the letter is read as managed."""
+    return (text,) if text.lower() == "kubernetes" else words_of(text)
+
+
+def _of(
+    sections: set[str] | frozenset[str], field: str, *allowed: str, read: Callable[[str], Collection[str]] = words_of
+) -> Words:
+    return Words(frozenset(sections), tuple(field.split(".")), allowed, read)
 
 
 TABLE = (
@@ -48,17 +69,17 @@ TABLE = (
     ),
     _of({kinds.ENDPOINT}, "identity.type", *IDENTITIES),
     _of({kinds.COMPUTE}, "identity.type", *IDENTITIES, "system_assigned,user_assigned"),
-    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.type", *SERVICES, exact=True),
+    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.type", *SERVICES, read=as_written),
     _of(QUEUED, "queue_settings.job_tier", "spot", "basic", "standard", "premium", "null"),
     _of(QUEUED, "queue_settings.priority", "low", "medium", "high"),
-    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.nodes", "all"),
+    _of({kinds.COMMAND_JOB, kinds.NODE}, f"services.{ANY}.nodes", "all", read=as_written),
     _of(SWEEPS, "objective.goal", "minimize", "maximize"),
     _of(SWEEPS, "sampling_algorithm", "random", "grid", "bayesian"),
     _of(SWEEPS, "sampling_algorithm.type", "random", "grid", "bayesian"),
     _of(SWEEPS, "sampling_algorithm.rule", "random", "sobol"),
     _of(SWEEPS, "early_termination.type", "bandit", "median_stopping", "truncation_selection"),
     _of(SWEEPS, f"search_space.{ANY}.type", *SPACES),
-    _of({kinds.ENDPOINT, kinds.DEPLOYMENT}, "type", *sorted(kinds.SERVING_TYPES)),
+    _of({kinds.ENDPOINT, kinds.DEPLOYMENT}, "type", *sorted(kinds.SERVING_TYPES), read=_type_of_serving),
     _of({kinds.ENDPOINT}, "auth_mode", "key", "aml_token", "aad_token"),
     _of({kinds.ENDPOINT}, "public_network_access", *ACCESS),
     _of({kinds.DEPLOYMENT}, "egress_public_network_access", *ACCESS),
@@ -67,21 +88,22 @@ TABLE = (
     _of({kinds.DEPLOYMENT}, f"data_collector.collections.{ANY}.enabled", "true", "false"),
     _of({kinds.ENVIRONMENT}, "os_type", "linux", "windows"),
     _of({kinds.COMPUTE}, "tier", "dedicated", "low_priority"),
-    _of({kinds.ASSET}, "type", *sorted(PATH_TYPES - {"path"})),
+    _of({kinds.ASSET}, "type", *sorted(PATH_TYPES - {"path"}), read=_type_of_an_asset),
 )
 
 
 @rule(Section, "unknown-word", ERROR, "A field that holds one of a few words holds one of them.")
 def unknown_word(section: Section) -> Iterator[Finding]:
-    """Upper and lower case are the same, but for the types of services."""
+    """Upper and lower case are the same for most of them."""
     for words in TABLE:
         for where, value in _values(section.fields, words.field) if section.kind in words.sections else ():
-            yield from _refused(section.at(*where), value, words.allowed, words.exact)
+            yield from _refused(section.at(*where), value, words.allowed, words.read)
+    read = as_written if section.kind in TYPED else in_lower_case
     for field in ("inputs", "outputs") if section.kind in WITH_INPUTS else ():
         for where, value in _values(section.fields, (field, ANY, "mode")):
             kind = section.mapping(field)[where[1]].get("type")
             modes = OUTPUT_MODES if field == "outputs" else TABLE_MODES if kind == "mltable" else INPUT_MODES
-            yield from _refused(section.at(*where), value, modes)
+            yield from _refused(section.at(*where), value, modes, read)
 
 
 def _values(value: Any, field: Where, way: Where = ()) -> Iterator[tuple[Where, Any]]:
@@ -94,17 +116,18 @@ def _values(value: Any, field: Where, way: Where = ()) -> Iterator[tuple[Where, 
             yield from _values(value[name], field[1:], (*way, name))
 
 
-def _refused(where: Where, value: Any, allowed: tuple[str, ...], exact: bool = False) -> Iterator[Finding]:
+def _refused(
+    where: Where, value: Any, allowed: tuple[str, ...], read: Callable[[str], Collection[str]]
+) -> Iterator[Finding]:
     if isinstance(value, bool) and str(value).lower() in allowed:
         word = str(value).lower()
         yield Finding(where, f'{where[-1]} is the word "{word}", not the boolean: write it in quotes')
-    elif not isinstance(value, str) or not _is_word(value, allowed, exact):
+    elif not isinstance(value, str) or not _is_word(value, allowed, read):
         known = nearest(value, allowed) if isinstance(value, str) else ""
         known = known if known.endswith("?") else f"; it is one of {', '.join(allowed)}"
         yield Finding(where, f'{where[-1]} is "{shown(str(value))}"{known}')
 
 
-def _is_word(text: str, allowed: tuple[str, ...], exact: bool) -> bool:
+def _is_word(text: str, allowed: tuple[str, ...], read: Callable[[str], Collection[str]]) -> bool:
     """Whether a text is one of the words, or to be made one."""
-    read = {text} if exact else {*words_of(text)}
-    return bool(read & {*allowed}) or OPENS in text or is_to_be_filled_in(text)
+    return bool({*read(text)} & {*allowed}) or OPENS in text or is_to_be_filled_in(text)
