@@ -15,7 +15,7 @@ from bert_distillation.export import EXAMPLE, ExportConfig, check_free, export
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.gate import AGREEMENT, Verdict
 from bert_distillation.student import student_from_teacher
-from bert_distillation.tracking import PARTIAL
+from bert_distillation.tracking import PARTIAL, STEP_FILE
 from conftest import ROOT
 from small_models import save, small_bert
 
@@ -115,9 +115,10 @@ def test_the_requirements_are_explicit_and_every_file_can_be_read_by_the_server(
     assert not [path for path in exported.rglob("*") if path.suffix in (".bin", ".pkl", ".pt")]
 
 
-def half_moved(folder):
-    """An export that was ended while it moved its files up."""
+def half_moved(folder, step):
+    """An output whose step was ended while it moved its files up."""
     (folder / PARTIAL).mkdir(parents=True)
+    (folder / PARTIAL / STEP_FILE).write_text(json.dumps({"step": step}))
     (folder / "MLmodel").touch()
     return folder
 
@@ -131,7 +132,9 @@ def test_what_is_in_the_folder_is_never_removed_unless_it_is_an_earlier_export(e
     with pytest.raises(InputError, match="holds other files; give an empty folder"):
         export(ExportConfig(student=student, mlflow_model=tmp_path))
     assert (tmp_path / "MLmodel").read_text() == "flavors: {sklearn: {}}"
-    check_free(half_moved(tmp_path / "half"))
+    check_free(half_moved(tmp_path / "half", "export"))
+    with pytest.raises(InputError, match="holds other files; give an empty folder"):
+        check_free(half_moved(tmp_path / "other", "distill"))
     export(ExportConfig(student=student, base_model_name="again", mlflow_model=exported))
     assert yaml.safe_load((exported / "MLmodel").read_text())["metadata"]["base_model_name"] == "again"
 

@@ -145,9 +145,25 @@ def test_a_configuration_beside_a_vocabulary_file_says_how_letters_are_read(tmp_
     tokenizer = hub.load_tokenizer(tmp_path, "", of="teacher")
     assert tokenizer.tokenize("Paris paris") == ["Paris", "paris"]
     assert tokenizer.model_max_length == 64
-    (tmp_path / "tokenizer_config.json").write_text("[")
-    with pytest.raises(InputError, match=r"tokenizer_config\.json is not a tokenizer's configuration"):
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[", r"tokenizer_config\.json is not a tokenizer's configuration"),
+        ("[3]", r"tokenizer_config\.json is not a tokenizer's configuration"),
+        ('{"do_lower_case": "no"}', 'do_lower_case must be true or false, got "no"'),
+        ('{"model_max_length": -1}', "model_max_length must be a number of at least 1, got -1"),
+        ('{"model_max_length": "512"}', 'model_max_length must be a number of at least 1, got "512"'),
+    ],
+)
+def test_a_configuration_beside_a_vocabulary_file_that_is_none_is_refused(content, sentence, tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(PIECES))
+    (tmp_path / "tokenizer_config.json").write_text(content)
+    with pytest.raises(InputError, match=sentence):
         hub.load_tokenizer(tmp_path, "", of="teacher")
+    (tmp_path / "tokenizer_config.json").write_text('{"strip_accents": null, "model_max_length": null}')
+    assert hub.load_tokenizer(tmp_path, "", of="teacher").tokenize("Paris") == ["paris"]
 
 
 def test_only_the_ends_of_lines_part_the_word_pieces(tmp_path):

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from azureml_local import launcher, server
+from azureml_local import disk, launcher, server
 from azureml_local.connection import Addresses, client_environment, is_held
 from azureml_local.errors import InputError
 from azureml_local.home import Home
+from azureml_local.identity import read_secret
 from local_commands import azureml_local, command_line
 from small_pipelines import until
 
@@ -62,15 +63,18 @@ def test_stop_leaves_a_workspace_alone_that_was_started_meanwhile(tmp_path: Path
     home = Home(tmp_path)
     old = subprocess.Popen([sys.executable, "-c", DEAF.replace("SIG_IGN", "SIG_DFL"), str(home.lock)])
     until(lambda: is_held(home) and home.lock.read_text().endswith("\n"))
-    following = DEAF.replace('"w"', '"a"').replace("print", "lock.truncate(0); print")
-    new = subprocess.Popen([sys.executable, "-c", following, str(home.lock)])
-    time.sleep(0.3)  # it waits for the lock
-    assert launcher.stop(home)
-    assert old.wait(5) == -signal.SIGTERM
-    assert is_held(home)
-    assert new.poll() is None
-    new.kill()
-    new.wait()
+    following = DEAF.replace('"w"', '"a"').replace("fcntl.flock", "print('waits', flush=True); fcntl.flock")
+    following = following.replace("print(os", "lock.truncate(0); print(os")
+    new = subprocess.Popen([sys.executable, "-c", following, str(home.lock)], stdout=subprocess.PIPE)
+    try:
+        assert new.stdout.readline() == b"waits\n"
+        assert launcher.stop(home)
+        assert old.wait(5) == -signal.SIGTERM
+        until(lambda: is_held(home))
+        assert new.poll() is None
+    finally:
+        new.kill()
+        new.communicate()
 
 
 def test_up_waits_for_a_workspace_that_ends(tmp_path: Path):
@@ -89,6 +93,23 @@ def test_up_waits_for_a_workspace_that_ends(tmp_path: Path):
     assert after
     assert after.pid != before.pid
     assert launcher.stop(home)
+
+
+def test_a_workspace_that_is_deleted_while_another_command_waits_for_it_is_made_anew(tmp_path: Path):
+    home = Home(tmp_path / "home")
+    home.create()
+    read_secret(home.secret)
+    with ThreadPoolExecutor() as pool:
+        with launcher.at_rest(home):
+            up = pool.submit(azureml_local, "up", home=home.path)
+            time.sleep(2)  # most likely it waits for the lock
+            disk.remove(home)
+        assert "is up" in up.result(60).stdout
+    with launcher.at_rest(home) as was_up:
+        assert was_up
+        disk.remove(home)
+    with launcher.at_rest(home) as was_up:
+        assert not was_up
 
 
 def test_nobody_starts_a_workspace_while_it_is_at_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -55,6 +55,8 @@ def test_a_loss_that_stays_up_is_a_spike_only_at_first():
     curve = 4 + noise
     curve[200:] += 0.2
     assert 3 <= count(curve) < 60
+    even = torch.cat([torch.full((30,), 4.0), torch.full((1000,), 4.2)])
+    assert 1 <= count(even) < 300
 
 
 def test_a_larger_share_of_the_batch_is_no_spike():

@@ -6,9 +6,11 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from uuid import uuid4
 
 from azureml_local.store import Store
@@ -19,8 +21,12 @@ DATASTORES = {"workspaceblobstore": BLOBSTORE, "workspaceartifactstore": ARTIFAC
 CERTIFICATES = "certificates"  # the folder beside the containers that holds private keys
 METADATA = "blob-metadata"  # kind of the documents in the store
 LONGEST = 1024  # characters of a blob's name, as on Azure
-MOST_LINKS = 4  # to folders, on the way to a blob
+MOST_LINKS = 100  # to one folder, in a listing: of folders that all link to each other, the paths are past counting
 LONGEST_PART = 255  # bytes between two slashes, as in a file system
+
+
+Metadata = Mapping[str, str]
+NO_METADATA: Metadata = MappingProxyType({})
 
 
 class BlobPathError(ValueError):
@@ -92,7 +98,7 @@ class Blobs:
         start = prefix if prefix.endswith("/") else str(PurePosixPath(prefix).parent)
         root = self.path(container)
         found = []
-        for file in self._files(self.path(container, start.strip("/"))):
+        for file in self._files(self.path(container, start.strip("/")), frozenset(), Counter()):
             name = file.relative_to(root).as_posix()
             if name.startswith(prefix):
                 found.append((name, file))
@@ -114,7 +120,9 @@ class Blobs:
         finally:
             file.unlink(missing_ok=True)
 
-    def assemble(self, container: str, name: str, blocks: list[str], only_new: bool = False) -> None:
+    def assemble(
+        self, container: str, name: str, blocks: list[str], only_new: bool = False, metadata: Metadata = NO_METADATA
+    ) -> None:
         """Put a blob together from staged blocks, in this order, as `adopt` does.
 
         Raises KeyError for a block that was not staged. Clients that upload the same blob at the same time stage the
@@ -122,9 +130,11 @@ class Blobs:
         """
         with self._lock:
             self._assemble(container, name, blocks, only_new)
+            self._describe(container, name, metadata)
 
     def _assemble(self, container: str, name: str, blocks: list[str], only_new: bool) -> None:
         staged = {block: self._block(container, name, block) for block in blocks}
+        taken = {file: _stamp(file) for file in staged.values()}
         missing = [block for block, file in staged.items() if not file.exists()]
         if not missing:
             with self.scratch() as whole:
@@ -135,11 +145,14 @@ class Blobs:
             if only_new and self.path(container, name).exists():
                 raise _exists(name)
             raise KeyError(missing[0])
-        for file in staged.values():
-            file.unlink(missing_ok=True)
+        for file, stamp in taken.items():
+            if _stamp(file) == stamp:  # else another client has sent it again meanwhile
+                file.unlink(missing_ok=True)
 
-    def adopt(self, container: str, name: str, file: Path, only_new: bool = False) -> None:
-        """Make a whole file the blob `name`, and forget the metadata of what was there before.
+    def adopt(
+        self, container: str, name: str, file: Path, only_new: bool = False, metadata: Metadata = NO_METADATA
+    ) -> None:
+        """Make a whole file the blob `name` with this metadata, and forget that of what was there before.
 
         A file of the same content stays, and keeps its time: a job may be reading it. only_new: raise BlobExistsError
         where another one is there.
@@ -158,11 +171,16 @@ class Blobs:
                     f"The blob {name!r} cannot be written: a blob and a folder cannot have the same name here."
                 ) from error
             self._forget(container, name)
+            self._describe(container, name, metadata)
 
     def delete(self, container: str, name: str) -> None:
         """Remove a blob and its metadata."""
         self.path(container, name).unlink()
         self._forget(container, name)
+
+    def _describe(self, container: str, name: str, metadata: Metadata) -> None:
+        if metadata:
+            self.set_metadata(container, name, metadata)
 
     def _forget(self, container: str, name: str) -> None:
         """Forget what is known of the blob that was there before."""
@@ -174,15 +192,14 @@ class Blobs:
         resource = self._store.get(METADATA, f"{container}/{name}")
         return dict(resource.body) if resource else {}
 
-    def set_metadata(self, container: str, name: str, metadata: dict[str, str]) -> None:
+    def set_metadata(self, container: str, name: str, metadata: Metadata) -> None:
         """Replace a blob's metadata."""
-        self._store.put(METADATA, f"{container}/{name}", "", metadata)
+        self._store.put(METADATA, f"{container}/{name}", "", dict(metadata))
 
-    def _files(self, folder: Path, around: frozenset[str] = frozenset(), links: int = 0) -> Iterator[Path]:
+    def _files(self, folder: Path, around: frozenset[str], links: Counter[str]) -> Iterator[Path]:
         """Every file below a folder, links followed, but for a link to one of the real folders around it: a circle.
 
-        links: how many were followed so far. There is an end to it: of folders that all link to each other, the paths
-        are past counting.
+        links: how many were followed so far, by where they lead.
         """
         real = os.path.realpath(folder)
         if real in around or not folder.is_dir():
@@ -191,16 +208,27 @@ class Blobs:
         with suppress(FileNotFoundError):  # it went away meanwhile
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         for entry in entries:
-            if entry.is_symlink() and not self._is_open(Path(entry.path)):
-                continue
-            if entry.is_dir() and (further := links + entry.is_symlink()) <= MOST_LINKS:
-                yield from self._files(Path(entry.path), around | {real}, further)
+            if entry.is_symlink():
+                links[target := os.path.realpath(entry.path)] += 1
+                if links[target] > MOST_LINKS or not self._is_open(Path(entry.path)):
+                    continue
+            if entry.is_dir():
+                yield from self._files(Path(entry.path), around | {real}, links)
             elif entry.is_file():
                 yield Path(entry.path)
 
 
 def _exists(name: str) -> BlobExistsError:
     return BlobExistsError(f"The blob {name} is there already.")
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What tells a file from another one in its place; None where there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _join(parts: list[Path], whole: Path) -> None:

@@ -89,7 +89,12 @@ def held(home: Home, inherited: int | None = None) -> Iterator[int | None]:
 
     A process that inherits the descriptor holds the lock as well, until it ends.
     """
-    with home.lock.open("ab") if inherited is None else os.fdopen(inherited, "ab") as lock:
+    try:
+        opened = home.lock.open("ab") if inherited is None else os.fdopen(inherited, "ab")
+    except FileNotFoundError:  # the folder is being deleted
+        yield None
+        return
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -174,7 +174,7 @@ class Endpoints:
             yield name, address
 
     def close(self) -> None:
-        """End every server; what is just starting is started again with the workspace."""
+        """End every server; what is being served again is so once more when the workspace starts the next time."""
         self._is_ending = True
         self._deployments.close()
 

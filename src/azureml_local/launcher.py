@@ -74,8 +74,8 @@ def start(home: Home, settings: Settings = DEFAULTS) -> tuple[Addresses, bool]:
     Raises InputError where it does not start, and where it is up with other settings than those that are asked for.
     """
     deadline = time.monotonic() + START_TIMEOUT
-    _create(home)
     while time.monotonic() < deadline:
+        _create(home)  # it may be deleted meanwhile
         if running := Addresses.read(home):
             return _suited(home, running, settings), False
         with held(home) as lock:
@@ -97,7 +97,7 @@ def stop(home: Home) -> bool:
     process = _holder(home)
 
     def has_ended() -> bool:
-        return not is_held(home) or _holder(home) != process  # then it is another one that holds it
+        return not is_held(home) or _holder(home) not in (None, process)  # then it is another one that holds it
 
     # One that is starting is ended when it is up: until then it does not listen to signals. One that ends already does
     # so by itself.
@@ -117,6 +117,9 @@ def at_rest(home: Home) -> Iterator[bool]:
     was_up = False
     while True:
         was_up |= stop(home)
+        if not home.path.is_dir():  # somebody else has deleted it
+            yield was_up
+            return
         with held(home) as lock:
             if lock is not None:
                 yield was_up

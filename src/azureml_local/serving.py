@@ -146,11 +146,15 @@ class Deployments:
         end(server.process for server in servers if server)
         self._groups.close()
 
+    def _folders(self, key: tuple[str, str]) -> tuple[Path, Path]:
+        place = self._home.joinpath("deployments", *key)
+        return place / "a", place / "b"
+
     def _new_folder(self, key: tuple[str, str]) -> Path:
         """An empty one of the deployment's two folders: the one that no running server uses."""
         with self._lock:
             running = self._servers.get(key)
-            first, second = (self._home.joinpath("deployments", *key, name) for name in ("a", "b"))
+            first, second = self._folders(key)
             folder = self._latest[key] = second if running and running.folder == first else first
         shutil.rmtree(folder, ignore_errors=True)
         return folder
@@ -177,7 +181,9 @@ class Deployments:
             self._servers[key] = server
         if replaced:
             self._end_when_done([replaced])
-            shutil.rmtree(replaced.folder, ignore_errors=True)
+        for folder in self._folders(key):
+            if folder != server.folder:
+                shutil.rmtree(folder, ignore_errors=True)
         return ""
 
     def _end_when_done(self, servers: list[_Server]) -> None:

@@ -93,6 +93,9 @@ def reset(options: argparse.Namespace) -> int:
         print("Nothing was deleted.")
         return 1
     with launcher.at_rest(home) as stopped:
+        if not home.secret.is_file():
+            print(f"There is no workspace at {home.path} any more.")
+            return 0
         disk.remove(home, options.only)
     print(f"Deleted {what} the workspace at {home.path}: {amount}.")
     if options.only and stopped:

@@ -60,7 +60,7 @@ def check_free(folder: Path) -> None:
     """Only an empty folder or an earlier export, also one that was ended while it moved its files, is written over."""
     make_folder("mlflow_model", folder)
     names = {path.name for path in folder.iterdir()} - {LOCK_FILE}
-    is_half_moved = PARTIAL in names and STEP_FILE not in names
+    is_half_moved = STEP_FILE not in names and step_of(folder / PARTIAL) == "export"  # it is moved last
     if names - {PARTIAL} and step_of(folder) != "export" and not is_half_moved:
         raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
 

@@ -50,6 +50,8 @@ from bert_distillation.tracking import checksum, write_step
 # Settings that a resumed run may change.
 NOT_SHAPING = {"num_seeds", "checkpointing_steps", "keep_checkpoints", "per_device_eval_batch_size", "mixed_precision"}
 
+WITHOUT_HEAD = ("ForMaskedLM", "ForPreTraining", "Model")  # architectures that have no layer for classes
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
@@ -201,7 +203,7 @@ def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel
         num_labels=len(task.labels) or 1,
         **head,
     )
-    if any("SequenceClassification" in name for name in model.config.architectures or []):
+    if not all(name.endswith(WITHOUT_HEAD) for name in model.config.architectures or [""]):
         renew_head(model)
     if task.labels:
         model.config.id2label = dict(enumerate(task.labels))

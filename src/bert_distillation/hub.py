@@ -27,7 +27,9 @@ SIZES = (
     ("vocab_size",),
     ("max_position_embeddings",),
 )
-SPELLING = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "model_max_length")
+LENGTH = "model_max_length"
+SPELLING = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", LENGTH)
+SHOWN = 50  # characters of a value, in a message
 # How every BERT tokenizer cuts words, apart from its vocabulary and its letters.
 AS_BERT = (
     {"type": "BertPreTokenizer"},
@@ -155,10 +157,16 @@ def _spelling(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {name: content[name] for name in SPELLING if name in content}
+        content = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is not a tokenizer's configuration ({error}).") from None
+    spelling = {name: content[name] for name in SPELLING if content.get(name) is not None}
+    for name, value in spelling.items():
+        fits = isinstance(value, bool) if name != LENGTH else type(value) in (int, float) and value >= 1
+        if not fits:
+            wanted = "true or false" if name != LENGTH else "a number of at least 1"
+            raise InputError(f"{file}: {name} must be {wanted}, got {json.dumps(value)[:SHOWN]}.")
+    return spelling
 
 
 def bert_tokenizer(vocabulary: Path, **spelling: Any) -> PreTrainedTokenizerFast:

@@ -51,7 +51,7 @@ def mask_tokens(
 
 def continuation_pieces(tokenizer: PreTrainedTokenizerFast) -> Tensor:
     """(V,) bool, true for the pieces that go on with a word, such as ##ing."""
-    sign = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", "##")
+    sign = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None) or "##"
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     return torch.tensor([piece.startswith(sign) for piece in pieces])
 

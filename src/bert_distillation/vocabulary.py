@@ -19,7 +19,7 @@ from bert_distillation import row_kernels
 CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one tensor of logits
 WORDS_AT_A_TIME = 8192  # of the gradient of the weights in half precision, before it is added up in single precision
 # What sums over the tokens of a chunk are made smaller by while they are in fp16, which ends at 65,504; no scaler helps
-# there, for its factor comes in later. A power of two, so nothing is rounded.
+# there, for its factor comes in later. A power of two: only what is next to nothing is rounded.
 ROOM = {torch.float16: 2.0**-6}
 # By device and bytes of a number: where rows of logits are a multiple of it, tensor cores (NVIDIA's guide) and AMX are
 # fast. With AMX, logits of 30,528 words take 60 to 75 % of the time of those of 30,522.

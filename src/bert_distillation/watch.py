@@ -8,6 +8,7 @@ from torch import Tensor
 WARM_STEPS = 20
 DECAY = 0.95  # of the running mean and variance: some twenty steps count
 SPIKE_DEVIATIONS = 6.0
+LEAST = 1e-3  # of the mean: a smaller rise is none, however even the losses were
 
 
 class SpikeCounter:
@@ -26,7 +27,7 @@ class SpikeCounter:
         if self.steps == 0:
             self.mean = loss
         excess = loss - self.mean - self.lag
-        limit = SPIKE_DEVIATIONS * self.variance**0.5 if self.steps >= WARM_STEPS else math.inf
+        limit = SPIKE_DEVIATIONS * self.variance**0.5 + LEAST * self.mean if self.steps >= WARM_STEPS else math.inf
         is_spike = excess > limit
         self.spikes = self.spikes + is_spike
         spread = DECAY * (self.variance + (1 - DECAY) * excess**2)

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from azureml_local.blobs import BlobPathError, Blobs, md5
+from azureml_local.blobs import BlobPathError, Blobs, Metadata, md5
 from azureml_local.rest.context import Here
 from azureml_local.rest.errors import RestError, not_spoken
 from azureml_local.rest.file_parts import read_part
@@ -74,15 +74,13 @@ async def put_blob(
             return Response(status_code=201)
         case "blocklist":
             blocks = await read_within(request)
-            await run_in_threadpool(_assemble, blobs, container, name, blocks, _only_new(request))
+            await run_in_threadpool(_assemble, blobs, container, name, blocks, _only_new(request), metadata)
         case "":
             with blobs.scratch() as file:
                 await _receive(request, file)
-                await run_in_threadpool(blobs.adopt, container, name, file, _only_new(request))
+                await run_in_threadpool(blobs.adopt, container, name, file, _only_new(request), metadata)
         case _:
             raise not_spoken(f'the blob operation "{comp}"')
-    if metadata:
-        blobs.set_metadata(container, name, metadata)
     return Response(status_code=201, headers=_headers(blobs, container, name))
 
 
@@ -118,9 +116,9 @@ async def _receive(request: Request, file: Path) -> None:
         raise RestError(400, "Md5Mismatch", "The content that arrived is not the content that was sent.")
 
 
-def _assemble(blobs: Blobs, container: str, name: str, body: bytes, only_new: bool) -> None:
+def _assemble(blobs: Blobs, container: str, name: str, body: bytes, only_new: bool, metadata: Metadata) -> None:
     try:
-        blobs.assemble(container, name, _blocks(body), only_new)
+        blobs.assemble(container, name, _blocks(body), only_new, metadata)
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise RestError(400, "InvalidBlockList", f"The block list of {name} is not usable: {error}.") from error
 
