@@ -28,11 +28,12 @@ def test_a_dockerfile_of_pip_installs_is_followed(tmp_path: Path) -> None:
         "RUN pip install --no-cache-dir 'matplotlib>=3.3,<3.4' \\",
         "      # in between",
         "      tqdm && python -m pip install -r /tmp/requirements.txt",
+        "RUN pip install rich # needed for training",
         'CMD ["python"]',
     )
     assert wanted.refusals == []
     assert wanted.python == "==3.8.*"
-    assert wanted.packages == ["matplotlib<3.4,>=3.3", "tqdm", "pandas", "scipy"]
+    assert wanted.packages == ["matplotlib<3.4,>=3.3", "tqdm", "pandas", "scipy", "rich"]
     assert wanted.variables == {"MODE": "fast", "LEVEL": "a b"}
 
 
@@ -107,3 +108,26 @@ def test_an_images_name_tells_its_python(image: str, python: str, is_bare: bool)
     wanted = Requirements()
     assert read_image(image, wanted) == is_bare
     assert wanted == Requirements(python=python)
+
+
+def test_what_no_shell_reads_is_taken_as_it_is(tmp_path: Path) -> None:
+    wanted = docker(
+        tmp_path,
+        "FROM python",
+        "ENV A=b#c URL=http://x/?a=b&c F='a;b' G=(x)",
+        "ENV TEXT hello, it's me # and more",
+        "ENV ODD='no end",
+        "ENV WITHOUT=1 pair",
+        "RUN pip install git+https://example.org/a/b.git#egg=b",
+    )
+    assert wanted.variables == {
+        "A": "b#c",
+        "URL": "http://x/?a=b&c",
+        "F": "a;b",
+        "G": "(x)",
+        "TEXT": "hello, it's me # and more",
+        "WITHOUT": "1",
+    }
+    notes = [note for note in wanted.notes if " is not followed: ENV " in note]
+    assert [note.rpartition("ENV ")[2] for note in notes] == ["ODD='no end", "pair"]
+    assert "egg" not in str(wanted.refusals)

@@ -27,6 +27,8 @@ def run(raw):
     texts = request["input_data"]
     if not all("[MASK]" in text for text in texts):
         return AMLResponse({"error": {"message": "Text 0 has no <b>[MASK]</b>."}}, 400, json_str=True)
+    if "odd" in request:
+        return [[{"word": "x", "score": "0.9"}] for _ in texts]
     if "params" in request:
         return [[{"word": f"word{rank}", "score": 0.5 / rank} for rank in (1, 2, 3)] for _ in texts]
     return [" ".join(["capital"] * text.count("[MASK]")) for text in texts]
@@ -110,6 +112,18 @@ def test_a_request_in_json_goes_as_it_is_and_one_that_is_cut_short_is_not_sent(p
     assert '"params": {}' in page.run("document.querySelector('#answer pre').textContent")
     assert "This begins as JSON and is none: " in ask(page, '{"input_data": [')
     assert "500: " in ask(page, '{"columns": [1]}')  # this script knows texts alone
+    assert '[{"word":"x","score":"0.9"}]' in ask(page, '{"input_data": ["[MASK]"], "odd": 1}')
+
+
+@needs_browser
+def test_the_page_takes_what_becomes_of_the_deployments(page: Page, state: PageState):
+    page.run("document.getElementById('deployment').value = 'green'")
+    properties = {"properties": {"provisioningState": "Creating"}}
+    state.workspace.store.put("deployments", "words", "red", properties)
+    page.wait("document.querySelectorAll('#deployment option').length === 4")
+    assert "red: Creating, 0 % of the traffic" in page.text("#deployments")
+    assert page.run("document.getElementById('deployment').value") == "green"
+    state.workspace.store.delete("deployments", "words", "red")
 
 
 def test_the_page_opens_to_its_own_signature_only(state: PageState):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from azureml_local.rest import job_data
 from azureml_local.rest.app import create_app
 from azureml_local.rest.job_page import FOLDER
 from page_state import PageState, ago, opened, put_many, put_quickstart
@@ -170,7 +171,7 @@ def test_a_reused_node_links_to_the_page_of_the_one_job_that_it_comes_from(state
 
 
 def test_the_list_of_jobs_has_a_signature_of_its_own_and_only_pages_that_have_it_lead_there(
-    state: PageState, browser: TestClient, link
+    state: PageState, browser: TestClient, link, monkeypatch: pytest.MonkeyPatch
 ):
     for name in ("first", "second"):
         state.workspace.store.put("jobs", name, "", {"properties": {}})
@@ -181,6 +182,9 @@ def test_the_list_of_jobs_has_a_signature_of_its_own_and_only_pages_that_have_it
     assert browser.get(f"/jobs/-/list?{link('first').query}").status_code == 403
     second, first = browser.get(f"/jobs/-/list?{wide}").json()["jobs"]
     assert (first["display_name"], second["display_name"]) == ("the first", "the second")
+    monkeypatch.setattr(job_data, "MOST_JOBS", 1)
+    listed = browser.get(f"/jobs/-/list?{wide}").json()
+    assert (len(listed["jobs"]), listed["left_out"]) == (1, 1)
     page = browser.get(first["url"]).text
     back = unescape(page.split('<a href="')[1].split('"')[0])
     assert browser.get(back).status_code == 200

@@ -1,5 +1,7 @@
 """Parts of the page of a job in a real browser: trials, and what a narrow screen shows."""
 
+import re
+
 import pytest
 
 from azureml_local.spec import Sweep
@@ -66,3 +68,23 @@ def test_times_are_said_as_the_logs_say_them(state: PageState, show: Open):
     state.put("timed", status="Completed", start_time="2026-01-02T15:04:05+00:00", end_time="2026-01-02T17:04:06+02:00")
     page = show("timed")
     assert "started 2026-01-02 15:04:05Z · ended 2026-01-02 15:04:06Z" in page.text("#summary")
+
+
+def test_minutes_on_the_axis_of_times_are_whole(state: PageState, show: Open):
+    put_quickstart(state, "minutes")
+    state.run("minutes", "Running", 84)
+    page = show("minutes", width=1900)
+    page.wait("document.body.innerText.includes('1 min')")
+    assert re.search(r"\d\.\d+ min", page.text("body")) is None
+
+
+def test_a_line_that_is_written_over_for_hours_is_not_kept_from_its_beginning(state: PageState, show: Open):
+    state.put("turning")
+    state.run("turning", "Running", 5)
+    state.log("turning", "".join(f"{number}%\r" for number in range(5_000)) + "\r" * 30_000 + "here")
+    page = show("turning")
+    page.wait("document.querySelector('.log').textContent === 'here'")
+    state.log("turning", "\rthere\r")
+    page.wait("document.querySelector('.log').textContent === 'there'")
+    state.log("turning", "\n")
+    page.wait("document.querySelector('.log').textContent === 'there\\n'")

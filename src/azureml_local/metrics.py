@@ -10,7 +10,7 @@ from urllib.parse import quote
 MAX_POINTS = 500  # of a curve
 INFINITY = 1.7976931348623157e308  # as MLflow writes it
 
-Point = tuple[int, float | None]  # step and value; None for what is not a number
+Point = tuple[int, float | None]  # step and value; None for what is not a finite number
 
 CURVES = 'SELECT rowid, "key", step, value, is_nan FROM metrics WHERE run_uuid = ? AND rowid > ? ORDER BY "key", step'
 LATEST = 'SELECT value FROM latest_metrics WHERE run_uuid = ? AND "key" = ? AND NOT is_nan'

@@ -42,8 +42,9 @@ _OF_PYTHON = re.compile(
 )
 _NOT_PYTHON = re.compile(
     r"r|r-.*|rstudio|julia|perl|nodejs|openjdk|rust|go"
-    r"|(open|intel|micro)?mpi(ch)?|cuda.*|cudnn|nccl|pytorch-cuda|blas|(lib)?openblas|tbb"
-    r"|(gcc|gxx|gfortran|clang|clangxx|binutils|sysroot)(_.*)?|g\+\+|make|compilers|(c|cxx)-compiler|llvm.*|lib(?!rosa$|cst$).+|_.*"
+    r"|(open|intel|micro)?mpi(ch)?|cuda(?!-python$|-bindings$).*|cudnn|nccl|pytorch-cuda|blas|(lib)?openblas|tbb"
+    r"|(gcc|gxx|gfortran|clang|clangxx|binutils|sysroot)(_.*)?|g\+\+|make|compilers|(c|cxx)-compiler|llvm(?!lite$).*"
+    r"|lib(?!rosa$|cst$|pysal$|tmux$).+|_.*"
     r"|git|git-lfs|curl|wget|unzip|vim|ffmpeg|graphviz|poppler|tesseract|pandoc|conda|mamba|gdal|proj|geos|hdf5"
 )
 _DEPENDENCY = re.compile(r"(?:[\w./:-]+::)?(?P<name>[A-Za-z_][\w.+-]*)\s*(?P<version>.*)")

@@ -5,6 +5,7 @@ Anything else that a RUN line does - system packages, conda, R, downloads - is r
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -92,12 +93,9 @@ class _Reader:
             self._wanted.notes.append(f"what the image {shown(words[0])} holds is not known here")
 
     def _env(self, where: str, value: str) -> None:
-        words = _words(value) or []
-        pairs = [word.partition("=") for word in words]
-        if words and "=" not in words[0]:  # the old form: ENV name value
-            pairs = [(words[0], "=", " ".join(words[1:]))]
-        for name, _, text in pairs:
-            if re.fullmatch(r"[A-Za-z_]\w*", name) and "$" not in text and not name.endswith("PATH"):
+        for name, text in _pairs(value):
+            is_name = re.fullmatch(r"[A-Za-z_]\w*", name) and not name.endswith("PATH")
+            if is_name and text is not None and "$" not in text:
                 self._wanted.variables[name] = text
             else:
                 self._wanted.notes.append(f"{where} is not followed: ENV {shown(name)}")
@@ -160,15 +158,29 @@ def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
         yield start, instruction.upper(), value.strip()
 
 
-def _words(text: str) -> list[str] | None:
-    """The words of a shell's line, operators among them; None for what cannot be told apart."""
+def _pairs(value: str) -> list[tuple[str, str | None]]:
+    """Names and values of an ENV line, which no shell reads; None as the value of what is no pair."""
+    name, blank, text = value.partition(" ")
+    if blank and "=" not in name:  # the old form: ENV name value, all of it
+        return [(name, text.strip())]
+    try:
+        words = shlex.split(value) if len(value) <= LONGEST * 10 else [value]
+    except ValueError:  # a quotation without an end
+        return [(value, None)]
+    pairs = [word.partition("=") for word in words]
+    return [(name, text if equals else None) for name, equals, text in pairs]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a shell's line, operators among them and its comment left out; none if they cannot be told apart."""
     try:
         lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
-        lexer.commenters = ""
-        lexer.wordchars += "!@%^+,:[]{}$"
-        return list(lexer) if len(text) <= LONGEST * 10 else None
+        lexer.commenters = ""  # it would end a word in its middle, as in URL#egg=NAME
+        lexer.wordchars += "!@%^+,:[]{}$#"
+        words = list(lexer) if len(text) <= LONGEST * 10 else []
     except ValueError:
-        return None
+        return []
+    return list(itertools.takewhile(lambda word: not word.startswith("#"), words))
 
 
 def _commands(value: str) -> list[list[str]]:
@@ -176,7 +188,7 @@ def _commands(value: str) -> list[list[str]]:
     if value.startswith("["):
         return [[]]
     commands: list[list[str]] = [[]]
-    for word in _words(value) or []:
+    for word in _words(value):
         if word in ("&&", ";"):
             commands.append([])
         elif set(word) <= set("|&;()<>") or "$" in word or "`" in word:

@@ -140,12 +140,12 @@ class JobEnvironments:
             if cached := self._cache.find(key.digest):
                 return cached
             build = self._join(key)
-        _write(log, [f"building:     python {key.python.version} with", *map(shown, key.file.splitlines())])
         try:
+            _write(log, [f"building:     python {key.python.version} with", *map(shown, key.file.splitlines())])
             return build.wait(cancelled)
         finally:
-            _write(log, build.log.splitlines())
             self._leave(key, build)
+            _write(log, build.log.splitlines())
 
     def _join(self, key: BuildKey) -> Build:
         if self._is_closed:

@@ -1,10 +1,11 @@
 // Asks an endpoint by hand: texts in, what a deployment answers out; made for models that fill masks, good for any.
 
-import { element } from "./elements.js";
+import { element, fill } from "./elements.js";
 import { number } from "./words.js";
 import { address, ask, unanswered } from "./workspace.js";
 
 const MASK = "[MASK]";
+const PERIOD = 5000; // milliseconds between two looks at the deployments
 const place = (id) => document.getElementById(id);
 
 /** The request that the form stands for; one in JSON goes as it is. Throws a SyntaxError for one that is cut short. */
@@ -34,7 +35,8 @@ function candidates(list) {
   return element("div", { class: "candidates" }, ...cells);
 }
 
-const isCandidates = (entry) => Array.isArray(entry) && entry.length > 0 && entry.every((one) => one?.word !== undefined);
+const isCandidate = (one) => typeof one?.word === "string" && typeof one.score === "number";
+const isCandidates = (entry) => Array.isArray(entry) && entry.length > 0 && entry.every(isCandidate);
 
 /** What was answered to one text: a word, candidates with scores, a list of those for each mask, or anything else. */
 function answered(text, entry) {
@@ -80,34 +82,50 @@ async function submit(event) {
   if (place("deployment").value) headers["azureml-model-deployment"] = place("deployment").value;
   button.disabled = true;
   const start = performance.now();
+  let reply, body;
   try {
     const options = { method: "POST", headers, body: JSON.stringify(question), credentials: "omit" };
-    const reply = await fetch(address(["score"]), options);
-    const text = await reply.text();
-    let body = text;
-    try {
-      body = JSON.parse(text);
-    } catch {
-      // a server in trouble does not answer in JSON: its words are shown
-    }
-    show(question, reply, body, performance.now() - start);
+    reply = await fetch(address(["score"]), options);
+    body = await reply.text();
   } catch {
     place("answer").replaceChildren(refused(unanswered({})));
+    return;
+  } finally {
+    button.disabled = false;
   }
-  button.disabled = false;
+  const milliseconds = performance.now() - start;
+  try {
+    body = JSON.parse(body);
+  } catch {
+    // a server in trouble does not answer in JSON: its words are shown
+  }
+  show(question, reply, body, milliseconds);
 }
 
-async function start() {
-  const { deployments } = await ask(["state"]);
-  for (const { name } of deployments) place("deployment").append(element("option", { value: name }, name));
+/** Take what the deployments are now; the one that was chosen stays so as long as it is there. */
+function take(deployments) {
+  const choice = place("deployment");
+  const options = new Map([...choice.options].map((option) => [option.value, option]));
+  fill(choice, ["", ...deployments.map(({ name }) => name)].map((name) => options.get(name) ?? element("option", { value: name }, name)));
   const facts = deployments.map(({ name, state, traffic, copies }) =>
-    element("span", {}, `${name}: ${state}, ${traffic} % of the traffic${copies ? `, copies of ${copies} %` : ""}`),
+    `${name}: ${state}, ${traffic} % of the traffic${copies ? `, copies of ${copies} %` : ""}`,
   );
-  place("deployments").replaceChildren(...(facts.length ? facts : ["No deployment yet."]));
+  const said = facts.length ? facts : ["No deployment yet."];
+  if (said.join() !== [...place("deployments").children].map((one) => one.textContent).join())
+    place("deployments").replaceChildren(...said.map((fact) => element("span", {}, fact)));
+}
+
+async function turn() {
+  try {
+    take((await ask(["state"])).deployments);
+  } catch (error) {
+    place("deployments").replaceChildren(refused(unanswered(error)));
+  }
+  setTimeout(turn, document.hidden ? 4 * PERIOD : PERIOD);
 }
 
 place("question").addEventListener("submit", submit);
 place("texts").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) place("question").requestSubmit();
 });
-start().catch((error) => place("answer").replaceChildren(refused(unanswered(error))));
+turn();

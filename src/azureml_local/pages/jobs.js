@@ -3,7 +3,7 @@
 import { change, icon, stateOf, STATES } from "./states.js";
 import { element, fill, say, set } from "./elements.js";
 import { Tree } from "./tree.js";
-import { moment } from "./words.js";
+import { count, moment } from "./words.js";
 import { ask, unanswered } from "./workspace.js";
 
 const PERIOD = 5000; // milliseconds between two questions
@@ -33,14 +33,15 @@ function dress(item, job) {
 
 async function turn() {
   try {
-    const { jobs, now } = await ask(["-", "list"]);
+    const { jobs, now, left_out: leftOut } = await ask(["-", "list"]);
     clock.take({ now, nodes: null });
     for (const job of jobs) {
       if (!rows.has(job.job)) rows.set(job.job, row(job));
       dress(rows.get(job.job), job);
     }
     const none = element("li", { class: "none" }, "No job has been submitted yet.");
-    fill(place("jobs"), jobs.length ? jobs.map((job) => rows.get(job.job)) : [none]);
+    const older = leftOut ? [element("li", { class: "none" }, `and ${count(leftOut, "older job")}`)] : [];
+    fill(place("jobs"), jobs.length ? [...jobs.map((job) => rows.get(job.job)), ...older] : [none]);
     say(place("connection"), "");
   } catch (error) {
     say(place("connection"), unanswered(error));

@@ -87,7 +87,7 @@ export class LogView {
 
   write(text) {
     const lines = (this.raw + text).split("\n");
-    this.raw = lines.pop();
+    this.raw = remaining(lines.pop());
     if (lines.length) this.open.before(document.createTextNode(lines.map((line) => `${shown(line)}\n`).join("")));
     const open = shown(this.raw);
     if (this.open.data !== open) this.open.data = open;
@@ -119,6 +119,19 @@ export class LogView {
 
 /** A line as a terminal leaves it: of what was written over, the last. */
 function shown(line) {
-  const text = plain(line).replace(/\r+$/, "");
-  return text.slice(text.lastIndexOf("\r") + 1);
+  const text = plain(line);
+  return text.slice(lastTurn(text), lengthOf(text));
+}
+
+/** What of a line that is not finished can still be seen: a bar that is drawn for hours is not kept from its beginning. */
+const remaining = (line) => line.slice(lastTurn(line)).slice(-MOST_TEXT);
+
+/** Where the last text that was written over the others begins. */
+const lastTurn = (line) => line.slice(0, lengthOf(line)).lastIndexOf("\r") + 1;
+
+/** How long a line is without the returns at its end. */
+function lengthOf(line) {
+  let length = line.length;
+  while (line[length - 1] === "\r") length--;
+  return length;
 }

@@ -109,5 +109,6 @@ function visible(tree, group, open, depth) {
 /** A mark of the axis. */
 function brief(seconds) {
   if (seconds < 60) return `${seconds} s`;
-  return seconds < 3600 ? `${seconds / 60} min` : `${Number((seconds / 3600).toFixed(2))} h`;
+  if (seconds >= 3600) return `${Number((seconds / 3600).toFixed(2))} h`;
+  return `${Math.floor(seconds / 60)} min${seconds % 60 ? ` ${seconds % 60} s` : ""}`;
 }

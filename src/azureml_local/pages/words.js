@@ -22,7 +22,7 @@ export function size(bytes) {
 
 /** A value with four digits, as short as that can be said. */
 export function number(value) {
-  if (value == null) return "not a number";
+  if (value == null) return "not finite";
   if (value === 0) return "0";
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const magnitude = Math.abs(value);

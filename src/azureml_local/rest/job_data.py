@@ -78,7 +78,8 @@ def get_state(view: View, here: Here, since: str = "") -> JSONResponse:
 def list_jobs(here: Here) -> JSONResponse:
     """The jobs that were submitted last, each with an address of its page that leads back to the list."""
     query = here.identity.sign(JOBS_PAGE)
-    runs = [run for job in here.jobs.all()[:MOST_JOBS] if (run := here.jobs.run(job.name))]
+    submitted = here.jobs.all()
+    runs = [run for job in submitted[:MOST_JOBS] if (run := here.jobs.run(job.name))]
     jobs = [
         {
             **node_state(run),
@@ -87,7 +88,8 @@ def list_jobs(here: Here) -> JSONResponse:
         }
         for run in runs
     ]
-    return _answer({"now": datetime.now(UTC).isoformat(), "jobs": jobs})
+    left_out = max(0, len(submitted) - MOST_JOBS)
+    return _answer({"now": datetime.now(UTC).isoformat(), "jobs": jobs, "left_out": left_out})
 
 
 @job_data.get("/nodes/{node}")
