@@ -1,5 +1,6 @@
 import json
 import stat
+from importlib.metadata import version
 
 import mlflow
 import pandas as pd
@@ -11,7 +12,7 @@ from transformers import DistilBertConfig, DistilBertForMaskedLM
 
 from bert_distillation import onnx_graph
 from bert_distillation.errors import InputError
-from bert_distillation.export import EXAMPLE, ExportConfig, check_free, export
+from bert_distillation.export import EXAMPLE, ExportConfig, as_here, check_free, export
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.gate import AGREEMENT, Verdict
 from bert_distillation.student import student_from_teacher
@@ -106,9 +107,10 @@ def test_the_folder_of_the_weights_is_a_model_with_its_tokenizer(exported, stude
 
 
 def test_the_requirements_are_explicit_and_every_file_can_be_read_by_the_server(exported):
-    requirements = (exported / "requirements.txt").read_text()
+    requirements = (exported / "requirements.txt").read_text().splitlines()
     for name in ("torch", "transformers", "azureml-inference-server-http", "azureml-ai-monitoring"):
-        assert name in requirements
+        assert f"{name}=={version(name).partition('+')[0]}" in requirements
+    assert as_here(["no-such-package>=1"]) == ["no-such-package>=1"]
     weights = list(exported.rglob("*.safetensors"))
     assert weights
     assert all(path.stat().st_mode & stat.S_IROTH for path in weights)

@@ -1,9 +1,12 @@
 """Export the student as an MLflow model that the endpoint serves."""
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.version import Version
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from bert_distillation import hub
@@ -63,6 +66,20 @@ def check_free(folder: Path) -> None:
     is_half_moved = STEP_FILE not in names and step_of(folder / PARTIAL) == "export"  # it is moved last
     if names - {PARTIAL} and step_of(folder) != "export" and not is_half_moved:
         raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
+
+
+def as_here(requirements: list[str]) -> list[str]:
+    """The same packages in the versions of this machine: a container that starts next year installs what was tried.
+
+    One that is not here stays as it is; what a version says of the machine, as in 2.13.0+cpu, is left out.
+    """
+    pinned = []
+    for requirement in map(Requirement, requirements):
+        try:
+            pinned.append(f"{requirement.name}=={Version(version(requirement.name)).public}")
+        except PackageNotFoundError:
+            pinned.append(str(requirement))
+    return pinned
 
 
 def write_graphs(config: ExportConfig, predictor: FillMask, folder: Path) -> None:
@@ -160,7 +177,7 @@ def write(
         {"model": model, "tokenizer": tokenizer},
         str(output),
         task="fill-mask",
-        pip_requirements=PIP_REQUIREMENTS,
+        pip_requirements=as_here(PIP_REQUIREMENTS),
         signature=signature(),
         input_example=example,
         code_paths=[str(Path(__file__).parent)],

@@ -26,6 +26,7 @@ def export_card(model: MaskedLM, predictor: FillMask, base_model_name: str, exam
         ("Vocabulary", f"{config.vocab_size} word pieces"),
         ("Longest text", f"{config.max_position_embeddings} tokens"),
         ("Base model", base_model_name),
+        ("Licence", f"where weights come from {base_model_name}, its licence holds (Apache-2.0 for Google's BERT)"),
     ]
     answer = [candidates[0].token for candidates in predictor.predict(example)]
     blocks = [
