@@ -48,7 +48,8 @@ _NOT_PYTHON = re.compile(
     r"|git|git-lfs|curl|wget|unzip|vim|ffmpeg|graphviz|poppler|tesseract|pandoc|conda|mamba|gdal|proj|geos|hdf5"
 )
 _DEPENDENCY = re.compile(r"(?:[\w./:-]+::)?(?P<name>[A-Za-z_][\w.+-]*)\s*(?P<version>.*)")
-_BRACKETS = re.compile(r"\[.*version\s*=\s*['\"]?([^'\"\]]+)['\"]?.*\]")
+_BRACKETS = re.compile(r"\[(.*)\]")
+_IN_BRACKETS = re.compile(r"""(\w+)\s*=\s*(?:'([^']*)'|"([^"]*)"|([^,'"]*))""")
 _CLAUSE = re.compile(r"(==|=|!=|>=|<=|~=|>|<)?\s*([\w.+!*-]+)")
 
 
@@ -127,7 +128,8 @@ def _read_python(version: str, dependency: str, wanted: Requirements) -> None:
 def _version_and_build(text: str) -> tuple[str, str]:
     """The parts of `=1.21.2=py38_0`, `1.21.2 py38_0` or `[version='>=1.21']`."""
     if match := _BRACKETS.fullmatch(text.strip()):
-        return match[1], ""
+        given = {name: "".join(value).strip() for name, *value in _IN_BRACKETS.findall(match[1])}
+        return given.get("version", ""), given.get("build", "")
     if match := re.fullmatch(r"(={1,2}[^=\s,<>]+)=([^=\s]+)|(\d[^\s=<>,]*)\s+(\S+)", text.strip()):
         version, build = (match[1], match[2]) if match[1] else (match[3], match[4])
         # With a build, `=` means exactly this version.

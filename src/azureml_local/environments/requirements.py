@@ -116,4 +116,5 @@ def _read_requirement(line: str, where: str, wanted: Requirements) -> None:
 
 
 def _is_path(text: str) -> bool:
-    return "/" in text or text.startswith(".") or text.endswith((".whl", ".zip", ".gz"))
+    name = text.partition(" --")[0]  # without options
+    return "/" in name or name.startswith(".") or name.endswith((".whl", ".zip", ".gz"))
