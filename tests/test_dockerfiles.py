@@ -28,12 +28,13 @@ def test_a_dockerfile_of_pip_installs_is_followed(tmp_path: Path) -> None:
         "RUN pip install --no-cache-dir 'matplotlib>=3.3,<3.4' \\",
         "      # in between",
         "      tqdm && python -m pip install -r /tmp/requirements.txt",
-        "RUN pip install rich # needed for training",
+        "RUN pip install rich # needed for training, don't pin",
+        "RUN pip install 'click';# and more",
         'CMD ["python"]',
     )
     assert wanted.refusals == []
     assert wanted.python == "==3.8.*"
-    assert wanted.packages == ["matplotlib<3.4,>=3.3", "tqdm", "pandas", "scipy", "rich"]
+    assert wanted.packages == ["matplotlib<3.4,>=3.3", "tqdm", "pandas", "scipy", "rich", "click"]
     assert wanted.variables == {"MODE": "fast", "LEVEL": "a b"}
 
 
@@ -115,7 +116,9 @@ def test_what_no_shell_reads_is_taken_as_it_is(tmp_path: Path) -> None:
         tmp_path,
         "FROM python",
         "ENV A=b#c URL=http://x/?a=b&c F='a;b' G=(x)",
-        "ENV TEXT hello, it's me # and more",
+        "ENV TEXT hello,  you # and more",
+        'ENV SAID\t"hello  world"',
+        "ENV OPEN it's",
         "ENV ODD='no end",
         "ENV WITHOUT=1 pair",
         "RUN pip install git+https://example.org/a/b.git#egg=b",
@@ -125,9 +128,10 @@ def test_what_no_shell_reads_is_taken_as_it_is(tmp_path: Path) -> None:
         "URL": "http://x/?a=b&c",
         "F": "a;b",
         "G": "(x)",
-        "TEXT": "hello, it's me # and more",
+        "TEXT": "hello,  you # and more",
+        "SAID": "hello  world",
         "WITHOUT": "1",
     }
     notes = [note for note in wanted.notes if " is not followed: ENV " in note]
-    assert [note.rpartition("ENV ")[2] for note in notes] == ["ODD='no end", "pair"]
+    assert [note.rpartition("ENV ")[2] for note in notes] == ["OPEN it's", "ODD='no end", "pair"]
     assert "egg" not in str(wanted.refusals)

@@ -141,7 +141,7 @@ def test_a_vocabulary_that_is_none_is_refused(content, sentence, tmp_path):
 
 def test_a_configuration_beside_a_vocabulary_file_says_how_letters_are_read(tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join([*PIECES, "Paris"]))
-    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false, "model_max_length": 64}')
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false, "model_max_length": 64.0}')
     tokenizer = hub.load_tokenizer(tmp_path, "", of="teacher")
     assert tokenizer.tokenize("Paris paris") == ["Paris", "paris"]
     assert tokenizer.model_max_length == 64
@@ -153,8 +153,9 @@ def test_a_configuration_beside_a_vocabulary_file_says_how_letters_are_read(tmp_
         ("[", r"tokenizer_config\.json is not a tokenizer's configuration"),
         ("[3]", r"tokenizer_config\.json is not a tokenizer's configuration"),
         ('{"do_lower_case": "no"}', 'do_lower_case must be true or false, got "no"'),
-        ('{"model_max_length": -1}', "model_max_length must be a number of at least 1, got -1"),
-        ('{"model_max_length": "512"}', 'model_max_length must be a number of at least 1, got "512"'),
+        ('{"model_max_length": -1}', "model_max_length must be a whole number of at least 1, got -1"),
+        ('{"model_max_length": 64.5}', "must be a whole number of at least 1, got 64.5"),
+        ('{"model_max_length": "512"}', 'model_max_length must be a whole number of at least 1, got "512"'),
     ],
 )
 def test_a_configuration_beside_a_vocabulary_file_that_is_none_is_refused(content, sentence, tmp_path):

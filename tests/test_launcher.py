@@ -95,6 +95,27 @@ def test_up_waits_for_a_workspace_that_ends(tmp_path: Path):
     assert launcher.stop(home)
 
 
+def is_used(home: Home) -> bool:
+    """Whether a command holds the lock of those that use the workspace."""
+    with home.users.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_of_a_workspace_that_was_deleted_meanwhile_nobody_is_the_last_user(tmp_path: Path):
+    home = Home(tmp_path / "home")
+    with launcher.in_use(home) as first:
+        read_secret(home.secret)
+        with launcher.at_rest(home):
+            disk.remove(home)
+        with launcher.in_use(home) as second:
+            assert not first.is_last()
+            assert second.is_last()
+
+
 def test_a_workspace_that_is_deleted_while_another_command_waits_for_it_is_made_anew(tmp_path: Path):
     home = Home(tmp_path / "home")
     home.create()
@@ -102,7 +123,7 @@ def test_a_workspace_that_is_deleted_while_another_command_waits_for_it_is_made_
     with ThreadPoolExecutor() as pool:
         with launcher.at_rest(home):
             up = pool.submit(azureml_local, "up", home=home.path)
-            time.sleep(2)  # most likely it waits for the lock
+            until(lambda: is_used(home))
             disk.remove(home)
         assert "is up" in up.result(60).stdout
     with launcher.at_rest(home) as was_up:

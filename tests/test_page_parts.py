@@ -86,5 +86,8 @@ def test_a_line_that_is_written_over_for_hours_is_not_kept_from_its_beginning(st
     page.wait("document.querySelector('.log').textContent === 'here'")
     state.log("turning", "\rthere\r")
     page.wait("document.querySelector('.log').textContent === 'there'")
+    state.log("turning", "\x1b[?")  # a code that comes in two pieces
+    page.wait("document.querySelector('.logs a').textContent.includes('KiB')")
+    state.log("turning", "25h\x1b[0m")
     state.log("turning", "\n")
     page.wait("document.querySelector('.log').textContent === 'there\\n'")

@@ -1,12 +1,14 @@
 """The blob containers of the workspace: plain folders under one root, so that jobs use uploaded files in place."""
 
+from __future__ import annotations
+
 import base64
 import filecmp
 import hashlib
+import logging
 import os
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -21,8 +23,10 @@ DATASTORES = {"workspaceblobstore": BLOBSTORE, "workspaceartifactstore": ARTIFAC
 CERTIFICATES = "certificates"  # the folder beside the containers that holds private keys
 METADATA = "blob-metadata"  # kind of the documents in the store
 LONGEST = 1024  # characters of a blob's name, as on Azure
-MOST_LINKS = 100  # to one folder, in a listing: of folders that all link to each other, the paths are past counting
+MOST_NESTED = 1000  # folders of a listing that are behind more than one link
 LONGEST_PART = 255  # bytes between two slashes, as in a file system
+
+logger = logging.getLogger(__name__)
 
 
 Metadata = Mapping[str, str]
@@ -98,7 +102,7 @@ class Blobs:
         start = prefix if prefix.endswith("/") else str(PurePosixPath(prefix).parent)
         root = self.path(container)
         found = []
-        for file in self._files(self.path(container, start.strip("/")), frozenset(), Counter()):
+        for file in self._files(self.path(container, start.strip("/")), _Walk()):
             name = file.relative_to(root).as_posix()
             if name.startswith(prefix):
                 found.append((name, file))
@@ -175,8 +179,9 @@ class Blobs:
 
     def delete(self, container: str, name: str) -> None:
         """Remove a blob and its metadata."""
-        self.path(container, name).unlink()
-        self._forget(container, name)
+        with self._lock:
+            self.path(container, name).unlink()
+            self._forget(container, name)
 
     def _describe(self, container: str, name: str, metadata: Metadata) -> None:
         if metadata:
@@ -196,26 +201,40 @@ class Blobs:
         """Replace a blob's metadata."""
         self._store.put(METADATA, f"{container}/{name}", "", dict(metadata))
 
-    def _files(self, folder: Path, around: frozenset[str], links: Counter[str]) -> Iterator[Path]:
+    def _files(self, folder: Path, walk: _Walk, around: frozenset[str] = frozenset(), links: int = 0) -> Iterator[Path]:
         """Every file below a folder, links followed, but for a link to one of the real folders around it: a circle.
 
-        links: how many were followed so far, by where they lead.
+        links: to folders, that were followed on the way.
         """
         real = os.path.realpath(folder)
-        if real in around or not folder.is_dir():
+        if real in around or not folder.is_dir() or not walk.may_enter(links):
             return
         entries: list[os.DirEntry[str]] = []
         with suppress(FileNotFoundError):  # it went away meanwhile
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         for entry in entries:
-            if entry.is_symlink():
-                links[target := os.path.realpath(entry.path)] += 1
-                if links[target] > MOST_LINKS or not self._is_open(Path(entry.path)):
-                    continue
+            if entry.is_symlink() and not self._is_open(Path(entry.path)):
+                continue
             if entry.is_dir():
-                yield from self._files(Path(entry.path), around | {real}, links)
+                yield from self._files(Path(entry.path), walk, around | {real}, links + entry.is_symlink())
             elif entry.is_file():
                 yield Path(entry.path)
+
+
+class _Walk:
+    """Sees that a listing ends: of folders that all link to each other, the paths are past counting."""
+
+    def __init__(self) -> None:
+        self._left = MOST_NESTED
+
+    def may_enter(self, links: int) -> bool:
+        """Whether there is room for one more folder that so many links lead to."""
+        if links <= 1:
+            return True
+        self._left -= 1
+        if self._left == -1:
+            logger.warning("A listing leaves out folders behind several links: more than %d", MOST_NESTED)
+        return self._left >= 0
 
 
 def _exists(name: str) -> BlobExistsError:

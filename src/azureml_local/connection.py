@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
 
 from azureml_local.arm_ids import CLOUD
 from azureml_local.disk import write_whole
@@ -100,8 +102,19 @@ def held(home: Home, inherited: int | None = None) -> Iterator[int | None]:
         except BlockingIOError:
             yield None
             return
+        if not is_at(lock, home.lock):
+            yield None
+            return
         home.state.unlink(missing_ok=True)  # a workspace that was killed left it
         yield lock.fileno()
+
+
+def is_at(opened: IO[bytes], file: Path) -> bool:
+    """Whether a file that was opened is still the one in its place, and not deleted."""
+    try:
+        return os.fstat(opened.fileno()).st_ino == file.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def metadata_url(home: Home, addresses: Addresses) -> str:

@@ -14,7 +14,7 @@ from typing import IO
 
 import httpx
 
-from azureml_local.connection import BUNDLES, CLIENT_VARIABLES, Addresses, held, is_held, metadata_url
+from azureml_local.connection import BUNDLES, CLIENT_VARIABLES, Addresses, held, is_at, is_held, metadata_url
 from azureml_local.errors import InputError
 from azureml_local.home import Home
 from azureml_local.settings import DEFAULTS, Settings
@@ -29,8 +29,8 @@ KEPT = "kept\n"
 class Use:
     """One of the commands that need the workspace; one that was started for a command does not end under another."""
 
-    def __init__(self, lock: IO[bytes]) -> None:
-        self._lock = lock
+    def __init__(self, lock: IO[bytes], file: Path) -> None:
+        self._lock, self._file = lock, file
 
     def is_last(self) -> bool:
         """Whether no other command needs it; from then on none begins to before this one is done."""
@@ -38,16 +38,23 @@ class Use:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return True
+        return is_at(self._lock, self._file)  # else the workspace was deleted, and there is another one
 
 
 @contextlib.contextmanager
 def in_use(home: Home) -> Iterator[Use]:
     """Need the workspace: no command that started it ends it meanwhile. Waits for one that is ending it."""
-    _create(home)
-    with home.users.open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        yield Use(lock)
+    while True:
+        _create(home)
+        try:
+            lock = home.users.open("ab")
+        except FileNotFoundError:  # the workspace is just being deleted
+            continue
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if is_at(lock, home.users):
+                yield Use(lock, home.users)
+                return
 
 
 @contextlib.contextmanager

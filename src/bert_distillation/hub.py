@@ -162,11 +162,11 @@ def _spelling(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is not a tokenizer's configuration ({error}).") from None
     spelling = {name: content[name] for name in SPELLING if content.get(name) is not None}
     for name, value in spelling.items():
-        fits = isinstance(value, bool) if name != LENGTH else type(value) in (int, float) and value >= 1
-        if not fits:
-            wanted = "true or false" if name != LENGTH else "a number of at least 1"
+        is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
+        if not (isinstance(value, bool) if name != LENGTH else is_whole and value >= 1):
+            wanted = "true or false" if name != LENGTH else "a whole number of at least 1"
             raise InputError(f"{file}: {name} must be {wanted}, got {json.dumps(value)[:SHOWN]}.")
-    return spelling
+    return {name: int(value) if name == LENGTH else value for name, value in spelling.items()}
 
 
 def bert_tokenizer(vocabulary: Path, **spelling: Any) -> PreTrainedTokenizerFast:

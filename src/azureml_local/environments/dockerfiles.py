@@ -5,7 +5,6 @@ Anything else that a RUN line does - system packages, conda, R, downloads - is r
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -28,6 +27,9 @@ _TAKES_VALUE = re.compile(
     r"-[rceif]|--requirement|--constraint|--editable|--index-url|--extra-index-url|--find-links|--trusted-host"
     r"|--no-binary|--only-binary|--upgrade-strategy|--timeout|--default-timeout|--retries|--progress-bar"
 )
+QUOTING = frozenset("\"'\\")
+# A line of a shell up to a # that begins a word, or to a quotation without an end.
+_BEFORE_COMMENT = re.compile(r"""(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|[^\\'"#]|(?<![\s;&|()])#)*""", re.DOTALL)
 _PYTHON_IMAGE = re.compile(r"(?:.*/)?python(?::(?P<version>3\.\d+)?[\w.-]*)?")
 _BARE_IMAGE = re.compile(
     r"(?:.*/)?azureml/(openmpi|intelmpi|minimal|base)[\w./-]*(:.*)?|(?:.*/)?(ubuntu|debian|scratch)(:.*)?"
@@ -160,27 +162,30 @@ def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
 
 def _pairs(value: str) -> list[tuple[str, str | None]]:
     """Names and values of an ENV line, which no shell reads; None as the value of what is no pair."""
-    name, blank, text = value.partition(" ")
-    if blank and "=" not in name:  # the old form: ENV name value, all of it
-        return [(name, text.strip())]
+    name, *rest = value.split(maxsplit=1)
+    if len(value) > LONGEST * 10:
+        return [(name, None)]
     try:
-        words = shlex.split(value) if len(value) <= LONGEST * 10 else [value]
+        if rest and "=" not in name:  # the old form: ENV name value, all of it
+            return [(name, rest[0] if QUOTING.isdisjoint(rest[0]) else " ".join(shlex.split(rest[0])))]
+        pairs = [word.partition("=") for word in shlex.split(value)]
     except ValueError:  # a quotation without an end
         return [(value, None)]
-    pairs = [word.partition("=") for word in words]
     return [(name, text if equals else None) for name, equals, text in pairs]
 
 
 def _words(text: str) -> list[str]:
     """The words of a shell's line, operators among them and its comment left out; none if they cannot be told apart."""
+    end = _BEFORE_COMMENT.match(text).end() if len(text) <= LONGEST * 10 else 0  # type: ignore[union-attr]
+    if text[end : end + 1] not in ("", "#"):
+        return []
+    lexer = shlex.shlex(text[:end], posix=True, punctuation_chars=True)
+    lexer.commenters = ""  # it would end a word in its middle, as in URL#egg=NAME
+    lexer.wordchars += "!@%^+,:[]{}$#"
     try:
-        lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
-        lexer.commenters = ""  # it would end a word in its middle, as in URL#egg=NAME
-        lexer.wordchars += "!@%^+,:[]{}$#"
-        words = list(lexer) if len(text) <= LONGEST * 10 else []
+        return list(lexer)
     except ValueError:
         return []
-    return list(itertools.takewhile(lambda word: not word.startswith("#"), words))
 
 
 def _commands(value: str) -> list[list[str]]:
@@ -188,7 +193,8 @@ def _commands(value: str) -> list[list[str]]:
     if value.startswith("["):
         return [[]]
     commands: list[list[str]] = [[]]
-    for word in _words(value):
+    words = _words(value)
+    for word in words[:-1] if words[-1:] == [";"] else words:
         if word in ("&&", ";"):
             commands.append([])
         elif set(word) <= set("|&;()<>") or "$" in word or "`" in word:

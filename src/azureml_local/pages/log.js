@@ -120,18 +120,14 @@ export class LogView {
 /** A line as a terminal leaves it: of what was written over, the last. */
 function shown(line) {
   const text = plain(line);
-  return text.slice(lastTurn(text), lengthOf(text));
+  let length = text.length;
+  while (text[length - 1] === "\r") length--;
+  return text.slice(text.slice(0, length).lastIndexOf("\r") + 1, length);
 }
 
 /** What of a line that is not finished can still be seen: a bar that is drawn for hours is not kept from its beginning. */
-const remaining = (line) => line.slice(lastTurn(line)).slice(-MOST_TEXT);
-
-/** Where the last text that was written over the others begins. */
-const lastTurn = (line) => line.slice(0, lengthOf(line)).lastIndexOf("\r") + 1;
-
-/** How long a line is without the returns at its end. */
-function lengthOf(line) {
-  let length = line.length;
-  while (line[length - 1] === "\r") length--;
-  return length;
+function remaining(line) {
+  const turns = line.split("\r");
+  const isSeen = (turn) => plain(turn).replace(/\x1b.*$/s, "") !== ""; // of a code that is cut in two there is nothing to see
+  return turns.slice(Math.max(0, turns.findLastIndex(isSeen))).join("\r").slice(-MOST_TEXT);
 }
