@@ -73,6 +73,16 @@ def ended(endpoints: Endpoints, operation: str) -> str:
     return found["status"] + ("" if found["status"] == "Succeeded" else f": {found['error']['message']}")
 
 
+def served_again(store: Store, folder: Path) -> tuple[Endpoints, Servers]:
+    """What a workspace that starts anew serves, when all of it serves."""
+    servers = Servers()
+    servers.go.set()
+    endpoints = opened(store, servers, folder)
+    for operation in store.all("operations"):
+        assert ended(endpoints, operation.name) == "Succeeded"
+    return endpoints, servers
+
+
 def state(endpoints: Endpoints) -> str:
     return endpoints.deployment("paint", "blue").body["properties"]["provisioningState"]
 
@@ -119,11 +129,7 @@ def test_after_a_failed_update_a_restart_serves_what_was_served(
     ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
     assert ended(endpoints, endpoints.deploy("paint", "blue", colour("none"))[1]) == "Failed: no colour"
     assert (state(endpoints), servers.serving) == ("Failed", {"blue": "blue"})
-    restarted = Servers()
-    restarted.go.set()
-    again = opened(store, restarted, tmp_path)
-    for operation in store.all("operations"):
-        assert ended(again, operation.name) == "Succeeded"
+    again, restarted = served_again(store, tmp_path)
     assert (state(again), restarted.serving) == ("Failed", {"blue": "blue"})
 
 
@@ -138,11 +144,7 @@ def test_a_workspace_that_ends_while_it_serves_again_forgets_nothing(
     for operation in store.all("operations"):
         ended(again, operation.name)
     assert state(again) == "Creating"
-    restarted = Servers()
-    restarted.go.set()
-    third = opened(store, restarted, tmp_path)
-    for operation in store.all("operations"):
-        assert ended(third, operation.name) == "Succeeded"
+    third, restarted = served_again(store, tmp_path)
     assert (state(third), restarted.serving) == ("Succeeded", {"blue": "blue"})
 
 

@@ -1,8 +1,8 @@
 """What the DistilBERT paper claims (Sanh et al., 2019, section 4), beside what was measured here.
 
 A claim holds if the student does as well as the published one, measured alike but for the speed, which is in batches.
-Of the GLUE mean that keeps 97 % with WNLI, which is in no mean here, and 96 % without; its 40 % are without the masked-LM
-heads, which are counted here.
+Of the GLUE mean that keeps 97 % with WNLI, which is in no mean here, and 96 % without; its 40 % are without the
+masked-LM heads, which are counted here.
 """
 
 from dataclasses import dataclass
