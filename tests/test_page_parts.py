@@ -74,7 +74,7 @@ def test_minutes_on_the_axis_of_times_are_whole(state: PageState, show: Open):
     put_quickstart(state, "minutes")
     state.run("minutes", "Running", 84)
     page = show("minutes", width=1900)
-    page.wait("document.body.innerText.includes('1 min')")
+    page.wait("document.body.innerText.includes('1:10')")
     assert re.search(r"\d\.\d+ min", page.text("body")) is None
 
 

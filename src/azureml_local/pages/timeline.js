@@ -106,9 +106,10 @@ function visible(tree, group, open, depth) {
   return sorted.flatMap((node) => [[node, depth], ...inside(node)]);
 }
 
-/** A mark of the axis. */
+/** A mark of the axis: 30 s, 1 min, 1:30, 2 min. */
 function brief(seconds) {
   if (seconds < 60) return `${seconds} s`;
   if (seconds >= 3600) return `${Number((seconds / 3600).toFixed(2))} h`;
-  return `${Math.floor(seconds / 60)} min${seconds % 60 ? ` ${seconds % 60} s` : ""}`;
+  const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
+  return rest ? `${minutes}:${String(rest).padStart(2, "0")}` : `${minutes} min`;
 }
