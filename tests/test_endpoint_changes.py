@@ -73,6 +73,13 @@ def ended(endpoints: Endpoints, operation: str) -> str:
     return found["status"] + ("" if found["status"] == "Succeeded" else f": {found['error']['message']}")
 
 
+def deployed(endpoints: Endpoints, servers: Servers, name: str) -> str:
+    """How the deployment of a colour has ended, as `ended` says it."""
+    servers.go.set()
+    endpoints.put("paint", {})
+    return ended(endpoints, endpoints.deploy("paint", "blue", colour(name))[1])
+
+
 def served_again(store: Store, folder: Path) -> tuple[Endpoints, Servers]:
     """What a workspace that starts anew serves, when all of it serves."""
     servers = Servers()
@@ -124,10 +131,8 @@ def test_whatever_keeps_a_server_from_starting_ends_the_operation(
 def test_after_a_failed_update_a_restart_serves_what_was_served(
     endpoints: Endpoints, servers: Servers, store: Store, tmp_path: Path
 ):
-    servers.go.set()
-    endpoints.put("paint", {})
-    ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
-    assert ended(endpoints, endpoints.deploy("paint", "blue", colour("none"))[1]) == "Failed: no colour"
+    assert deployed(endpoints, servers, "blue") == "Succeeded"
+    assert deployed(endpoints, servers, "none") == "Failed: no colour"
     assert (state(endpoints), servers.serving) == ("Failed", {"blue": "blue"})
     again, restarted = served_again(store, tmp_path)
     assert (state(again), restarted.serving) == ("Failed", {"blue": "blue"})
@@ -136,9 +141,7 @@ def test_after_a_failed_update_a_restart_serves_what_was_served(
 def test_a_workspace_that_ends_while_it_serves_again_forgets_nothing(
     endpoints: Endpoints, servers: Servers, store: Store, tmp_path: Path
 ):
-    servers.go.set()
-    endpoints.put("paint", {})
-    ended(endpoints, endpoints.deploy("paint", "blue", colour("blue"))[1])
+    assert deployed(endpoints, servers, "blue") == "Succeeded"
     again = opened(store, Servers(), tmp_path)
     again.close()
     for operation in store.all("operations"):
@@ -151,9 +154,7 @@ def test_a_workspace_that_ends_while_it_serves_again_forgets_nothing(
 def test_a_deployment_that_never_served_is_not_started_again(
     endpoints: Endpoints, servers: Servers, store: Store, tmp_path: Path
 ):
-    servers.go.set()
-    endpoints.put("paint", {})
-    ended(endpoints, endpoints.deploy("paint", "blue", colour("none"))[1])
+    assert deployed(endpoints, servers, "none") == "Failed: no colour"
     again = opened(store, Servers(), tmp_path)
     assert state(again) == "Failed"
     assert store.all("operations") == []

@@ -23,11 +23,10 @@ DATASTORES = {"workspaceblobstore": BLOBSTORE, "workspaceartifactstore": ARTIFAC
 CERTIFICATES = "certificates"  # the folder beside the containers that holds private keys
 METADATA = "blob-metadata"  # kind of the documents in the store
 LONGEST = 1024  # characters of a blob's name, as on Azure
-MOST_NESTED = 1000  # folders of a listing that are behind more than one link
 LONGEST_PART = 255  # bytes between two slashes, as in a file system
+MOST_NESTED = 1000  # folders of a listing that are behind more than one link
 
 logger = logging.getLogger(__name__)
-
 
 Metadata = Mapping[str, str]
 NO_METADATA: Metadata = MappingProxyType({})

@@ -30,6 +30,7 @@ SIZES = (
 LENGTH = "model_max_length"
 SPELLING = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", LENGTH)
 SHOWN = 50  # characters of a value, in a message
+SPECIAL = ("cls", "sep", "pad", "mask", "unk")
 # How every BERT tokenizer cuts words, apart from its vocabulary and its letters.
 AS_BERT = (
     {"type": "BertPreTokenizer"},
@@ -146,7 +147,7 @@ def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedToke
                 raise InputError(f"{of}: {folder} holds no tokenizer.json and no vocab.txt; add the tokenizer's files.")
             return bert_tokenizer(folder / "vocab.txt", **_spelling(folder / "tokenizer_config.json"))
     tokenizer = load_with(AutoTokenizer, folder, name, of=of)
-    missing = [token for token in ("cls", "sep", "pad", "mask", "unk") if getattr(tokenizer, f"{token}_token") is None]
+    missing = [token for token in SPECIAL if getattr(tokenizer, f"{token}_token") is None]
     if missing or not tokenizer.is_fast:
         raise InputError(f"{of}: this is not a fast BERT tokenizer (missing: {', '.join(missing) or 'fast files'}).")
     return tokenizer
@@ -191,18 +192,9 @@ def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     normalizer = tokenizer.backend_tokenizer.normalizer
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     word_pieces = {name: value for name, value in backend["model"].items() if name != "vocab"}
-    rest = (
-        backend["pre_tokenizer"],
-        word_pieces,
-        [tokenizer.convert_ids_to_tokens(i) for i in _special_ids(tokenizer)],
-    )
+    rest = (backend["pre_tokenizer"], word_pieces, [getattr(tokenizer, f"{name}_token") for name in SPECIAL])
     text = repr((vocabulary, str(normalizer), *(() if rest == AS_BERT else rest)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _special_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    names = ("cls", "sep", "pad", "mask", "unk")
-    return [getattr(tokenizer, f"{name}_token_id") for name in names]
 
 
 def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTrainedTokenizerFast, *, of: str) -> None:

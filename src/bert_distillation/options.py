@@ -247,10 +247,8 @@ def way_out_of_memory(config: Any) -> str:
         value = getattr(config, name, None)
         value = available_cores() if (name, value) == ("num_workers", 0) else value
         if value is not None and value != 1:
-            way = (
-                OF_STEPS if hasattr(config, "gradient_accumulation_steps") and name.endswith("train_batch_size") else ""
-            )
-            return f"lower --{name} (now {value}){way}."
+            has_parts = name == MEMORY[0] and hasattr(config, "gradient_accumulation_steps")
+            return f"lower --{name} (now {value}){OF_STEPS if has_parts else ''}."
     return "use a machine with more memory."
 
 

@@ -32,9 +32,7 @@ class SpikeCounter:
         self.spikes = self.spikes + is_spike
         spread = DECAY * (self.variance + (1 - DECAY) * excess**2)
         self.variance = torch.where(is_spike, self.variance, spread)  # else the next one would look small beside it
-        excess = torch.where(
-            is_spike, limit, excess
-        )  # the mean follows, so what stays up is a spike no more in the end
+        excess = torch.where(is_spike, limit, excess)  # so the mean follows, and what stays up is soon no spike
         self.mean = self.mean + (1 - DECAY) * (self.lag + excess)
         self.lag = self.lag + (1 - DECAY) * excess
         self.steps += 1
