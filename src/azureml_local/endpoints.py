@@ -49,6 +49,10 @@ class Endpoints:
 
         Raises SpecError for shares that cannot be, unless they are there already, and BusyError while it is deleted.
         """
+        with self._store.together():  # a deployment that is removed just now takes its share with it
+            return self._put(name, body)
+
+    def _put(self, name: str, body: Json) -> Resource:
         self._refuse_removed(name)
         properties = body.get("properties") or {}
         shares = properties.get("traffic") or {}, properties.get("mirrorTraffic") or {}
@@ -65,7 +69,7 @@ class Endpoints:
                 raise KeyError(name)
             properties = {**(known.body.get("properties") or {}), **(body.get("properties") or {})}
             changes = {key: body[key] for key in ("tags", "identity") if body.get(key)}
-            return self.put(name, {**known.body, **changes, "properties": properties})
+            return self._put(name, {**known.body, **changes, "properties": properties})
 
     def get(self, name: str) -> Resource | None:
         """The endpoint, or None."""
