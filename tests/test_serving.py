@@ -3,7 +3,6 @@
 import json
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -123,14 +122,16 @@ def test_a_server_that_is_replaced_answers_what_it_was_asked_before(deployments:
     (code / "online" / "score.py").write_text(SLOW)
     deployments.start("greeter", spec(code, mark="old"))
     answers: list[list[str]] = []
+    begun = threading.Event()
 
     def ask_the_old_one() -> None:
         with deployments.in_use("greeter", "blue") as address:
+            begun.set()
             answers.append(ask(address, "1.5"))
 
     asking = threading.Thread(target=ask_the_old_one)
     asking.start()
-    time.sleep(0.5)
+    assert begun.wait(20)
     deployments.start("greeter", spec(code, mark="new"))
     asking.join()
     assert answers == [["old"]]
