@@ -10,7 +10,7 @@ import pytest
 
 from azureml_local.checks import RULES, azure_files, check_file
 from conftest import ROOT
-from fine_files import FINE
+from fine_files import FINE, NOT_CHECKED
 
 DEFECTS = ROOT / "tests" / "defects"
 ARROW = re.compile(r"^(?P<indent>\s*)(?P<wrong>.*?) # (?P<arrow>[-~])>(?P<right>.*)$")
@@ -141,6 +141,33 @@ def test_what_azure_takes_is_without_findings(text: str, tmp_path: Path):
     shutil.copytree(DEFECTS / "world", tmp_path, dirs_exist_ok=True)
     (tmp_path / "file.yml").write_text(text)
     assert [str(one) for one in check_file(tmp_path / "file.yml") or []] == []
+
+
+@pytest.mark.parametrize("text", NOT_CHECKED.values(), ids=list(NOT_CHECKED))
+def test_of_other_kinds_nothing_is_said(text: str, tmp_path: Path):
+    (tmp_path / "file.yml").write_text(text)
+    assert check_file(tmp_path / "file.yml") is None
+
+
+CONTROL_FLOW = """
+type: pipeline
+settings: {default_compute: azureml:any}
+jobs:
+  check: {type: command, component: azureml:check@latest}
+  yes_branch: {type: command, component: prep.yml}
+  branch:
+    type: if_else
+    condition: ${{parent.jobs.check.outputs.is_good}}
+    true_block: ${{parent.jobs.yes_branch}}
+"""
+
+
+def test_control_flow_is_fine_where_its_preview_is_switched_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(DEFECTS / "world", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "file.yml").write_text(CONTROL_FLOW)
+    assert [one.rule for one in check_file(tmp_path / "file.yml") or []] == ["preview-node"]
+    monkeypatch.setenv("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED", "true")
+    assert check_file(tmp_path / "file.yml") == []
 
 
 def test_what_set_puts_into_a_file_is_checked_in_place_of_what_was_there():

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from azureml_local.checks.scopes import PATH_TYPES, Command, known_name, nearest
+from azureml_local.checks.scopes import PATH_TYPES, Command, Scope, known_name, nearest
 from azureml_local.checks.sections import is_to_be_filled_in
 from azureml_local.checks.shell_text import is_harmed, syntax_error, unquoted
-from azureml_local.checks.table import ERROR, WARNING, Finding, rule
+from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 from azureml_local.expressions import OPTIONAL_CLOSES, OPTIONAL_OPENS, Reference, malformed, references, shown
 from azureml_local.spec import Port
 
@@ -18,8 +18,8 @@ DEFAULT_ARTIFACTS = "artifacts"  # Azure fills an output of this name with what 
 OPTION = re.compile(r"\s*--?[A-Za-z][\w-]*(?=[\s=]|$)")
 GOES_ON = re.compile(r"(\\|&&|\|\|?|[;({])$")  # the line has not ended its command
 ALMOST = re.compile(  # {{inputs.x}} and ${inputs.x}
-    r"(?<![{$])\{\{\s*(?P<path>(?:inputs|outputs)\.[\w.]+)\s*\}\}"
-    r"|\$\{\s*(?P<variable>(?:inputs|outputs)\.[\w.]+)\s*\}"
+    r"(?<![{$])\{\{\s*(?P<path>(?:inputs|outputs|parent)\.[\w.]+)\s*\}\}"
+    r"|\$\{\s*(?P<variable>(?:inputs|outputs|parent)\.[\w.]+)\s*\}"
 )
 MANY = 4  # inputs and outputs that nobody leaves out of a command by mistake
 
@@ -43,13 +43,33 @@ def broken_command(command: Command) -> Iterator[Finding]:
             yield Finding((*command.where, "command"), message, line.strip())
 
 
-@rule(Command, "other-spelling", ERROR, "An expression is spelt ${{inputs.x}}, and an optional part $[[ ... ]].")
-def other_spelling(command: Command) -> Iterator[Finding]:
-    """A shell reads the others as variables of its own, or as they stand."""
-    text = command.component.command
+@rule(
+    Command,
+    "other-spelling",
+    ERROR,
+    "An expression is spelt ${{inputs.x}}, and an optional part $[[ ... ]].",
+    also=Scope,
+)
+def other_spelling(of: Command | Scope) -> Iterator[Finding]:
+    """A shell reads the others as variables of its own, or as they stand; a node is given them as they stand."""
+    if isinstance(of, Scope):
+        for node in of.nodes.values():
+            for name, value in node.inputs.items():
+                text = value if isinstance(value, str) else str(value.path)
+                yield from _almost(of.at(node, "inputs", name), text)
+    else:
+        yield from _almost((*of.where, "command"), of.component.command)
+        yield from _unclosed(of)
+
+
+def _almost(where: Where, text: str) -> Iterator[Finding]:
     for match in ALMOST.finditer(text):
         message = f"{match[0]} is no expression: write ${{{{{match['path'] or match['variable']}}}}}"
-        yield Finding((*command.where, "command"), message, match[0])
+        yield Finding(where, message, match[0])
+
+
+def _unclosed(command: Command) -> Iterator[Finding]:
+    text = command.component.command
     if text.count(OPTIONAL_OPENS) > text.count(OPTIONAL_CLOSES):
         message = "the command opens an optional part with $[[ and does not close it with ]]"
         yield Finding((*command.where, "command"), message, OPTIONAL_OPENS)

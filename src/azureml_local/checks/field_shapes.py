@@ -14,6 +14,7 @@ from azureml_local.expressions import OPENS, shown
 
 WRONG_SHAPE, UNKNOWN_FIELD, MISSING_FIELD = "wrong-shape", "unknown-field", "missing-field"
 TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"})  # to the SDK
+OF_ANY_NAME = frozenset({"tags", "properties", "identity"})  # whose fields say little without it
 DIGITS = 20  # of a number, at most
 
 
@@ -192,6 +193,8 @@ def said(value: Any) -> str:
             return "a mapping"
         case list():
             return "a list"
+        case int() | float():
+            return str(value)
     return f'"{shown(str(value))}"'
 
 
@@ -222,7 +225,9 @@ def is_number(value: Any) -> bool:
 
 
 def _as_text(value: Any) -> str:
-    return "write one text" if isinstance(value, Mapping | list) else "write it in quotes"
+    if isinstance(value, Mapping | list):
+        return "write one text"
+    return f'write "{value}"' if type(value) in (int, float) else "write it in quotes"
 
 
 class _Index(str):
@@ -232,7 +237,9 @@ class _Index(str):
 
 
 def _name(where: Where) -> str:
-    return f"{where[-2]}, item {int(where[-1]) + 1}," if isinstance(where[-1], _Index) else where[-1]
+    if isinstance(where[-1], _Index):
+        return f"{where[-2]}, item {int(where[-1]) + 1},"
+    return ".".join(where[-2:]) if len(where) > 1 and where[-2] in OF_ANY_NAME else where[-1]
 
 
 def _wrong(where: Where, value: Any, way_out: str) -> Misfit:

@@ -85,7 +85,10 @@ _VERSION = One(lambda value: bool(value) or value == 0, lambda _: 'write it in q
 _AS_LITERAL = "write a number, or a text in quotes"
 _CHOICE = One(lambda value: not isinstance(value, list | bool), lambda _: _AS_LITERAL)
 _PLAIN = One(lambda value: not isinstance(value, list | bool | Mapping), lambda _: _AS_LITERAL)
-_USED = One(lambda value: isinstance(value, Mapping) or (isinstance(value, str) and bool(value)), lambda _: "name one")
+_OWN_TRIAL = One(
+    lambda value: isinstance(value, Mapping), lambda _: "write its command here: only a node tries a component"
+)
+USED = One(lambda value: isinstance(value, Mapping) or (isinstance(value, str) and bool(value)), lambda _: "name one")
 _ROUTE = Fields({"path": TEXT, "port": WHOLE}, required=("path", "port"))
 _ROUTES = ("liveness_route", "readiness_route", "scoring_route")
 _ENVIRONMENT: dict[str, Shape] = {
@@ -97,7 +100,7 @@ _ENVIRONMENT: dict[str, Shape] = {
     "os_type": WORD,
     "tags": Each(ANYTHING),
 }
-_INLINE = TextOr(Fields({**dict.fromkeys(FIELDS[ENVIRONMENT], ANYTHING), **_ENVIRONMENT}), ADDRESS_OR_ENVIRONMENT)
+INLINE = TextOr(Fields({**dict.fromkeys(FIELDS[ENVIRONMENT], ANYTHING), **_ENVIRONMENT}), ADDRESS_OR_ENVIRONMENT)
 
 _ROLES = dict.fromkeys(("managed", "managed_identity"), Fields(_texts("client_id", "object_id", "msi_resource_id")))
 _IDENTITY = ByType({**_ROLES, "user_identity": Fields({}), "aml_token": Fields({})})
@@ -105,7 +108,7 @@ _RESOURCE_IDENTITY = Fields(
     {"type": WORD, "user_assigned_identities": Items(Each(TEXT)), **_texts("principal_id", "tenant_id")},
     required=("type",),
 )
-_RESOURCES = Fields(
+RESOURCES = Fields(
     {
         "instance_count": COUNT,
         "max_instance_count": COUNT,
@@ -140,16 +143,16 @@ _JOB: dict[str, Shape] = {
 }
 _COMMAND: dict[str, Shape] = {
     **_texts("command", "code"),
-    "environment": _INLINE,
+    "environment": INLINE,
     "distribution": ByType(DISTRIBUTIONS),
-    "resources": _RESOURCES,
+    "resources": RESOURCES,
 }
-_VARIABLES = {"environment_variables": Each(OrNothing(SCALAR))}
-_COMMAND_RUN: dict[str, Shape] = {**_COMMAND, **_VARIABLES, "queue_settings": _QUEUE}
+VARIABLES = {"environment_variables": Each(OrNothing(SCALAR))}
+_COMMAND_RUN: dict[str, Shape] = {**_COMMAND, **VARIABLES, "queue_settings": _QUEUE}
 _TRIALS = dict.fromkeys((*TRIAL_LIMITS, "timeout"), COUNT)
 _POLICY: dict[str, Shape] = dict.fromkeys(("evaluation_interval", "delay_evaluation"), OrNothing(WHOLE))
 _SWEEP: dict[str, Shape] = {
-    "trial": _USED,
+    "trial": USED,
     "search_space": Each(
         ByType(
             {
@@ -232,18 +235,20 @@ _MACHINE = Fields(_texts("cpu", "memory", "gpu", "nvidia.com/gpu"))
 _ADMIN = ("admin_username", "admin_password", "ssh_key_value")
 _SERVED: dict[str, Shape] = {**_texts("name", "description"), "tags": Each(ANYTHING), "properties": Each(ANYTHING)}
 
+_NODE_OUTPUTS = Each(OrNothing(TextOr(_OUTPUT, "write a mapping")))
+NODE_FIELDS: dict[str, Shape] = _JOB | {"outputs": _NODE_OUTPUTS, "comment": TEXT, "$schema": ANYTHING}  # of any node
 SHAPES: Mapping[str, Mapping[str, Shape]] = {
     COMMAND_COMPONENT: _COMPONENT | _COMMAND | {"additional_includes": Items(_INCLUDE)},
     PIPELINE_COMPONENT: _COMPONENT | {"jobs": Each(ANYTHING)},
     COMMAND_JOB: _JOB | _COMMAND_RUN | {"limits": Fields({"timeout": COUNT}), "parent_job_name": TEXT},
-    PIPELINE_JOB: _JOB | {"settings": _SETTINGS, "jobs": Each(ANYTHING), "component": _USED},
-    SWEEP_JOB: _JOB | _SWEEP | {"resources": _RESOURCES},
+    PIPELINE_JOB: _JOB | {"settings": _SETTINGS, "jobs": Each(ANYTHING), "component": USED},
+    SWEEP_JOB: _JOB | _SWEEP | {"resources": RESOURCES, "trial": _OWN_TRIAL},
     TRIAL: _COMMAND_RUN,
-    NODE: _JOB
+    NODE: NODE_FIELDS
     | _COMMAND_RUN
     | _SWEEP
-    | {"component": _USED, "settings": _SETTINGS, "limits": Fields(_TRIALS), "comment": TEXT, "jobs": Each(ANYTHING)}
-    | {"outputs": Each(OrNothing(TextOr(_OUTPUT, "write a mapping"))), "additional_includes": Items(_INCLUDE)},
+    | {"component": USED, "settings": _SETTINGS, "limits": Fields(_TRIALS), "jobs": Each(ANYTHING)}
+    | {"additional_includes": Items(_INCLUDE)},
     ENVIRONMENT: _ENVIRONMENT,
     ASSET: _SERVED
     | {
@@ -254,18 +259,18 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
     },
     ENDPOINT: _SERVED
     | {"auth_mode": WORD, "public_network_access": WORD, "identity": _RESOURCE_IDENTITY}
-    | _texts("type", "compute", "location")
+    | _texts("compute", "location")
     | dict.fromkeys(("traffic", "mirror_traffic"), Each(ANYTHING)),
     DEPLOYMENT: _SERVED
-    | _VARIABLES
+    | VARIABLES
     | {
         **_texts("type", "endpoint_name"),
         "resources": Fields(dict.fromkeys(("requests", "limits"), _MACHINE)),
         "private_network_connection": FLAG,
-        "model": _USED,
+        "model": USED,
         "model_mount_path": TEXT,
         "code_configuration": Fields(_texts("code", "scoring_script"), required=("code", "scoring_script")),
-        "environment": _INLINE,
+        "environment": INLINE,
         "instance_type": TEXT,
         "instance_count": WHOLE,
         "app_insights_enabled": FLAG,

@@ -139,8 +139,17 @@ def _set(value: Any, names: list[str], new: str) -> None:
         value[names[-1]] = new
 
 
+def has_azure_schema(path: Path) -> bool:
+    """Whether a file says that it is one of Azure ML's, of whatever kind."""
+    return _has_any(path, TOUCHES[:1])
+
+
 def _touches_azure(path: Path) -> bool:
+    return _has_any(path, TOUCHES)
+
+
+def _has_any(path: Path, words: Iterable[bytes]) -> bool:
     try:
-        return is_file(path) and any(word in path.read_bytes() for word in TOUCHES)  # a pipe would be waited for
+        return is_file(path) and any(word in path.read_bytes() for word in words)  # a pipe would be waited for
     except OSError:
         return False

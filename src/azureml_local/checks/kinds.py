@@ -35,7 +35,8 @@ CONTROL_FLOW = frozenset({"if_else", "do_while", "parallel_for"})
 OTHER_TYPES = frozenset(
     {"spark", "parallel", "automl", "import", "data_transfer", "base", "finetuning", "distillation", "flow_parallel"}
 )
-KNOWN_TYPES = frozenset(JOB_TYPES) | OTHER_TYPES | CONTROL_FLOW
+KNOWN_TYPES = frozenset(JOB_TYPES) | OTHER_TYPES
+NODE_TYPES = KNOWN_TYPES - {"base", "finetuning", "distillation", "flow_parallel"} | CONTROL_FLOW
 
 TYPED = frozenset({COMMAND_COMPONENT, PIPELINE_COMPONENT})
 JOBS = frozenset({PIPELINE_JOB, COMMAND_JOB, SWEEP_JOB})
@@ -47,6 +48,8 @@ _OF_A_PORT = {"optional", "default", "enum", "min", "max"}
 _OF_A_COMPONENT = {"version", "is_deterministic"}
 _ONLY_OF_A_JOB = {"compute", "experiment_name", "settings"}
 _OF_A_JOB = _ONLY_OF_A_JOB | {"limits", "services", "environment_variables"}
+_RUNS = {"command", "trial", "jobs"}
+_OF_BATCHES = {"compute", "mini_batch_size", "output_action", "retry_settings", "max_concurrency_per_instance"}
 
 
 def kind_of(value: Any, is_component: bool = False) -> str | None:
@@ -62,14 +65,14 @@ def kind_of(value: Any, is_component: bool = False) -> str | None:
         return said
     if kind.lower() == "amlcompute":
         return COMPUTE
-    if kind.lower() in SERVING_TYPES and not (schema or is_component):
+    if kind.lower() in SERVING_TYPES and not (schema or is_component or "resource_id" in value):
         return DEPLOYMENT if {"endpoint_name", "model", "code_configuration"} & set(value) else ENDPOINT
     if kind in DATA_TYPES and "path" in value:
         return ASSET
     if kind in OTHER_TYPES or (schema and said is None):
         return (OTHER_COMPONENT if is_component else OTHER_JOB) if kind in OTHER_TYPES else None
-    if not kind and said is None and not is_component:
-        return _by_shape(value)
+    if said is None and not is_component and not (kind in JOB_TYPES or (kind and _RUNS & set(value))):
+        return None if kind else _by_shape(value)
     kind = kind if kind in JOB_TYPES else _type_by_shape(value, said)
     if is_component or _is_component(value, said):
         return COMPONENT_TYPES.get(kind, OTHER_COMPONENT)
@@ -127,9 +130,9 @@ def _by_shape(value: Mapping[str, Any]) -> str | None:
     if isinstance(value.get("jobs"), Mapping) and not {"on", "name"} >= set(value):
         return PIPELINE_JOB if _has_nodes(value["jobs"]) else None
     if "endpoint_name" in value and "model" in value:
-        return DEPLOYMENT
+        return None if _OF_BATCHES & set(value) else DEPLOYMENT
     if "auth_mode" in value and "name" in value:
-        return ENDPOINT
+        return None if "defaults" in value else ENDPOINT  # which an endpoint for batches has
     if "command" in value and "environment" in value:
         return COMPONENT_TYPES["command"] if _is_component(value, None) else COMMAND_JOB
     if "name" in value and ("conda_file" in value or ("image" in value and len(value) <= 4)):

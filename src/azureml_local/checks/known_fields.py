@@ -26,17 +26,7 @@ _JOB = {"$schema", "id", "name", "type", "display_name", "description", "experim
 _JOB |= {"inputs", "outputs", "compute", "identity", "services", "status", "log_files", "creation_context"}
 _COMMAND = {"command", "code", "environment", "distribution", "resources"}
 _SWEEP = {"trial", "search_space", "sampling_algorithm", "objective", "limits", "early_termination", "queue_settings"}
-_SERVING = {
-    "$schema",
-    "id",
-    "name",
-    "description",
-    "tags",
-    "properties",
-    "provisioning_state",
-    "creation_context",
-    "type",
-}
+_SERVING = {"$schema", "id", "name", "description", "tags", "properties", "provisioning_state", "creation_context"}
 _PROBES = {"liveness_probe", "readiness_probe", "request_settings", "scale_settings"}
 
 FIELDS: Mapping[str, set[str]] = {
@@ -57,7 +47,15 @@ FIELDS: Mapping[str, set[str]] = {
     | {"public_network_access", "compute"},
     DEPLOYMENT: _SERVING
     | _PROBES
-    | {"endpoint_name", "model", "model_mount_path", "code_configuration", "environment", "environment_variables"}
+    | {
+        "type",
+        "endpoint_name",
+        "model",
+        "model_mount_path",
+        "code_configuration",
+        "environment",
+        "environment_variables",
+    }
     | {"instance_type", "instance_count", "app_insights_enabled", "data_collector", "egress_public_network_access"}
     | {"private_network_connection", "resources"},
     ENVIRONMENT: _ASSET - {"properties", "stage"}

@@ -96,7 +96,7 @@ class Model:
         fields, document = section.fields, section.document
         component = self._used(section, is_job)
         if not is_job:
-            self._compare_types(section, component)
+            self._compare_types(section)
         section.taken.update(component.inputs)
         inputs = {key: given(raw) for key, raw in section.mapping("inputs").items()}
         known = {key: value for key, value in inputs.items() if value is not None}
@@ -113,28 +113,47 @@ class Model:
             instance_types=instance_types(document.path, fields, default_compute),
         )
 
-    def _compare_types(self, section: Section, component: Component | Graph) -> None:
+    def _compare_types(self, section: Section) -> None:
         """A node without a type is what its component is."""
         said = kinds.type_of(section.fields).lower()
-        there = "" if component is OPEN else "pipeline" if isinstance(component, Graph) else "command"
-        if there and said in kinds.COMPONENT_TYPES and said != there:
+        there = self._type_of_used(section)
+        if not (said in kinds.NODE_TYPES and there in kinds.KNOWN_TYPES):
+            return
+        if said == "sweep" and there != "command":
+            message = f'the trial of the sweep "{section.where[-1]}" is a {there}: a sweep tries a command'
+            self._complain(section.document, WRONG_COMPONENT, section.at("trial"), message)
+        elif said not in (there, "sweep"):
             message = (
                 f'node "{section.where[-1]}" is of type {said}, and its component is a {there}: write type: {there}'
             )
             self._complain(section.document, WRONG_COMPONENT, section.at("type"), message)
+
+    def _type_of_used(self, section: Section) -> str:
+        """The type of the component that a node names or holds; empty where it is not known."""
+        used = section.fields.get("trial" if kinds.node_type(section.fields) == "sweep" else "component")
+        path = local_path(section.document, used)
+        document = self.documents.get(path.resolve()) if path else None
+        value = document.value if document else used
+        if not isinstance(value, Mapping):
+            return ""
+        kind = kinds.kind_of(value, is_component=True)
+        return next((name for name, its in kinds.COMPONENT_TYPES.items() if its == kind), kinds.type_of(value).lower())
 
     def _used(self, section: Section, is_job: bool) -> Component | Graph:
         """What a node runs: a file, a mapping, itself, or something that is registered."""
         fields, document = section.fields, section.document
         key = "trial" if kinds.node_type(fields) == "sweep" else "component"
         used = fields.get(key)
-        if isinstance(used, str):
+        if isinstance(used, str) and not (is_job and key == "trial"):  # of which another rule speaks
             return self._from_address(section, key, used)
         if isinstance(used, Mapping):
             if is_job or (key == "trial" and not {"inputs", "outputs"} & set(used)):
                 if key == "trial":
                     self._section(document, section.at(key), used, kinds.TRIAL)
                 return self._inline(section, used)
+            if kinds.kind_of(used, is_component=True) == kinds.PIPELINE_COMPONENT:
+                message = f'the pipeline of node "{section.where[-1]}" needs a file of its own, which "{key}" names'
+                self._complain(document, MISSING_COMPONENT, section.at(key), message)
             return self._component(document, section.at(key), used)
         if "command" in fields and key == "component":
             return self._inline(section, fields)

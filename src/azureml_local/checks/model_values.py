@@ -63,7 +63,12 @@ def search_space(raw: Mapping[str, Any]) -> dict[str, tuple[str, tuple[str, ...]
 
 def _choice(raw: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     values = raw.get("values")
-    return str(raw.get("type", "")), tuple(literal(value) for value in values) if isinstance(values, list) else ()
+    return str(raw.get("type", "")), _plain(values) if isinstance(values, list) else ()
+
+
+def _plain(values: list[Any]) -> tuple[str, ...]:
+    """The choices that are values; another may be a search space of its own."""
+    return tuple(literal(value) for value in values if not isinstance(value, Mapping))
 
 
 def _port(name: str, raw: Mapping[str, Any]) -> Port:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azureml_local.checks import kinds
-from azureml_local.checks.field_shapes import is_whole
+from azureml_local.checks.field_shapes import is_number, is_whole
 from azureml_local.checks.field_table import SPACES
 from azureml_local.checks.sections import IN_A_DATASTORE, Section, is_to_be_filled_in
 from azureml_local.checks.table import ERROR, Finding, rule
@@ -86,8 +86,10 @@ def _unsampled(space: Mapping[str, Any], is_grid: bool) -> str:
     if odd := sorted(set(space) ^ {*wanted, "type"}) if wanted else []:
         verb = "needs" if odd[0] in wanted else "has no"
         return f'the distribution "{kind}" {verb} "{odd[0]}": it is given by {", ".join(wanted)}'
+    if space.get("values") == []:
+        return "there is no choice: list the values"
     ends = space.get("min_value"), space.get("max_value")
-    numbers = [end for end in ends if isinstance(end, int | float)]
+    numbers = [float(end) for end in ends if end is not None and is_number(end)]
     if len(numbers) == len(ends) and numbers[0] >= numbers[1]:
         return f"min_value must be below max_value, got {ends[0]} and {ends[1]}"
     return ""

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from azureml_local.checks.field_shapes import WRONG_SHAPE, misfits
 from azureml_local.checks.field_table import SHAPES
-from azureml_local.checks.kinds import COMMAND_COMPONENT, JOBS, NODE, PIPELINE_JOB, TRIAL
+from azureml_local.checks.kinds import JOBS, NODE, OTHER_NODE, PIPELINE_JOB, TRIAL
 from azureml_local.checks.known_fields import REQUIRED
+from azureml_local.checks.other_nodes import shapes_of_node
 from azureml_local.checks.sections import Section
 from azureml_local.checks.table import ERROR, Finding, rule
 
-WITH_EXPRESSIONS = frozenset({NODE, TRIAL, COMMAND_COMPONENT})  # in fields that are no texts
+WITH_EXPRESSIONS = frozenset({NODE, OTHER_NODE, TRIAL})  # in fields that are no texts
 
 
 @rule(Section, "wrong-shape", ERROR, "A field holds what it is for: a text, a whole number, or fields of its own.")
@@ -37,7 +38,7 @@ def empty_input(section: Section) -> Iterator[Finding]:
 
 def misfits_of(section: Section, rule_name: str) -> Iterator[Finding]:
     """What does not fit in the fields of a section, as far as it is this rule's."""
-    shapes = SHAPES.get(section.kind, {})
+    shapes = SHAPES.get(section.kind) or shapes_of_node(section)
     for name, value in section.fields.items():
         is_missing = value is None and name in REQUIRED.get(section.kind, ())
         if (shape := shapes.get(name)) and not is_missing:

@@ -57,7 +57,7 @@ def _program(words: str) -> str:
 def syntax_error(command: str) -> str:
     """What bash says of a command that it cannot parse, its expressions filled in; "" of others, and without bash."""
     text = OPTIONAL.sub(r"\1", EXPRESSION.sub("x", command))
-    if not _is_suspicious(text) or len(text) > LONGEST_COMMAND or not (bash := shutil.which("bash")):
+    if len(text) > LONGEST_COMMAND or not _is_suspicious(text) or not (bash := shutil.which("bash")):
         return ""
     try:
         parsed = subprocess.run([bash, "-n", "-c", text], capture_output=True, text=True, timeout=5, check=False)

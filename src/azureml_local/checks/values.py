@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from azureml_local.checks.table import ERROR, WARNING, Finding, Where, rule
 from azureml_local.expressions import references, shown, whole_reference
 from azureml_local.spec import Component, Graph, Node, Port, Value
 
+BARE = re.compile(r"parent(\.\w+)+")  # an expression without what makes it one
 FOLDER_MODELS = frozenset({"mlflow_model", "triton_model", "mltable"})  # each a folder with a file of its own in it
 
 
@@ -50,8 +52,17 @@ def missing_input(scope: Scope) -> Iterator[Finding]:
 @rule(Scope, "optional-to-required", ERROR, "What may be absent does not feed what must be there.")
 def optional_to_required(scope: Scope) -> Iterator[Finding]:
     """The SDK refuses it for a pipeline component; for a pipeline job, the service does."""
+    said: set[Where] = set()
     for node, port, where, source in _bound(scope):
-        if not source.is_given and not port.optional:
+        if source.is_given or port.optional:
+            continue
+        if source.parent_input in scope.inputs and scope.inputs[source.parent_input] is None:
+            place = (*scope.where, "inputs", source.parent_input)
+            if place not in said:
+                said.add(place)
+                message = f'the input "{source.parent_input}" has neither a path nor a value, and {scope.called(node)}'
+                yield Finding(place, f"{message} must have it: give it one")
+        else:
             message = f'{scope.called(node)} requires "{port.name}" and reads it from an input that may be absent'
             yield Finding(where, f"{message}: make that one required, or this one optional")
 
@@ -67,7 +78,9 @@ def wrong_kind(scope: Scope) -> Iterator[Finding]:
         if is_literal and port.type in PATH_TYPES:
             text = "a literal" if source.text is None else f'the text "{shown(source.text)}"'
             message = f'{scope.called(node)} takes data ({port.type}) as "{port.name}" and is given {text}'
-            yield Finding(where, f"{message}; data are written as a mapping with a type and a path")
+            bare = BARE.fullmatch(source.text or "")
+            way_out = f"write ${{{{{bare[0]}}}}}" if bare else "data are written as a mapping with a type and a path"
+            yield Finding(where, f"{message}; {way_out}")
         joined = _joined(scope, node.inputs[port.name])
         if joined and port.type in PATH_TYPES:
             message = (
@@ -205,6 +218,13 @@ def _literals(scope: Scope) -> Iterator[_Literal]:
         if source.text is not None and not is_to_be_filled_in(source.text):
             place = (*scope.where, "inputs", source.parent_input) if source.parent_input else where
             yield _Literal(scope.called(node), port, source.text, place, said)
+    for node in scope.nodes.values():
+        for name, (kind, choices) in node.sweep.search_space.items() if node.sweep else ():
+            drawn = node.component.inputs.get(name)
+            if drawn is None or kind.lower() != "choice":
+                continue
+            for choice in choices:
+                yield _Literal(scope.called(node), drawn, choice, scope.at(node, "search_space", name), said)
 
 
 def _bound(scope: Scope) -> Iterator[tuple[Node, Port, Where, Source]]:

@@ -79,7 +79,7 @@ TABLE = (
     _of(SWEEPS, "sampling_algorithm.rule", "random", "sobol"),
     _of(SWEEPS, "early_termination.type", "bandit", "median_stopping", "truncation_selection"),
     _of(SWEEPS, f"search_space.{ANY}.type", *SPACES),
-    _of({kinds.ENDPOINT, kinds.DEPLOYMENT}, "type", *sorted(kinds.SERVING_TYPES), read=_type_of_serving),
+    _of({kinds.DEPLOYMENT}, "type", *sorted(kinds.SERVING_TYPES), read=_type_of_serving),
     _of({kinds.ENDPOINT}, "auth_mode", "key", "aml_token", "aad_token"),
     _of({kinds.ENDPOINT}, "public_network_access", *ACCESS),
     _of({kinds.DEPLOYMENT}, "egress_public_network_access", *ACCESS),

@@ -46,12 +46,13 @@ def job_name(section: Section) -> Iterator[Finding]:
 def wrong_type(section: Section) -> Iterator[Finding]:
     """A file without a type is a command to the SDK, whatever else is in it."""
     kind = section.fields.get("type")
+    known = kinds.NODE_TYPES if section.kind in (kinds.NODE, kinds.OTHER_NODE) else kinds.KNOWN_TYPES
     if section.kind in (kinds.PIPELINE_JOB, kinds.PIPELINE_COMPONENT, kinds.SWEEP_JOB) and kind is None:
         wanted = section.kind.partition(" ")[0]
         if "component" not in section.where:
             yield Finding(section.at(), f"the {section.kind} has no type; write type: {wanted}")
-    elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and not _is_known(section, str(kind)):
-        message = f'"{shown(str(kind))}" is not a type of a job or a component{nearest(str(kind), kinds.KNOWN_TYPES)}'
+    elif section.kind in WITH_INPUTS | {kinds.OTHER_NODE} and kind is not None and _as_read(section, kind) not in known:
+        message = f'"{shown(str(kind))}" is not a type of a job or a component{nearest(str(kind), known)}'
         yield Finding(section.at("type"), message)
     if section.kind in WITH_INPUTS:
         yield from _port_types(section)
@@ -132,13 +133,23 @@ def wrong_schema(section: Section) -> Iterator[Finding]:
 def yaml_reading(section: Section) -> Iterator[Finding]:
     """`no` is the boolean False in YAML 1.1, and 1.10 the number 1.1. Said only where a text is meant."""
     for where, text in section.document.misread.items():
-        if where[: len(section.where)] == section.where and _is_text(section, where[len(section.where) :]):
+        field = where[len(section.where) :]
+        is_here = where[: len(section.where)] == section.where
+        if is_here and _is_text(section, field) and not _is_name(section, field):
             yield Finding(where, f'YAML does not read "{text}" as this text: write it in quotes')
 
 
-def _is_known(section: Section, kind: str) -> bool:
-    """Whether there is a type; to the SDK the case of a node's does not matter, while that of a job's does."""
-    return (kind.lower() if section.kind in (kinds.NODE, kinds.OTHER_NODE, *TYPED) else kind) in kinds.KNOWN_TYPES
+def _as_read(section: Section, kind: object) -> str:
+    """A type as the SDK reads it: the case of a node's does not matter, while that of a job's does."""
+    return str(kind).lower() if section.kind in (kinds.NODE, kinds.OTHER_NODE, *TYPED) else str(kind)
+
+
+@rule(Section, "boolean-name", ERROR, "The name of an input, an output or a node is no word that means true or false.")
+def boolean_name(section: Section) -> Iterator[Finding]:
+    """The SDK refuses the boolean that YAML makes of it, or ends with a TypeError."""
+    for where, text in section.document.misread.items():
+        if where[: len(section.where)] == section.where and _is_name(section, where[len(section.where) :]):
+            yield Finding(where, f'YAML reads the name "{text}" as a boolean: write it in quotes')
 
 
 @rule(Section, "date", ERROR, "What looks like a date stands in quotes.")
@@ -150,13 +161,19 @@ def date(section: Section) -> Iterator[Finding]:
         yield Finding(where, f"YAML makes a date of {text}, which no field takes: write it in quotes")
 
 
+def _is_name(section: Section, field: Where) -> bool:
+    """Whether a field is named by a word that YAML makes a boolean of."""
+    match field:
+        case ("inputs" | "outputs" | "jobs", name) if name.lower() in BOOLEAN_WORDS:
+            return section.kind in WITH_INPUTS
+    return False
+
+
 def _is_text(section: Section, field: Where) -> bool:
     """Whether a text is meant in a field: a version, a name, a string's value."""
     match field:
         case ("version",):
             return not section.where
-        case ("inputs" | "outputs" | "jobs", name) if name.lower() in BOOLEAN_WORDS:
-            return section.kind in WITH_INPUTS  # the name itself
         case ("environment_variables", _):
             return True
         case ("inputs", name, "default") if section.kind in TYPED:
