@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from bert_distillation.checkpoints import MANIFEST, RunIdentity, find_checkpoint, read_checkpoint
+from bert_distillation.checkpoints import MANIFEST, RunIdentity, find_checkpoint, read_manifest
 from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.preemption import Preemption
@@ -215,7 +215,7 @@ def test_held_out_text_may_be_given_or_left_out_between_two_starts(done: Path, r
 
 def test_another_number_of_processes_is_refused_with_what_to_change(done: Path, tmp_path: Path):
     shutil.copytree(done / "checkpoints", tmp_path / "checkpoints")
-    found = read_checkpoint(checkpoints(tmp_path)[-1])
+    found, _ = read_manifest(checkpoints(tmp_path)[-1])
     now = RunIdentity(found.run.shape | {"rows_per_step": "16"}, found.run.split | {"num_processes": "2"})
     assert find_checkpoint(found.folder.parent, now, elastic=True) is None, "what is done is nothing to go on with"
     shutil.rmtree(found.folder)

@@ -61,3 +61,10 @@ def test_a_narrower_student_is_refused_what_only_copying_can_give(settings):
     (name,) = settings
     with pytest.raises(InputError, match=rf"{name} is .* can copy nothing from a teacher of 32; leave out --{name}"):
         new_student(config(hidden_size=16, **settings), small_bert())
+
+
+def test_a_teacher_with_another_layer_norm_is_told_from_its_student(capsys: pytest.CaptureFixture[str]):
+    new_student(config(), small_bert())
+    assert capsys.readouterr().out == ""
+    new_student(config(), small_bert(layer_norm_eps=1e-3))
+    assert "layer_norm_eps is 0.001 and a DistilBERT's 1e-12" in capsys.readouterr().out

@@ -283,3 +283,11 @@ def test_what_an_earlier_run_left_is_gone(opinionated: Path, held_out: Path, tmp
 def test_a_result_over_an_input_is_refused(bert: Path):
     with pytest.raises(InputError, match=r"evaluation_result .* and model .* overlap"):
         run(bert, model=bert)
+
+
+def test_what_was_asked_for_and_has_no_input_is_said_to_be_absent(bert: Path, held_out: Path, tmp_path: Path):
+    asked = json.dumps({"metrics": ["perplexity", "exact_match", "mlm_loss"]})
+    run(tmp_path / "result", model=bert, held_out=held_out, evaluation_config_params=asked)
+    absent = json.loads((tmp_path / "result" / "evaluationResult" / "absent.json").read_text())
+    needed = ("exact_match", "mean_perplexity", "median_perplexity")
+    assert absent == dict.fromkeys(needed, "it needs test_data")

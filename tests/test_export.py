@@ -135,6 +135,9 @@ def test_what_is_in_the_folder_is_never_removed_unless_it_is_an_earlier_export(e
         export(ExportConfig(student=student, mlflow_model=tmp_path))
     assert (tmp_path / "MLmodel").read_text() == "flavors: {sklearn: {}}"
     check_free(half_moved(tmp_path / "half", "export"))
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked" / "run.lock.partial").touch()  # of an export that was killed at its heartbeat
+    check_free(tmp_path / "locked")
     with pytest.raises(InputError, match="holds other files; give an empty folder"):
         check_free(half_moved(tmp_path / "other", "distill"))
     export(ExportConfig(student=student, base_model_name="again", mlflow_model=exported))
@@ -185,6 +188,17 @@ def test_8_bits_are_offered_only_if_they_pass_the_gate(student, tmp_path, monkey
     assert "int8 is refused: the likeliest word agrees in" in capsys.readouterr().out
     assert not (tmp_path / "fails" / "model" / "model-int8.onnx").exists()
     assert not json.loads((tmp_path / "fails" / "model" / "int8-gate.json").read_text())["passes"]
+
+
+def test_the_gate_asks_only_texts_with_one_mask(student, tmp_path, capsys):
+    far = ("[MASK] " + "the river " * 80 + "[MASK]", "cat dog")  # which the model cannot read at once
+    settings = {"student": student, "int8": True, "mlflow_model": tmp_path / "model"}
+    rows = write_rows(tmp_path / "rows.jsonl", [far, ("the [MASK] of france .", "capital")])
+    export(ExportConfig(**settings, test_data=rows))
+    assert "the gate of int8 leaves out 1 of 2 texts" in (printed := capsys.readouterr().out)
+    assert "of 1 sentences" in printed
+    with pytest.raises(InputError, match=r"none of the 1 texts has one \[MASK\] alone"):
+        export(ExportConfig(**settings, test_data=write_rows(tmp_path / "far.jsonl", [far])))
 
 
 def test_8_bits_without_sentences_to_judge_them_are_refused(student, tmp_path):

@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
 from interruptions import free_port
+from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from bert_distillation import finetune_trainer, mlflow_run
-from bert_distillation.checkpoints import MANIFEST, RunIdentity, checksum_of, read_checkpoint
+from bert_distillation.checkpoints import MANIFEST, RunIdentity, checksum_of, read_manifest
 from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.finetune import FinetuneConfig, finetune
 from bert_distillation.finetune_trainer import newest_checkpoint
@@ -156,7 +158,7 @@ def test_the_curve_in_mlflow_is_one(inputs: Path, tmp_path: Path, monkeypatch: p
 def test_another_number_of_processes_is_refused_without_a_flag_that_finetune_has_not(inputs: Path, tmp_path: Path):
     run(inputs, tmp_path)
     folder = tmp_path / "checkpoints" / "seed-0"
-    written = read_checkpoint(next(folder.glob("step-*"))).run
+    written = read_manifest(next(folder.glob("step-*")))[0].run
     with pytest.raises(InputError, match=r"num_processes was 1 and is now 2.*give the old number of processes, or"):
         newest_checkpoint(folder, RunIdentity(written.shape, {"num_processes": "2"}))
 
@@ -203,3 +205,19 @@ def test_a_process_that_does_not_see_the_files_yet_goes_on_with_the_first(inputs
     assert "seed 1 was done before the interruption" in first
     assert second == ""
     assert results(tmp_path) == whole
+
+
+def test_a_loss_that_is_no_number_ends_it_before_it_becomes_a_checkpoint(inputs: Path, tmp_path: Path):
+    settings = {"learning_rate": 1e30, "warmup_ratio": 0.0, "num_seeds": 1, "checkpointing_steps": 1}
+    with pytest.raises(InputError, match=r"not finite|loss is nan.* give a lower --learning_rate"):
+        run(inputs, tmp_path, **settings)
+    for checkpoint in (tmp_path / "checkpoints").rglob("model.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(checkpoint).values()), checkpoint
+
+
+@pytest.mark.parametrize(
+    ("examples", "share", "steps"), [(8, 0.1, 0), (8, 1.0, 0), (80, 0.1, 1), (80, 1.0, 9), (81, 0.05, 1)]
+)
+def test_the_last_step_is_never_of_the_warm_up(examples: int, share: float, steps: int):
+    config = SimpleNamespace(per_device_train_batch_size=8, num_train_epochs=1, warmup_ratio=share)
+    assert finetune_trainer.warmup_steps(config, examples) == steps

@@ -1,10 +1,12 @@
+import json
+
 import pytest
 import torch
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bert_distillation import hub
-from bert_distillation.errors import InputError
+from bert_distillation.errors import InputError, PreemptedError
 from small_models import PIECES, save, small_bert, small_tokenizer
 
 
@@ -179,3 +181,21 @@ def test_tokenizers_that_cut_words_elsewhere_have_other_fingerprints(tokenizer, 
     assert hub.fingerprint(other) == hub.fingerprint(tokenizer)
     other.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
     assert hub.fingerprint(other) != hub.fingerprint(tokenizer)
+
+
+def test_to_be_told_to_stop_while_it_loads_is_no_fault_of_the_model(broken, monkeypatch):
+    def told(**_):
+        raise PreemptedError("told to stop")
+
+    monkeypatch.setattr(AutoModelForMaskedLM, "from_pretrained", told)
+    with pytest.raises(PreemptedError, match="told to stop"):
+        hub.load_model(AutoModelForMaskedLM, broken, "", of="teacher")
+
+
+def test_a_tokenizer_whose_ids_have_gaps_is_refused(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content["model"]["vocab"]["paris"] = 631
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"teacher: its tokenizer has \d+ words, and one of them the id 631"):
+        hub.load_tokenizer(tmp_path, "", of="teacher")

@@ -12,6 +12,7 @@ import mlflow
 import pytest
 
 from bert_distillation import mlflow_run
+from bert_distillation.errors import PreemptedError
 from bert_distillation.mlflow_run import RunLog, finish_logging, log_metrics, log_parameters, logged_steps
 
 
@@ -134,3 +135,28 @@ def test_a_run_that_does_not_exist_is_said_once(run: SimpleNamespace, monkeypatc
     for step in range(3):
         log_metrics({"loss": 1.0}, step=step)
     assert capsys.readouterr().err.count("MLflow refused what was logged") == 1
+
+
+def test_a_store_that_did_not_take_the_last_is_waited_for_no_second_time(monkeypatch: pytest.MonkeyPatch, capsys):
+    answered = threading.Event()
+    monkeypatch.setattr(mlflow_run, "PATIENCE_SECONDS", 0.05)
+    log = RunLog(lambda: SimpleNamespace(log_batch=lambda *_, **__: answered.wait()), "a")
+    monkeypatch.setattr(mlflow_run, "_logs", {("", "a"): log})
+    waited = []
+    monkeypatch.setattr(log, "wait", lambda seconds, whatever=False: waited.append(seconds))
+    log.send(metrics=[])
+    waited.clear()
+    finish_logging(5.0)
+    finish_logging()
+    assert waited == [5.0]
+    assert capsys.readouterr().err.count("MLflow did not take the last 1 entries") == 1
+    answered.set()
+
+
+def test_to_be_told_to_stop_is_no_trouble_with_the_store(monkeypatch: pytest.MonkeyPatch):
+    def told(*_: object) -> None:
+        raise PreemptedError("told to stop")
+
+    log = RunLog(lambda: SimpleNamespace(get_metric_history=told), "a")
+    with pytest.raises(PreemptedError):
+        log.steps("loss")

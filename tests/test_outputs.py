@@ -129,3 +129,17 @@ def test_an_error_while_files_are_moved_up_leaves_the_mark_that_they_are_not_who
     two("newer")
     assert ((tmp_path / "a").read_text(), (tmp_path / "b").read_text()) == ("newer", "newer")
     assert not (tmp_path / PARTIAL).exists()
+
+
+@pytest.mark.usefixtures("described")
+def test_what_a_run_had_moved_up_when_it_was_killed_goes_with_the_next_output(tmp_path: Path):
+    output = tmp_path / "out"
+    write(output / PARTIAL, metrics="of the killed run", positions="of the killed run")
+    write_step(output / PARTIAL, "sample", SampleConfig(), {})
+    for name in ("metrics", "positions"):
+        (output / PARTIAL / name).replace(output / name)  # and then it was killed
+    with output_folder("result", output) as partial:
+        write(partial, metrics="new")
+        write_step(partial, "sample", SampleConfig(), {})
+    assert names(output) == {"metrics", STEP_FILE}
+    assert (output / "metrics").read_text() == "new"

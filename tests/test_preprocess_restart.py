@@ -11,6 +11,7 @@ import pytest
 
 from bert_distillation import blocks, preprocess, sequences
 from bert_distillation.blocks import Block
+from bert_distillation.cloze import read_cloze
 from bert_distillation.errors import InputError
 from bert_distillation.preprocess import PreprocessConfig
 from bert_distillation.preprocess_output import JOURNAL
@@ -139,6 +140,14 @@ def killed(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+def test_no_folder_of_a_killed_run_is_taken_for_a_whole_one(killed: Path, inputs: Path, tmp_path: Path):
+    with pytest.raises(InputError, match=r"test_data holds no \.jsonl, \.json, \.csv or \.tsv file"):
+        read_cloze(killed / "test_data", "[MASK]")
+    kill(inputs, tmp_path, 2)  # before a shard was whole
+    with pytest.raises(InputError, match=r"sequences is half-written: metadata\.json is missing"):
+        read_metadata(tmp_path / "sequences")
+
+
 @pytest.mark.parametrize("change", ["text", "setting", "shard", "journal", "test data"])
 def test_what_does_not_fit_what_is_there_begins_anew(
     change: str, inputs: Path, killed: Path, whole: dict[str, bytes], made: list[Block], tmp_path: Path, capsys
@@ -159,7 +168,7 @@ def test_what_does_not_fit_what_is_there_begins_anew(
     elif change == "journal":
         (tmp_path / "sequences" / JOURNAL).write_text('{"identity": [[[')
     else:
-        (tmp_path / "test_data" / "test_data.jsonl").write_text("")
+        (tmp_path / "test_data" / "test_data.jsonl.partial").write_text("")
     run(inputs, tmp_path)
     assert "going on after" not in capsys.readouterr().out
     assert len(made) == len(list(blocks.make_blocks(documents(200), 0.2)))

@@ -165,13 +165,6 @@ def refuse_other_steps(checkpoint: Checkpoint, run: RunIdentity) -> None:
         )
 
 
-def read_checkpoint(place: Path) -> Checkpoint:
-    """A checkpoint whose files are those that its manifest names. Raises DamagedError for any other."""
-    checkpoint, files = read_manifest(place)
-    check_files(place, files)
-    return checkpoint
-
-
 def read_manifest(place: Path) -> tuple[Checkpoint, dict[str, str]]:
     """A checkpoint as its manifest describes it, and the checksums of the files that it should have."""
     try:

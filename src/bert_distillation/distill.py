@@ -1,6 +1,5 @@
 """Distil a teacher into a student half as deep: soft targets, masked-LM loss and hidden-state cosine."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from bert_distillation.compiling import compile_layers
 from bert_distillation.errors import InputError
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation
+from bert_distillation.mlflow_run import is_main_process
 from bert_distillation.options import (
     check_at_least,
     check_choice,
@@ -22,7 +22,13 @@ from bert_distillation.options import (
 )
 from bert_distillation.precision import DTYPES
 from bert_distillation.sequences import open_tokenizer
-from bert_distillation.student import narrow_student, parse_layers, student_from_teacher, width_projection
+from bert_distillation.student import (
+    LAYER_NORM_EPS,
+    narrow_student,
+    parse_layers,
+    student_from_teacher,
+    width_projection,
+)
 from bert_distillation.training import make_accelerator, run_training
 from bert_distillation.training_config import TrainingConfig
 
@@ -57,8 +63,8 @@ class DistillConfig(TrainingConfig):
         check_share(self, "dropout")
         check_outputs(self, "student", "checkpoints")
         check_choice(self, "initialization", INITIALIZATIONS)
-        if not 1e-3 <= self.temperature < math.inf:
-            raise InputError(f"temperature must be positive (at least 0.001), got {self.temperature}.")
+        if not 1e-3 <= self.temperature <= 1e3:
+            raise InputError(f"temperature must be between 0.001 and 1000, got {self.temperature}.")
         if not self.alpha_ce + self.alpha_mlm + self.alpha_cos > 0:
             raise InputError("alpha_ce, alpha_mlm and alpha_cos are all 0: nothing would be learnt.")
         count = len(parse_layers(self.layers))
@@ -90,6 +96,9 @@ def new_student(config: DistillConfig, teacher: BertForMaskedLM) -> DistilBertFo
     if width != teacher.config.hidden_size or config.initialization == RANDOM:
         check_nothing_copied(config, teacher.config.hidden_size)
         return narrow_student(teacher.config, num_layers, width, dropout=config.dropout)
+    eps = teacher.config.layer_norm_eps
+    if eps != LAYER_NORM_EPS and is_main_process():
+        print(f"teacher: its layer_norm_eps is {eps:g} and a DistilBERT's {LAYER_NORM_EPS:g}; equal layers differ")
     student = student_from_teacher(
         teacher,
         num_layers,

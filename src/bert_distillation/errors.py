@@ -10,8 +10,11 @@ class InputError(ValueError):
     """A mistake in what the user gave; its text is the one sentence that the command line shows."""
 
 
-class PreemptedError(Exception):
-    """The run was told to stop before it was done: one sentence that says where it will go on."""
+class PreemptedError(BaseException):
+    """The run was told to stop before it was done: one sentence that says where it will go on.
+
+    As KeyboardInterrupt it is no Exception: whoever catches what a library may raise does not catch it.
+    """
 
 
 def describe(error: OSError) -> str:

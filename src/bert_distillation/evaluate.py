@@ -8,7 +8,7 @@ from bert_distillation.bootstrap import print_metrics
 from bert_distillation.cloze import INPUT_COLUMN, LABEL_COLUMN, ClozeRows, read_cloze
 from bert_distillation.cloze_metrics import RowAnswer, answer_rows, cloze_metrics
 from bert_distillation.errors import InputError
-from bert_distillation.evaluation_config import Asked, read_evaluation_config
+from bert_distillation.evaluation_config import NEEDS, Asked, read_evaluation_config
 from bert_distillation.held_out_metrics import by_position, check_held_out, held_out_metrics, masked_tokens
 from bert_distillation.mlflow_run import log_metrics, log_parameters
 from bert_distillation.options import (
@@ -98,6 +98,7 @@ def measure(config: EvaluateConfig, asked: Asked) -> "Findings":
     if config.held_out is not None:
         measure_held_out(found, subject, teacher, config, config.held_out, asked.top_k or config.top_k)
     found.metrics |= measure_speed(subject, teacher, config.batch_size)
+    found.absent |= not_measured(config, asked)
     return found
 
 
@@ -177,6 +178,13 @@ def counts(read: ClozeRows, asked: int, answers: list[RowAnswer]) -> dict[str, f
         "skipped_rows": read.skipped + asked - len(answers),
         "malformed_rows": read.malformed,
     }
+
+
+def not_measured(config: EvaluateConfig, asked: Asked) -> dict[str, str]:
+    """The metrics that were asked for and need an input that was not given, each with that input."""
+    needs = {name: NEEDS[name] for name in asked.metrics}
+    needs |= dict.fromkeys((MEAN, MEDIAN), "test_data") if asked.perplexity else {}
+    return {name: f"it needs {given}" for name, given in needs.items() if getattr(config, given) is None}
 
 
 def load_causal_model(config: EvaluateConfig, asked: Asked, device: str) -> tuple[CausalModel | None, dict[str, str]]:

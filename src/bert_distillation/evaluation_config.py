@@ -9,7 +9,8 @@ from bert_distillation.errors import InputError
 from bert_distillation.options import suggestion
 
 PERPLEXITY = ("perplexity", "perplexities")
-METRICS = (*PERPLEXITY, "exact_match", "top_k_accuracy", "mlm_loss")
+NEEDS = {"exact_match": "test_data", "top_k_accuracy": "test_data", "mlm_loss": "held_out"}  # metric -> input
+METRICS = (*PERPLEXITY, *NEEDS)
 KEYS = ("metrics", "model_id", "batch_size", "add_start_token", "top_k")
 
 
@@ -17,6 +18,7 @@ KEYS = ("metrics", "model_id", "batch_size", "add_start_token", "top_k")
 class Asked:
     """What the configuration asks for; all other metrics are measured in any case."""
 
+    metrics: tuple[str, ...] = ()  # by name, but for perplexity
     perplexity: bool = False
     model_id: str = ""  # hub name of the causal model that perplexity is measured with
     batch_size: int = 16  # texts in one pass of the causal model
@@ -58,6 +60,7 @@ def parse(name: str, text: str) -> Asked:
                 f"{name} asks for the metric {metric!r}; known are {', '.join(METRICS)}.{suggestion(metric, METRICS)}"
             )
     return Asked(
+        metrics=tuple(metric for metric in metrics if metric in NEEDS),
         perplexity=any(metric in PERPLEXITY for metric in metrics),
         model_id=_text(name, content.get("model_id") or ""),
         batch_size=_count(name, "batch_size", content.get("batch_size", 16)),

@@ -10,7 +10,7 @@ from packaging.version import Version
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from bert_distillation import hub
-from bert_distillation.cloze import read_cloze
+from bert_distillation.cloze import ClozeRow, read_cloze
 from bert_distillation.errors import InputError
 from bert_distillation.export_card import export_card
 from bert_distillation.fill_mask import GRAPHS, TOGETHER, FillMask, WordPieces
@@ -62,7 +62,7 @@ class ExportConfig:
 def check_free(folder: Path) -> None:
     """Only an empty folder or an earlier export, also one that was ended while it moved its files, is written over."""
     make_folder("mlflow_model", folder)
-    names = {path.name for path in folder.iterdir()} - {LOCK_FILE}
+    names = {path.name for path in folder.iterdir()} - {LOCK_FILE, LOCK_FILE + PARTIAL}
     is_half_moved = STEP_FILE not in names and step_of(folder / PARTIAL) == "export"  # it is moved last
     if names - {PARTIAL} and step_of(folder) != "export" and not is_half_moved:
         raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
@@ -82,7 +82,22 @@ def as_here(requirements: list[str]) -> list[str]:
     return pinned
 
 
-def write_graphs(config: ExportConfig, predictor: FillMask, folder: Path) -> None:
+def sentences_of_gate(config: ExportConfig, predictor: FillMask) -> list[ClozeRow]:
+    """The rows of test_data with one masked word each, if int8 is asked for; tells how many others there are."""
+    if not config.int8 or config.test_data is None:
+        return []
+    mask = predictor.word_pieces.mask_token
+    rows = read_cloze(config.test_data, mask).rows
+    kept = [row for row in rows if row.input_string.count(mask) == 1]
+    if not kept:
+        raise InputError(f"test_data: none of the {len(rows)} texts has one {mask} alone; the gate of int8 asks these.")
+    if len(kept) < len(rows):
+        others = len(rows) - len(kept)
+        print(f"the gate of int8 leaves out {others} of {len(rows)} texts, which have several masks", flush=True)
+    return kept
+
+
+def write_graphs(predictor: FillMask, rows: list[ClozeRow], folder: Path) -> None:
     """The model as ONNX graphs: in single precision if it gives the model's answers, in 8 bits if the gate lets it."""
     try:
         write_graph(folder, GRAPHS["fp32"])
@@ -90,8 +105,7 @@ def write_graphs(config: ExportConfig, predictor: FillMask, folder: Path) -> Non
         print(f"without an ONNX graph, so answers take longer: {error}", flush=True)
         return
     check_same_logits(predictor, FillMask.load(folder))
-    if config.int8 and config.test_data is not None:
-        rows = read_cloze(config.test_data, predictor.word_pieces.mask_token).rows
+    if rows:
         write_graph(folder, GRAPHS["int8"], eight_bits=True)
         verdict = judge(FillMask.load(folder), FillMask.load(folder, "int8"), rows)
         (folder / GATE_FILE).write_text(verdict.to_json())
@@ -155,17 +169,23 @@ def export(config: ExportConfig) -> None:
         model.name_or_path = str(config.student.resolve())
     tokenizer = hub.load_tokenizer(*where, of="student")
     predictor = FillMask(TorchRunner(model), WordPieces.of(tokenizer))  # refuses a tokenizer that is not the model's
+    rows = sentences_of_gate(config, predictor)
     check_free(config.mlflow_model)
     with output_folder("mlflow_model", config.mlflow_model) as output:
         output.rmdir()  # MLflow makes it
-        write(config, model, tokenizer, predictor, output)
+        write(config, model, tokenizer, predictor, rows, output)
     print(f"exported {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters to {config.mlflow_model}")
 
 
 def write(
-    config: ExportConfig, model: MaskedLM, tokenizer: PreTrainedTokenizerFast, predictor: FillMask, output: Path
+    config: ExportConfig,
+    model: MaskedLM,
+    tokenizer: PreTrainedTokenizerFast,
+    predictor: FillMask,
+    rows: list[ClozeRow],
+    output: Path,
 ) -> None:
-    """Write the MLflow model into a folder that is not there yet."""
+    """Write the MLflow model into a folder that is not there yet. rows: for the gate of int8."""
     # mlflow and its flavors cost seconds to import, which `--help` and a mistake in the flags should not.
     import mlflow.transformers
     from mlflow.environment_variables import MLFLOW_HUGGINGFACE_MODEL_MAX_SHARD_SIZE
@@ -192,7 +212,7 @@ def write(
     tokenizer.save_pretrained(output / "model")
     for file in output.rglob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes 0600, which another user's server cannot read
-    write_graphs(config, predictor, output / "model")
+    write_graphs(predictor, rows, output / "model")
     card = export_card(model, predictor, config.base_model_name, example)
     (output / "README.md").write_text(card, encoding="utf-8")
     load_by_predictor(config, output)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -22,7 +23,7 @@ from transformers import (
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bert_distillation.checkpoints import Checkpoint, RunIdentity, complete_checkpoint, find_checkpoint
-from bert_distillation.errors import PreemptedError
+from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.mlflow_run import log_metrics, logged_steps
 from bert_distillation.precision import resolve_precision
 from bert_distillation.preemption import Preemption
@@ -30,7 +31,6 @@ from bert_distillation.processes import draw_apart, of_the_first
 
 CLOCK_FILE = "clock.json"
 VECTOR = 8  # tokens; tensor cores read so many numbers at once
-ALL_STEPS = math.nextafter(1.0, 0.0)  # as a share: 1 itself is one step to the trainer
 
 
 class OrderByLength(LengthGroupedSampler):
@@ -79,7 +79,7 @@ def make_trainer(
         output_dir=str(folder),
         num_train_epochs=config.num_train_epochs,
         learning_rate=config.learning_rate,
-        warmup_steps=min(config.warmup_ratio, ALL_STEPS),
+        warmup_steps=warmup_steps(config, len(train_set)),
         weight_decay=config.weight_decay,
         per_device_train_batch_size=config.per_device_train_batch_size,
         per_device_eval_batch_size=config.per_device_eval_batch_size,
@@ -113,6 +113,13 @@ def make_trainer(
     return trainer
 
 
+def warmup_steps(config: Any, examples: int) -> int:
+    """The steps of the warm-up, all but one at most: in the last one the model is to change."""
+    in_a_step = config.per_device_train_batch_size * int(os.environ.get("WORLD_SIZE", "1"))
+    steps = math.ceil(config.num_train_epochs * math.ceil(examples / in_a_step))
+    return min(math.ceil(config.warmup_ratio * steps), steps - 1)
+
+
 def padding(max_seq_length: int, model: PreTrainedModel, precision: str) -> int | None:
     """Of what batches are padded to a multiple: what tensor cores want, where the model has as many positions."""
     padded = -(-max_seq_length // VECTOR) * VECTOR
@@ -143,9 +150,13 @@ class LossLog(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **context: Any) -> None:  # noqa: ARG002
         """Write the training loss; other logs (run times) are left out."""
         logs = context["logs"]
-        if "loss" not in logs or not state.is_world_process_zero:
+        if "loss" not in logs:
             return
         loss, learning_rate = float(logs["loss"]), float(logs["learning_rate"])
+        if not math.isfinite(loss):  # the mean over the processes, so all of them end
+            raise not_finite(f"The loss is {loss}", state.global_step, learning_rate)
+        if not state.is_world_process_zero:
+            return
         print(f"step {state.global_step}/{state.max_steps} | loss {loss:.3f} | lr {learning_rate:.1e}", flush=True)
         self._log(logs, state.global_step)
 
@@ -182,12 +193,19 @@ class Interruptions(TrainerCallback):
         """Rename what the trainer has written into its place and write its manifest."""
         if self.folder is None:
             return
+        if not all(parameter.isfinite().all() for parameter in context["model"].parameters()):
+            raise not_finite("The weights are not finite", state.global_step, self.trainer.args.learning_rate)
         self.trainer.accelerator.wait_for_everyone()  # each process has written its random state
         if state.is_world_process_zero:
             written = self.folder / f"checkpoint-{state.global_step}"
             (written / CLOCK_FILE).write_text(json.dumps({"train_seconds": self.seconds}))
             complete_checkpoint(written, self.folder, state.global_step, self.run, self.keep)
         self.trainer.accelerator.wait_for_everyone()
+
+
+def not_finite(what: str, step: int, learning_rate: float) -> InputError:
+    """The end of a run whose numbers are none any more; its checkpoints are from before."""
+    return InputError(f"{what} after step {step} (learning rate {learning_rate:.1e}); give a lower --learning_rate.")
 
 
 def train(trainer: GlueTrainer, config: Any, folder: Path | None, run: RunIdentity) -> float:

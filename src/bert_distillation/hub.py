@@ -150,6 +150,11 @@ def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedToke
     missing = [token for token in SPECIAL if getattr(tokenizer, f"{token}_token") is None]
     if missing or not tokenizer.is_fast:
         raise InputError(f"{of}: this is not a fast BERT tokenizer (missing: {', '.join(missing) or 'fast files'}).")
+    if (last := max(tokenizer.get_vocab().values())) >= len(tokenizer):
+        raise InputError(
+            f"{of}: its tokenizer has {len(tokenizer)} words, and one of them the id {last}; "
+            "number the words from 0 on without gaps."
+        )
     return tokenizer
 
 

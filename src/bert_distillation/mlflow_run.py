@@ -34,12 +34,14 @@ class RunLog:
         self.waiting: deque[Callable[[], None]] = deque()
         self.changed = threading.Condition()
         self.trouble = ""
+        self.given_up = False
         threading.Thread(target=self._send_all, daemon=True).start()
 
     def send(self, **batch: Any) -> None:
         """Hand on metrics or parameters; returns when the run has them, or when the store does not take them now."""
         with self.changed:
             self.waiting.append(lambda: self.client().log_batch(self.run_id, **batch))
+            self.given_up = False
             self.changed.notify_all()
         if not self.trouble and not self.wait(PATIENCE_SECONDS):
             self._say_trouble("it does not answer")
@@ -136,10 +138,12 @@ def logged_steps(metric: str) -> set[int]:
 
 
 def finish_logging(seconds: float = 30.0) -> None:
-    """Give the store a last while to take what it has not; says so if it does not."""
+    """Give the store a last while, once, to take what it has not; says so if it does not."""
     for log in _logs.values():
-        log.wait(seconds, whatever=True)
-        if log.waiting:
+        if not log.given_up:
+            log.wait(seconds, whatever=True)
+        if log.waiting and not log.given_up:
+            log.given_up = True
             print(
                 f"MLflow did not take the last {len(log.waiting)} entries ({log.trouble or 'no answer'}); "
                 "the output folder has them.",

@@ -24,6 +24,7 @@ from bert_distillation.said_once import say_retries_once
 
 # Settings that memory grows with, the best to lower first.
 MEMORY = ("per_device_train_batch_size", "batch_size", "num_workers", "max_seq_length", "per_device_eval_batch_size")
+GRACE_SECONDS = 5.0  # for MLflow after SIGTERM, as a SIGKILL may follow soon
 OF_STEPS = " and raise --gradient_accumulation_steps as much, which gives the same result"
 
 # What torch says where a process at the other end is gone, or no longer answers: by gloo, NCCL and the store.
@@ -195,9 +196,9 @@ def run_to_a_sentence(config: Any, step: Callable[[Any], None]) -> None:
 
 def end_preempted(message: str) -> NoReturn:
     """End with status 75; the first process says why."""
-    finish_logging()
     if is_main_process():
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    finish_logging(GRACE_SECONDS)
     raise SystemExit(PREEMPTED)
 
 

@@ -28,9 +28,10 @@ from bert_distillation.sequences import (
     sequence_schema,
     write_metadata,
 )
-from bert_distillation.tracking import STEP_FILE, write_json, write_step
+from bert_distillation.tracking import PARTIAL, STEP_FILE, write_json, write_step
 
 TEST_FILE = "test_data.jsonl"
+UNFINISHED_TEST_FILE = TEST_FILE + PARTIAL
 JOURNAL = "unfinished.json"
 KINDS = {"sequences": False, "held_out": True}  # output -> whether its documents are held out
 
@@ -135,6 +136,7 @@ class PreprocessOutput:
         self.close()
         self._check()
         config = self.config
+        (config.test_data / UNFINISHED_TEST_FILE).replace(config.test_data / TEST_FILE)
         inputs = {"corpus": config.corpus, "tokenizer": config.tokenizer}
         write_step(config.sequences, "preprocess", config, inputs, of_files=False)
         for folder in (config.held_out, config.test_data):
@@ -152,7 +154,7 @@ class PreprocessOutput:
             is_ours = content["identity"] == self.identity
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
-        test_file = self.config.test_data / TEST_FILE
+        test_file = self.config.test_data / UNFINISHED_TEST_FILE
         there = test_file.is_file() and test_file.stat().st_size >= finished[True].test_bytes
         whole = all(shard.is_whole(self.folders[kind]) for kind in finished for shard in finished[kind].shards)
         if not (is_ours and there and whole):
@@ -180,8 +182,9 @@ class PreprocessOutput:
             (self.config.sequences / JOURNAL).unlink(missing_ok=True)
         for kind, folder in self.folders.items():
             self.writers[kind] = SequenceWriter(folder, schema, self.finished[kind].shards)
-        (self.config.test_data / STEP_FILE).unlink(missing_ok=True)
-        stream = (self.config.test_data / TEST_FILE).open("a", encoding="utf-8")
+        for name in (STEP_FILE, TEST_FILE):
+            (self.config.test_data / name).unlink(missing_ok=True)
+        stream = (self.config.test_data / UNFINISHED_TEST_FILE).open("a", encoding="utf-8")
         stream.truncate(self.finished[True].test_bytes)
         return stream
 
@@ -189,7 +192,7 @@ class PreprocessOutput:
         """Write down that a shard is whole."""
         assert self.test_file is not None
         self.test_file.flush()
-        kind, size = made.held_out, (self.config.test_data / TEST_FILE).stat().st_size
+        kind, size = made.held_out, (self.config.test_data / UNFINISHED_TEST_FILE).stat().st_size
         shards = list(self.writers[kind].shards)
         self.finished[kind] = Finished(made.index + 1, dataclasses.replace(self.counts[kind]), shards, size)
         journal = {name: dataclasses.asdict(self.finished[kind]) for name, kind in KINDS.items()}
@@ -205,7 +208,7 @@ class PreprocessOutput:
             raise InputError("corpus: no sentence is left without lists, tables and headings; give running text.")
         if self.config.held_out_fraction and not self.counts[True].sequences:
             raise InputError(
-                "corpus: it is one document, of which none can be held out; "
+                "corpus: it is one document, or several that are equal, and none can be held out; "
                 "put blank lines between documents, or give --held_out_fraction 0."
             )
 

@@ -136,7 +136,7 @@ def read_metadata(folder: Path, of: str = "sequences") -> Metadata:
     """What the folder, given for input `of`, holds, after a look that all of it is there."""
     existing_folder(of, folder, "token sequences written by `preprocess`")
     if not (folder / METADATA_FILE).is_file():
-        if not (folder / STEP_FILE).exists() and not any(SHARD_NAME.fullmatch(path.name) for path in folder.iterdir()):
+        if not (folder / STEP_FILE).exists() and not any(map(_is_shard, folder.iterdir())):
             raise InputError(f"{folder} was not written by `preprocess`; give a folder of its sequences.")
         raise _half_written(folder, f"{METADATA_FILE} is missing")
     try:
@@ -209,9 +209,14 @@ def _remove_earlier_run(folder: Path, keep: set[str]) -> None:
     (folder / METADATA_FILE).unlink(missing_ok=True)
     (folder / STEP_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
-        if SHARD_NAME.fullmatch(path.name.removesuffix(PARTIAL)) and path.name not in keep:
+        if _is_shard(path) and path.name not in keep:
             path.unlink()
     shutil.rmtree(folder / TOKENIZER_FOLDER, ignore_errors=True)
+
+
+def _is_shard(path: Path) -> bool:
+    """Whether a file is a shard, whole or not."""
+    return SHARD_NAME.fullmatch(path.name.removesuffix(PARTIAL)) is not None
 
 
 def _half_written(folder: Path, missing: str) -> InputError:

@@ -14,6 +14,7 @@ from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBe
 
 from bert_distillation.errors import InputError
 
+LAYER_NORM_EPS = 1e-12  # in the code of DistilBERT, which no configuration changes
 # teacher's name -> student's name, within a layer
 LAYER_NAMES = {
     "attention.self.query": "attention.q_lin",

@@ -53,23 +53,26 @@ def write_step(
 
 def step_of(folder: Path) -> str:
     """The step that wrote a folder; "" where none did."""
-    return str(_record(folder).get("step", ""))
+    return str(_record(folder / STEP_FILE).get("step", ""))
 
 
-def files_of_step(folder: Path) -> dict[str, str]:
-    """The files that a step wrote into a folder and their checksums; none where no step did."""
+def files_of_step(folder: Path, record: Path | None = None) -> dict[str, str]:
+    """The files that a step wrote into a folder and their checksums; none where no step did.
+
+    record: where that is written, if not in the folder's `step.json`.
+    """
     try:
-        files = dict(_record(folder).get("files", {}))
+        files = dict(_record(record or folder / STEP_FILE).get("files", {}))
     except (ValueError, TypeError):
         return {}
     there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} if files else set()
     return {name: files[name] for name in files if name in there}  # never one outside the folder
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    """What `write_step` has written into a folder; empty where it is not there, or somebody else's."""
+def _record(file: Path) -> dict[str, Any]:
+    """What `write_step` has written; empty where it is not there, or somebody else's."""
     try:
-        return dict(json.loads((folder / STEP_FILE).read_text(encoding="utf-8")))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
 

@@ -42,7 +42,8 @@ class Projection:
 
     def products(self) -> Tensor:
         """(N, V) logits without the bias, which the row kernels add while they read."""
-        if self.weight.dtype == torch.float32 and self.weight.device.type == "cpu" and torch.backends.mkldnn.enabled:
+        has_products = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+        if self.weight.dtype == torch.float32 and self.weight.device.type == "cpu" and has_products:
             # The same product by oneDNN: for a result so wide, MKL, which `mm` uses, takes up to twice as long.
             return torch.ops.mkldnn._linear_pointwise(self.hidden_states, self.weight, None, "none", [], "")
         return torch.mm(self.hidden_states, self.weight.t())
