@@ -202,7 +202,9 @@ def test_a_small_corpus_holds_one_document_out(inputs, tmp_path):
 
 def test_one_document_is_enough_where_none_is_held_out(inputs, tmp_path):
     write_jsonl(tmp_path / "corpus" / "a.jsonl", TEXTS[:1])
-    with pytest.raises(InputError, match="one document, or several that are equal, and none can be held out; put blank lines"):
+    with pytest.raises(
+        InputError, match="one document, or several that are equal, and none can be held out; put blank lines"
+    ):
         preprocess.preprocess(config(inputs, tmp_path, corpus=tmp_path / "corpus"))
     preprocess.preprocess(config(inputs, tmp_path, corpus=tmp_path / "corpus", held_out_fraction=0))
     assert read_metadata(tmp_path / "sequences").documents == 1
