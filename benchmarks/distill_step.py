@@ -7,6 +7,7 @@ optimizer, which is the same for all, is left out. Tokens are real ones, padding
 
     random   the textbook: padded batches at random, all logits of teacher and student, torch's loss modules, fp32
     grouped  the same, its batches from sequences of like length, as the original code made them
+    grouped_bf16  the same under bf16 autocast, the teacher's weights in bf16 as well
     packed   real tokens only, attention in packed rows; all logits, torch's functions
     chunked  the same with the chunked vocabulary layer: this package in fp32
     bf16     this package in bf16, the teacher's weights as well
@@ -37,7 +38,7 @@ from plain_errors import plain_errors
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
 ALLOCATOR |= {"MALLOC_TOP_PAD_": "268435456", "OMP_WAIT_POLICY": "PASSIVE"}
-TEXTBOOK = ("random", "grouped")
+TEXTBOOK = ("random", "grouped", "grouped_bf16")
 OURS = ("chunked", "bf16", "masked")  # this package's objective
 VARIANTS = (*TEXTBOOK, "packed", *OURS)
 SHAPES = {"base": (768, 12), "small": (256, 4)}  # hidden units, teacher's layers
@@ -115,8 +116,11 @@ class Bench:
         fill = sizes[at_random].mean(1) / sizes[at_random].amax(1)
         self.textbook = {
             "random": spread(at_random, fill, draw),
-            "grouped": spread(by_length, sizes[by_length].mean(1), draw),
+            "grouped": (of_like_length := spread(by_length, sizes[by_length].mean(1), draw)),
+            "grouped_bf16": of_like_length,
         }
+        if "grouped_bf16" in variants:
+            self.half_teacher = copy.deepcopy(self.teacher).bfloat16()
 
     def batch(self, variant: str, step: int) -> dict[str, Any]:
         """The micro-batch of a step; textbook variants have one sequence a row, the others as many as fit."""
@@ -135,7 +139,10 @@ class Bench:
 
         from bert_distillation.losses import Distillation, token_counts
 
-        if variant in TEXTBOOK:
+        if variant == "grouped_bf16":
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = textbook_loss(self.student, self.half_teacher, batch)
+        elif variant in TEXTBOOK:
             loss = textbook_loss(self.student, self.teacher, batch)
         elif variant == "packed":
             loss = packed_loss(self.student, self.teacher, batch)
@@ -160,7 +167,7 @@ def spread(batches: Any, measure: Any, draw: Any) -> Any:
 
 def precision(variant: str) -> str:
     """What a variant computes in."""
-    return "bfloat16" if variant in ("bf16", "masked") else "float32"
+    return "bfloat16" if variant in ("grouped_bf16", "bf16", "masked") else "float32"
 
 
 def matrix_peak(dtype: str) -> float:
@@ -241,6 +248,9 @@ def _kilobytes(status: str, name: str) -> int:
 @plain_errors()
 def main() -> None:
     """Measure and show."""
+    from rich.console import Console
+    from step_table import table_of_steps
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=Path, required=True)
     parser.add_argument("--sizes", nargs="+", type=Size, default=[*map(Size, ("base-8", "base-32", "small-32"))])
@@ -267,7 +277,8 @@ def main() -> None:
         for row in measure(size, options.sequences, options.rounds, options.dropout, options.variants):
             row["memory_bytes"] = peak = peaks[row["variant"]]
             rows.append(row | {"ratio_memory": peak / peaks["random"] if "random" in peaks else None})
-    show(rows, options)
+    title = f"dropout {options.dropout}, medians of {options.rounds} rounds"
+    Console(width=120).print(table_of_steps(title, rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 
@@ -276,23 +287,6 @@ def _memory_elsewhere(size: Size, variant: str, options: argparse.Namespace) -> 
     command = [sys.executable, __file__, "--sequences", str(options.sequences), "--sizes", size.name]
     command += ["--dropout", str(options.dropout), "--memory-of", variant]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
-
-
-def show(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    """The table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"dropout {options.dropout}, medians of {options.rounds} rounds")
-    for heading in ("size", "variant", "tokens/s", "tokens/CPU-s", "to random", "to grouped", "memory", "of peak"):
-        table.add_column(heading, justify="left" if heading in ("size", "variant") else "right", no_wrap=True)
-    for row in rows:
-        ratios = [f"{row[name]:.2f}" if row.get(name) else "" for name in ("ratio_random", "ratio_grouped")]
-        memory = f"{row['memory_bytes'] / 1e6:.0f} MB ({row['ratio_memory'] or 1:.2f})"
-        share = f"{row['peak_share']:.0%}" if row["peak_share"] else ""
-        rates = [f"{row[name]:.0f}" for name in ("tokens_per_second", "tokens_per_cpu_second")]
-        table.add_row(row["size"], row["variant"], *rates, *ratios, memory, share)
-    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

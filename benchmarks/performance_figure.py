@@ -13,9 +13,10 @@ from typing import Any
 from plain_errors import plain_errors
 
 STEPS = {
-    "random": "textbook, batches at random",
-    "grouped": "textbook, batches of like length",
-    "packed": "real tokens only, all logits at once",
+    "random": "textbook, at random, fp32",
+    "grouped": "textbook, of like length, fp32",
+    "grouped_bf16": "textbook, of like length, bf16",
+    "packed": "real tokens, all logits, fp32",
     "chunked": "this package, fp32",
     "bf16": "this package, bf16",
 }
