@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -212,3 +213,22 @@ def test_numbers_that_no_float_holds_are_numbers_all_the_same(tmp_path: Path):
     assert [one.rule for one in check_file(file) or []] == ["bad-port"]
     file.write_text("$schema: x/managedOnlineEndpoint.schema.json\nname: paint\ntraffic: {blue: " + 5000 * "1" + "}\n")
     assert [one.rule for one in check_file(file) or []] == ["bad-traffic"]
+
+
+def test_a_folder_of_code_is_looked_through_once_for_all_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "step.py").touch()
+    node = "{type: command, command: python step.py, code: src, environment: 'azureml:a:1'}"
+    nodes = "".join(f"  n{number}: {node}\n" for number in range(9))
+    (tmp_path / "job.yml").write_text(f"type: pipeline\ncompute: azureml:any\njobs:\n{nodes}")
+    looked = Mock(return_value="")
+    monkeypatch.setattr("azureml_local.checks.addresses.not_to_be_sent", looked)
+    assert check_file(tmp_path / "job.yml") == []
+    assert looked.call_count == 1
+
+
+def test_braces_that_a_template_leaves_without_quotes_are_said_to_be_a_mapping(tmp_path: Path):
+    (tmp_path / "job.yml").write_text("type: command\ncommand: ls\nenvironment: {{ENV}}\n")
+    (found,) = check_file(tmp_path / "job.yml") or []
+    assert (found.rule, found.line) == ("not-yaml", 3)
+    assert "as {{NAME}} is to YAML: write it in quotes" in found.message

@@ -37,7 +37,7 @@ def missing_file(section: Section) -> Iterator[Finding]:
         if path is not None and not exists(path):
             hint = "" if is_absolute(address) else "; the path is relative to this file"
             yield Finding(section.at(*where), f"there is no {what} {path}{hint}")
-        elif path is not None and (problem := not_to_be_sent(path)):
+        elif path is not None and (problem := _not_to_be_sent(section, path)):
             yield Finding(section.at(*where), problem)
     configuration = section.mapping("code_configuration")
     code, script = section.local(configuration.get("code")), configuration.get("scoring_script") or "."
@@ -45,6 +45,14 @@ def missing_file(section: Section) -> Iterator[Finding]:
     if is_named and code and exists(code) and _is_absent(code, script):
         message = f"there is no scoring script {code / script}; it is looked for in the code's folder"
         yield Finding(section.at("code_configuration", "scoring_script"), message)
+
+
+def _not_to_be_sent(section: Section, path: Path) -> str:
+    """`not_to_be_sent`, asked once for all nodes of a file: a folder of code may have many files."""
+    known = section.document.unsendable
+    if path not in known:
+        known[path] = not_to_be_sent(path)
+    return known[path]
 
 
 @rule(Section, "missing-script", WARNING, "The Python file that a command begins with is in the code.")

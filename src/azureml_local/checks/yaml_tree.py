@@ -45,6 +45,7 @@ class Document:
     duplicates: list[Where] = field(default_factory=list)
     misread: dict[Where, str] = field(default_factory=dict)  # words without quotes of which YAML makes something else
     dates: dict[Where, str] = field(default_factory=dict)  # what YAML takes for a date or a time, as it is written
+    unsendable: dict[Path, str] = field(default_factory=dict)  # a path that it names -> why it cannot be sent, or ""
     overridden: set[Where] = field(default_factory=set)  # what the command line gives in place of the file
 
     def line(self, where: Where, excerpt: str = "") -> int:
@@ -225,7 +226,8 @@ class _Writer:
 def _name(key: _Node) -> str:
     name = key.text if key.text is not None else key.scalar
     if not isinstance(name, str):
-        raise UnreadableError("has a field whose name is not a text", key.line)
+        said = "a mapping or a list, as {{NAME}} is to YAML" if name is None else "not a text"
+        raise UnreadableError(f"has a field whose name is {said}: write it in quotes", key.line)
     return name
 
 
