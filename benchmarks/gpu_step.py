@@ -57,7 +57,6 @@ CHOICES = {"textbook": selected, "indexed": at}
 WARM_UP = 2
 CHECKED_ROWS = 8  # that losses and gradients are compared on
 SAME = (0.02, 0.05)  # relative differences, of losses and of the gradient, that half precision explains
-HALF_PRECISION = "In half precision those of a very small model may: try --mixed_precision no."
 
 Batch = dict[str, Tensor]
 
@@ -159,7 +158,7 @@ class Bench:
             print("off by " + ", ".join(f"{difference:.1e}" for difference in differences.values()))
             for part, difference in differences.items():
                 if not difference < SAME[part == "gradient"]:
-                    hint = "" if self.precision == "no" else f" {HALF_PRECISION}"
+                    hint = "" if self.precision == "no" else " Very small models may: try --mixed_precision no."
                     sys.exit(f"error: {name} and textbook differ in {part} by {difference:.1%}.{hint}")
             off_by[name] = differences
         return off_by

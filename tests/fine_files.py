@@ -89,11 +89,12 @@ FINE = {
             mini_batch_size: 10kb
             max_concurrency_per_instance: ${{parent.inputs.times}}
             error_threshold: -1
+            mini_batch_error_threshold: 0.5
             retry_settings: {max_retries: 2, timeout: 60}
             task: {type: run_function, program_arguments: "--raw ${{inputs.raw}}", environment: "azureml:any@latest"}
+          ask: {type: command, component: prep.yml, inputs: {title: "Answer {{inputs.question}} in a word"}}
           spark:
             type: spark
-            code: src
             entry: {file: step.py}
             args: --rows ${{inputs.rows}}
             inputs: {rows: "${{parent.inputs.times}}"}

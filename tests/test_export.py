@@ -16,7 +16,7 @@ from bert_distillation.export import EXAMPLE, ExportConfig, as_here, check_free,
 from bert_distillation.fill_mask import FillMask
 from bert_distillation.gate import AGREEMENT, Verdict
 from bert_distillation.student import student_from_teacher
-from bert_distillation.tracking import PARTIAL, STEP_FILE
+from bert_distillation.tracking import MOVED_FILE, PARTIAL
 from conftest import ROOT
 from small_models import save, small_bert
 
@@ -120,7 +120,7 @@ def test_the_requirements_are_explicit_and_every_file_can_be_read_by_the_server(
 def half_moved(folder, step):
     """An output whose step was ended while it moved its files up."""
     (folder / PARTIAL).mkdir(parents=True)
-    (folder / PARTIAL / STEP_FILE).write_text(json.dumps({"step": step}))
+    (folder / MOVED_FILE).write_text(json.dumps({"step": step}))
     (folder / "MLmodel").touch()
     return folder
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
+import torch
 from interruptions import free_port
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, TrainerCallback
@@ -213,6 +214,16 @@ def test_a_loss_that_is_no_number_ends_it_before_it_becomes_a_checkpoint(inputs:
         run(inputs, tmp_path, **settings)
     for checkpoint in (tmp_path / "checkpoints").rglob("model.safetensors"):
         assert all(tensor.isfinite().all() for tensor in load_file(checkpoint).values()), checkpoint
+
+
+def test_weights_that_are_no_numbers_do_not_become_a_checkpoint(tmp_path: Path):
+    model, state = torch.nn.Linear(2, 2), SimpleNamespace(global_step=3, is_world_process_zero=True)
+    trainer = SimpleNamespace(args=SimpleNamespace(learning_rate=0.5))
+    watch = finetune_trainer.Interruptions(trainer, tmp_path, RunIdentity({}, {}), 1, None)
+    with torch.no_grad():
+        model.weight[0, 0] = float("nan")
+    with pytest.raises(InputError, match=r"The weights are not finite after step 3 \(learning rate 5\.0e-01\)"):
+        watch.on_save(None, state, None, model=model)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_variant_with_other_losses_ends_the_program(arguments, monkeypatch):
     with pytest.raises(SystemExit, match=r"masked and textbook differ in ce by 9\.1%\.$"):
         gpu_step.main()
     monkeypatch.setattr(sys, "argv", [*arguments, "--mixed_precision", "bf16"])
-    with pytest.raises(SystemExit, match="a very small model may: try --mixed_precision no"):
+    with pytest.raises(SystemExit, match="Very small models may: try --mixed_precision no"):
         gpu_step.main()
 
 

@@ -197,5 +197,7 @@ def test_a_tokenizer_whose_ids_have_gaps_is_refused(tokenizer, tmp_path):
     content = json.loads((tmp_path / "tokenizer.json").read_text())
     content["model"]["vocab"]["paris"] = 631
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"teacher: its tokenizer has \d+ words, and one of them the id 631"):
-        hub.load_tokenizer(tmp_path, "", of="teacher")
+    loaded = hub.load_tokenizer(tmp_path, "", of="tokenizer")
+    with pytest.raises(InputError, match=r"tokenizer: it has \d+ words, and one of them the id 631; fill the gaps"):
+        hub.require_all_ids(loaded, of="tokenizer")
+    hub.require_all_ids(tokenizer, of="tokenizer")

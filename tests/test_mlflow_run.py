@@ -139,7 +139,6 @@ def test_a_run_that_does_not_exist_is_said_once(run: SimpleNamespace, monkeypatc
 
 def test_a_store_that_did_not_take_the_last_is_waited_for_no_second_time(monkeypatch: pytest.MonkeyPatch, capsys):
     answered = threading.Event()
-    monkeypatch.setattr(mlflow_run, "PATIENCE_SECONDS", 0.05)
     log = RunLog(lambda: SimpleNamespace(log_batch=lambda *_, **__: answered.wait()), "a")
     monkeypatch.setattr(mlflow_run, "_logs", {("", "a"): log})
     waited = []

@@ -132,14 +132,32 @@ def test_an_error_while_files_are_moved_up_leaves_the_mark_that_they_are_not_who
 
 
 @pytest.mark.usefixtures("described")
-def test_what_a_run_had_moved_up_when_it_was_killed_goes_with_the_next_output(tmp_path: Path):
-    output = tmp_path / "out"
-    write(output / PARTIAL, metrics="of the killed run", positions="of the killed run")
-    write_step(output / PARTIAL, "sample", SampleConfig(), {})
-    for name in ("metrics", "positions"):
-        (output / PARTIAL / name).replace(output / name)  # and then it was killed
-    with output_folder("result", output) as partial:
-        write(partial, metrics="new")
-        write_step(partial, "sample", SampleConfig(), {})
-    assert names(output) == {"metrics", STEP_FILE}
-    assert (output / "metrics").read_text() == "new"
+def test_what_a_killed_run_had_moved_up_goes_with_the_next_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def run(**files: str) -> None:
+        with output_folder("result", tmp_path) as partial:
+            write(partial, **files)
+            write_step(partial, "sample", SampleConfig(), {})
+
+    def die(path: Path, target: Path) -> Path:
+        if target == tmp_path / STEP_FILE:
+            raise SystemExit("killed")
+        return replace(path, target)
+
+    run(earlier="1", metrics="1")
+    replace = Path.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)  # it had not come to the earlier ones
+        with pytest.raises(SystemExit):
+            run(metrics="2", positions="2")
+    (tmp_path / STEP_FILE).unlink()
+    assert {"earlier", "metrics", "positions"} <= names(tmp_path)
+    with pytest.raises(PreemptedError), output_folder("result", tmp_path):
+        raise PreemptedError("told to stop")
+    with pytest.raises(InputError, match="is half-written"):
+        check_weights(tmp_path, "model")
+    run(metrics="3")
+    assert names(tmp_path) == {"metrics", STEP_FILE}
+    assert (tmp_path / "metrics").read_text() == "3"

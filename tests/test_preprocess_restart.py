@@ -148,6 +148,17 @@ def test_no_folder_of_a_killed_run_is_taken_for_a_whole_one(killed: Path, inputs
         read_metadata(tmp_path / "sequences")
 
 
+@pytest.mark.parametrize("name", ["test_data.jsonl.partial", "test_data.jsonl"])  # the second where it was completing
+def test_the_test_data_that_a_killed_run_left_are_gone_on_with(
+    name: str, inputs: Path, killed: Path, whole: dict[str, bytes], tmp_path: Path, capsys
+):
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "test_data" / "test_data.jsonl.partial").replace(tmp_path / "test_data" / name)
+    run(inputs, tmp_path)
+    assert "going on after" in capsys.readouterr().out
+    assert contents(tmp_path) == whole
+
+
 @pytest.mark.parametrize("change", ["text", "setting", "shard", "journal", "test data"])
 def test_what_does_not_fit_what_is_there_begins_anew(
     change: str, inputs: Path, killed: Path, whole: dict[str, bytes], made: list[Block], tmp_path: Path, capsys

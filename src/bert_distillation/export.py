@@ -22,7 +22,7 @@ from bert_distillation.options import check_outputs, option, required, run_step
 from bert_distillation.outputs import make_folder, output_folder
 from bert_distillation.run_lock import LOCK_FILE
 from bert_distillation.torch_runner import TorchRunner
-from bert_distillation.tracking import PARTIAL, STEP_FILE, step_of, write_step
+from bert_distillation.tracking import MOVED_FILE, PARTIAL, STEP_FILE, step_of, write_step
 
 EXAMPLE = "Paris is the [MASK] of France."
 ONE_FILE = "1TB"
@@ -62,8 +62,9 @@ class ExportConfig:
 def check_free(folder: Path) -> None:
     """Only an empty folder or an earlier export, also one that was ended while it moved its files, is written over."""
     make_folder("mlflow_model", folder)
-    names = {path.name for path in folder.iterdir()} - {LOCK_FILE, LOCK_FILE + PARTIAL}
-    is_half_moved = STEP_FILE not in names and step_of(folder / PARTIAL) == "export"  # it is moved last
+    ours = {name + end for name in (LOCK_FILE, MOVED_FILE) for end in ("", PARTIAL)}
+    names = {path.name for path in folder.iterdir()} - ours
+    is_half_moved = STEP_FILE not in names and step_of(folder, MOVED_FILE) == "export"  # it is moved last
     if names - {PARTIAL} and step_of(folder) != "export" and not is_half_moved:
         raise InputError(f"mlflow_model: {folder} holds other files; give an empty folder.")
 

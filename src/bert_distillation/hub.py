@@ -150,11 +150,6 @@ def load_tokenizer(folder: Path | None, name: str, *, of: str) -> PreTrainedToke
     missing = [token for token in SPECIAL if getattr(tokenizer, f"{token}_token") is None]
     if missing or not tokenizer.is_fast:
         raise InputError(f"{of}: this is not a fast BERT tokenizer (missing: {', '.join(missing) or 'fast files'}).")
-    if (last := max(tokenizer.get_vocab().values())) >= len(tokenizer):
-        raise InputError(
-            f"{of}: its tokenizer has {len(tokenizer)} words, and one of them the id {last}; "
-            "number the words from 0 on without gaps."
-        )
     return tokenizer
 
 
@@ -208,6 +203,15 @@ def require_same_vocabulary(tokenizer: PreTrainedTokenizerFast, expected: PreTra
         raise InputError(
             f"{of}: its vocabulary ({len(tokenizer)} words) is not that of the sequences ({len(expected)} words). "
             f"Run `preprocess` with the tokenizer of this {of}, or choose another {of}."
+        )
+
+
+def require_all_ids(tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
+    """Refuse a tokenizer whose ids have gaps: what counts words, or writes ids, has as many places as words."""
+    if (last := max(tokenizer.get_vocab().values())) >= len(tokenizer):
+        raise InputError(
+            f"{of}: it has {len(tokenizer)} words, and one of them the id {last}; "
+            "fill the gaps with words that no text has, as [unused1]."
         )
 
 

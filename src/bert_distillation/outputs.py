@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -16,9 +16,8 @@ from safetensors import SafetensorError
 from bert_distillation.errors import NO_SPACE, InputError
 from bert_distillation.mlflow_run import is_main_process
 from bert_distillation.run_lock import RunLock
-from bert_distillation.tracking import PARTIAL, STEP_FILE, files_of_step
+from bert_distillation.tracking import MOVED_FILE, PARTIAL, STEP_FILE, files_of_step, step_of, write_json
 
-BEFORE = "before.json"  # beside the files that are moved up: the `step.json` of those that they replace
 NO_ROOM = os.strerror(errno.ENOSPC)
 # What torch's own format, which the trainer of `finetune` writes, says of a full disk; and those that wrap the system.
 WRITTEN_IN_PART = ("inline_container", "PytorchStreamWriter", NO_ROOM)
@@ -43,26 +42,25 @@ def moved_into_place(folder: Path) -> Iterator[Path]:
     After an error it is gone, unless some of its files had been moved: then it says that the rest is not there.
     """
     partial, is_half_moved = folder / PARTIAL, False
-    # What a run that was killed while it moved its files up had moved, and what it was to take away.
-    half_moved = {*files_of_step(folder, partial / STEP_FILE), *files_of_step(folder, partial / BEFORE)}
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         with writing(folder):
             yield partial
-        before = {*files_of_step(folder), *half_moved}
+        before = {*files_of_step(folder), *files_of_step(folder, folder / MOVED_FILE)}
+        files = sorted(before | files_of_step(partial).keys())
+        write_json(folder / MOVED_FILE, {"step": step_of(partial), "files": dict.fromkeys(files, "")})
         is_half_moved = True
-        files = sorted(partial.iterdir(), key=lambda path: path.name == STEP_FILE)
-        with suppress(FileNotFoundError):
-            (folder / STEP_FILE).replace(partial / BEFORE)
+        (folder / STEP_FILE).unlink(missing_ok=True)
         for name in before:
             if not (partial / name).exists():
                 (folder / name).unlink(missing_ok=True)
-        for path in files:
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == STEP_FILE):
             place = folder / path.name
             if place.is_dir():
                 shutil.rmtree(place)
             path.replace(place)
+        (folder / MOVED_FILE).unlink()
         is_half_moved = False
     finally:
         if not is_half_moved:

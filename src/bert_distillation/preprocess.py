@@ -81,6 +81,7 @@ class PreprocessConfig:
 def preprocess(config: PreprocessConfig) -> None:
     """Read the corpus once and write sequences, held-out sequences and test data."""
     tokenizer = hub.load_tokenizer(config.tokenizer, config.tokenizer_name, of="tokenizer")
+    hub.require_all_ids(tokenizer, of="tokenizer")
     check_max_seq_length(config.max_seq_length, tokenizer)
     log_parameters(config)
     documents = read_corpus(config.corpus, config.corpus_names, config.sentences_per_document)

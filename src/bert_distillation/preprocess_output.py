@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -136,7 +137,6 @@ class PreprocessOutput:
         self.close()
         self._check()
         config = self.config
-        (config.test_data / UNFINISHED_TEST_FILE).replace(config.test_data / TEST_FILE)
         inputs = {"corpus": config.corpus, "tokenizer": config.tokenizer}
         write_step(config.sequences, "preprocess", config, inputs, of_files=False)
         for folder in (config.held_out, config.test_data):
@@ -144,7 +144,13 @@ class PreprocessOutput:
         for held_out, folder in self.folders.items():
             self.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
             write_metadata(folder, self._metadata(held_out))
+        (config.test_data / UNFINISHED_TEST_FILE).replace(config.test_data / TEST_FILE)
         (config.sequences / JOURNAL).unlink(missing_ok=True)
+
+    def _unfinished_test_file(self) -> Path:
+        """The test data so far; they have the name of whole ones where a run was killed when it had renamed them."""
+        files = [self.config.test_data / name for name in (UNFINISHED_TEST_FILE, TEST_FILE)]
+        return next((file for file in files if file.is_file()), files[0])
 
     def _go_on(self) -> None:
         """Take over the whole shards that an interrupted run with the same settings and text has left."""
@@ -154,7 +160,7 @@ class PreprocessOutput:
             is_ours = content["identity"] == self.identity
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
-        test_file = self.config.test_data / UNFINISHED_TEST_FILE
+        test_file = self._unfinished_test_file()
         there = test_file.is_file() and test_file.stat().st_size >= finished[True].test_bytes
         whole = all(shard.is_whole(self.folders[kind]) for kind in finished for shard in finished[kind].shards)
         if not (is_ours and there and whole):
@@ -182,9 +188,12 @@ class PreprocessOutput:
             (self.config.sequences / JOURNAL).unlink(missing_ok=True)
         for kind, folder in self.folders.items():
             self.writers[kind] = SequenceWriter(folder, schema, self.finished[kind].shards)
+        unfinished = self.config.test_data / UNFINISHED_TEST_FILE
+        if (found := self._unfinished_test_file()).is_file():
+            found.replace(unfinished)
         for name in (STEP_FILE, TEST_FILE):
             (self.config.test_data / name).unlink(missing_ok=True)
-        stream = (self.config.test_data / UNFINISHED_TEST_FILE).open("a", encoding="utf-8")
+        stream = unfinished.open("a", encoding="utf-8")
         stream.truncate(self.finished[True].test_bytes)
         return stream
 

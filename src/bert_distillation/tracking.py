@@ -14,6 +14,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.mlflow_run import plain
 
 STEP_FILE = "step.json"
+MOVED_FILE = "moved.json"  # while files are moved up into an output folder: which these are, and those before
 LOG_FILE = "training_log.jsonl"
 ABOUT = {STEP_FILE, LOG_FILE}  # what tells how and where a folder was made: equal folders differ in it
 PARTIAL = ".partial"  # ends the name of what is not whole yet; in an output folder, the folder in which its step writes
@@ -51,9 +52,9 @@ def write_step(
     write_json(output / STEP_FILE, record)
 
 
-def step_of(folder: Path) -> str:
+def step_of(folder: Path, record: str = STEP_FILE) -> str:
     """The step that wrote a folder; "" where none did."""
-    return str(_record(folder / STEP_FILE).get("step", ""))
+    return str(_record(folder / record).get("step", ""))
 
 
 def files_of_step(folder: Path, record: Path | None = None) -> dict[str, str]:
@@ -79,7 +80,8 @@ def _record(file: Path) -> dict[str, Any]:
 
 def check_weights(folder: Path, of: str) -> None:
     """Refuse a model folder whose weights are not those that its step wrote; one of another maker says nothing."""
-    if (folder / PARTIAL).is_dir() and not (folder / STEP_FILE).is_file():
+    is_begun = (folder / PARTIAL).is_dir() or (folder / MOVED_FILE).is_file()
+    if is_begun and not (folder / STEP_FILE).is_file():
         raise InputError(f"{of}: {folder} is half-written: its step was ended while it wrote. Run that step again.")
     for name, expected in files_of_step(folder).items():
         file = folder / name

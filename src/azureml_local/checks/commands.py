@@ -17,10 +17,15 @@ DEFAULT_ARTIFACTS = "artifacts"  # Azure fills an output of this name with what 
 
 OPTION = re.compile(r"\s*--?[A-Za-z][\w-]*(?=[\s=]|$)")
 GOES_ON = re.compile(r"(\\|&&|\|\|?|[;({])$")  # the line has not ended its command
-ALMOST = re.compile(  # {{inputs.x}} and ${inputs.x}
-    r"(?<![{$])\{\{\s*(?P<path>(?:inputs|outputs|parent)\.[\w.]+)\s*\}\}"
-    r"|\$\{\s*(?P<variable>(?:inputs|outputs|parent)\.[\w.]+)\s*\}"
-)
+
+
+def _misspelt(path: str) -> re.Pattern[str]:
+    """{{inputs.x}} and ${inputs.x}."""
+    return re.compile(rf"(?<![{{$])\{{\{{\s*(?P<path>{path})\s*\}}\}}|\$\{{\s*(?P<variable>{path})\s*\}}")
+
+
+IN_A_COMMAND = _misspelt(r"(?:parent\.)?(?:inputs|outputs)\.[\w.]+")
+IN_A_NODE = _misspelt(r"parent\.(?:inputs|jobs)\.[\w.]+")
 MANY = 4  # inputs and outputs that nobody leaves out of a command by mistake
 
 
@@ -56,16 +61,17 @@ def other_spelling(of: Command | Scope) -> Iterator[Finding]:
         for node in of.nodes.values():
             for name, value in node.inputs.items():
                 text = value if isinstance(value, str) else str(value.path)
-                yield from _almost(of.at(node, "inputs", name), text)
+                for match in IN_A_NODE.finditer(text):
+                    yield _no_expression(of.at(node, "inputs", name), match, match["path"] or match["variable"])
     else:
-        yield from _almost((*of.where, "command"), of.component.command)
+        for match in IN_A_COMMAND.finditer(of.component.command):
+            path = (match["path"] or match["variable"]).removeprefix("parent.")
+            yield _no_expression((*of.where, "command"), match, path)
         yield from _unclosed(of)
 
 
-def _almost(where: Where, text: str) -> Iterator[Finding]:
-    for match in ALMOST.finditer(text):
-        message = f"{match[0]} is no expression: write ${{{{{match['path'] or match['variable']}}}}}"
-        yield Finding(where, message, match[0])
+def _no_expression(where: Where, match: re.Match[str], path: str) -> Finding:
+    return Finding(where, f"{match[0]} is no expression: write ${{{{{path}}}}}", match[0])
 
 
 def _unclosed(command: Command) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from azureml_local.checks.sections import REGISTERED, Section, is_to_be_filled_i
 from azureml_local.checks.table import ERROR, Finding, rule
 from azureml_local.expressions import OPENS, shown
 
-RUNS_ON_A_COMPUTE = frozenset({"command", "sweep", "parallel"})
+RUNS_ON_A_COMPUTE = frozenset({"command", "sweep", "parallel", "automl"})
 
 
 @rule(Section, "missing-node", ERROR, "on_init and on_finalize name nodes of the pipeline.")

@@ -225,9 +225,7 @@ def is_number(value: Any) -> bool:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, Mapping | list):
-        return "write one text"
-    return f'write "{value}"' if type(value) in (int, float) else "write it in quotes"
+    return "write one text" if isinstance(value, Mapping | list) else "write it in quotes"
 
 
 class _Index(str):

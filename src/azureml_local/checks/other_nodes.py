@@ -10,6 +10,7 @@ from typing import Any
 from azureml_local.checks.field_shapes import (
     ANYTHING,
     COUNT,
+    NUMBER,
     TEXT,
     WHOLE,
     Each,
@@ -22,7 +23,7 @@ from azureml_local.checks.field_shapes import (
     near,
     words_of,
 )
-from azureml_local.checks.field_table import INLINE, NODE_FIELDS, RESOURCES, USED, VARIABLES
+from azureml_local.checks.field_table import INLINE, NODE_FIELDS, RESOURCES, USED
 from azureml_local.checks.kinds import CONTROL_FLOW, OTHER_NODE, node_type
 from azureml_local.checks.sections import Section, exists
 from azureml_local.checks.table import ERROR, Finding, rule
@@ -60,7 +61,6 @@ _SIZE = One(
     lambda value: isinstance(value, str) and BATCH_SIZE.fullmatch(value) is not None,
     lambda value: f'write "{value}" in quotes' if is_whole(value) else 'write a number in quotes, or a size as "10kb"',
 )
-_SIGNED = One(lambda value: is_whole(value) or str(value) == "-1", lambda _: "write a whole number, or -1 for no limit")
 _TASK = Fields(
     {
         "type": _one_of("run_function", "function", "model"),
@@ -71,8 +71,8 @@ _TASK = Fields(
     is_open=True,
 )
 _ENTRY = One(
-    lambda value: isinstance(value, Mapping) and len({"file", "class_name"} & set(value)) == 1,
-    lambda _: "write file: NAME, relative to the code, or class_name: NAME",
+    lambda value: isinstance(value, Mapping) and isinstance(value.get("file"), str),
+    lambda _: "write file: NAME, relative to the code",
 )
 _SPARK_RESOURCES = Fields(
     {"instance_type": _one_of(*SPARK_MACHINES), "runtime_version": ANYTHING},
@@ -82,8 +82,8 @@ _RUN: dict[str, Shape] = {**NODE_FIELDS, "component": USED}
 
 NODE_SHAPES: Mapping[str, Mapping[str, Shape]] = {
     "parallel": _RUN
-    | VARIABLES
     | {
+        "environment_variables": Each(TEXT),
         "resources": RESOURCES,
         "task": _TASK,
         "mini_batch_size": _SIZE,
@@ -92,7 +92,7 @@ NODE_SHAPES: Mapping[str, Mapping[str, Shape]] = {
         "logging_level": _one_of("debug", "info", "warning"),
         "retry_settings": Fields({"timeout": WHOLE, "max_retries": WHOLE}, is_open=True),
         "max_concurrency_per_instance": COUNT,
-        **dict.fromkeys(("error_threshold", "mini_batch_error_threshold"), _SIGNED),
+        **dict.fromkeys(("error_threshold", "mini_batch_error_threshold"), NUMBER),
     },
     "spark": _RUN
     | {
@@ -107,7 +107,7 @@ NODE_SHAPES: Mapping[str, Mapping[str, Shape]] = {
     "automl": {"task": _one_of(*TASKS)},
     "data_transfer": {"task": _one_of("copy_data", "import_data", "export_data")},
 }
-REQUIRED: Mapping[str, tuple[str, ...]] = {"parallel": ("task", "input_data"), "spark": ("code", "entry")}
+REQUIRED: Mapping[str, tuple[str, ...]] = {"parallel": ("task", "input_data"), "spark": ("entry",)}
 
 
 def shapes_of_node(section: Section) -> Mapping[str, Shape]:
