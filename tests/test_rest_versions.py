@@ -1,7 +1,9 @@
 """What was made stays as it is: outputs of jobs, and versions of assets."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,17 @@ def test_an_output_becomes_no_asset_that_no_address_leads_to(client: TestClient,
     what = field.removeprefix("asset").lower()
     sentence = f'the job, output "out": "{text}" cannot be the {what} of an asset: it takes up to 255 letters'
     assert reply.json()["error"]["message"].startswith(sentence)
+
+
+def test_a_model_that_mlflow_alone_has_is_said_to_be_another_thing(workspace: Workspace, client: TestClient):
+    workspace.jobs._engine._preparing.join()  # the database is there once MLflow is imported
+    with closing(sqlite3.connect(workspace.home.runs_database)) as connection, connection:
+        connection.execute("INSERT INTO registered_models (name) VALUES ('filler')")
+    for address in (resource_id("models", "filler", "1"), resource_id("models", "filler")):
+        reply = client.get(address)
+        said = reply.json()["error"]["message"]
+        assert reply.status_code == 404
+        assert '"filler" is a model of MLflow\'s registry, which is another one here: register it by' in said
+        assert "runs:/JOB/PATH" in said
+    for address in (resource_id("models", "other", "1"), resource_id("data", "filler", "1")):
+        assert "MLflow" not in client.get(address).json()["error"]["message"]

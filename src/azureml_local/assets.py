@@ -25,6 +25,7 @@ DEFAULT_OUTPUT_PATH = "ExperimentRun/dcid.{job}"
 
 _DATASTORE_URI = re.compile(r"azureml://(?:subscriptions/.*/)?datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
 _OUTPUT_URI = re.compile(r"azureml://(?:subscriptions/.*/)?jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)/?(?P<path>.*)")
+_RUN_URI = re.compile(r"runs:/+(?P<job>[^/]+)/?(?P<path>.*)")  # MLflow's
 
 
 class Assets:
@@ -67,11 +68,11 @@ class Assets:
     def path_of(self, uri: str) -> Path:
         """Where an address leads to on this machine; something may be there later.
 
-        Takes datastore and job output addresses, addresses of our own blobs, and data and model assets.
-        Raises SpecError for an address that means nothing here.
+        Takes datastore and job output addresses, MLflow's of a job's run, addresses of our own blobs, and data and
+        model assets. Raises SpecError for an address that means nothing here.
         """
         try:
-            path = self._locate(uri)
+            path = self._locate(self._of_run(uri))
         except BlobPathError as error:
             raise SpecError(str(error)) from error
         if path is None:
@@ -148,8 +149,20 @@ class Assets:
         Raises SpecError, as `locate` does, when nothing is there.
         """
         path = self.locate(uri)
-        match = _OUTPUT_URI.fullmatch(uri)
+        match = _OUTPUT_URI.fullmatch(self._of_run(uri))
         return self.output_address(match["job"], match["output"], path, _below(match)) if match else uri
+
+    def _of_run(self, uri: str) -> str:
+        """The address of what MLflow calls `runs:/JOB/PATH` as one of the job's output; any other as it is."""
+        match = _RUN_URI.fullmatch(uri)
+        if not match:
+            return uri
+        if not self._store.get(RUNS, match["job"]):
+            raise SpecError(
+                f'{uri}: the run "{match["job"]}" is no job of the local workspace, which has the files of its jobs '
+                "alone; correct the name, or download what the run has logged and give the local path"
+            )
+        return f"azureml://jobs/{match['job']}/outputs/{DEFAULT_OUTPUT}/paths/{match['path']}"
 
     def _locate(self, uri: str) -> Path | None:
         if match := _DATASTORE_URI.fullmatch(uri):
