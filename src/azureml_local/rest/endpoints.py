@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse
 
 from azureml_local.arm_ids import LOCATION, PROVIDER, WORKSPACE_ID
 from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, OPERATIONS, SCORING_PATH
+from azureml_local.node_bodies import seconds_of
 from azureml_local.rest.bodies import Json, arm_body, page, system_data
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import bad_request, not_found, not_spoken
@@ -102,6 +103,8 @@ def put_deployment(endpoint: str, name: str, body: Body, base: Base, here: Here)
     """Begin to serve a deployment."""
     check_name("the name of a deployment", name)
     check(body, DEPLOYMENT)
+    settings = (body.get("properties") or {}).get("requestSettings") or {}
+    seconds_of(settings.get("requestTimeout"), "properties.requestSettings.requestTimeout")
     known = here.endpoints.deployment(find_endpoint(endpoint, here).name, name)
     deployment, operation = here.endpoints.deploy(endpoint, name, body)
     return JSONResponse(deployment_body(deployment), 200 if known else 201, headers=_operation(base, operation))

@@ -157,6 +157,7 @@ DEPLOYMENT = {
         "codeConfiguration": {"codeId": TEXT, "scoringScript": TEXT},
         "environmentId": TEXT,
         "environmentVariables": SCALARS,
+        "requestSettings": {"requestTimeout": TEXT},
     },
 }
 COMPUTE = {"tags": SCALARS, "properties": {"computeType": TEXT, "description": TEXT, "properties": {}}}
