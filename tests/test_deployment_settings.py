@@ -81,3 +81,24 @@ def test_a_time_that_is_none_is_refused_when_the_deployment_is_made(client: Test
     reply = client.put(BLUE, json={"properties": {"requestSettings": {"requestTimeout": "soon"}}})
     assert reply.status_code == 400
     assert "properties.requestSettings.requestTimeout: expected a number of seconds" in reply.json()["error"]["message"]
+
+
+def test_a_deployment_that_says_nothing_of_requests_and_probes_is_read_with_azures_values(
+    workspace: Workspace, client: TestClient
+):
+    keep(workspace, livenessProbe={"period": "PT7S", "timeout": None}, requestSettings={"requestTimeout": "PT30S"})
+    before = workspace.endpoints.deployment("silent", "blue").body
+    read = client.get(BLUE).json()["properties"]
+    assert read["requestSettings"] == {"requestTimeout": "PT30S", "maxConcurrentRequestsPerInstance": 1}
+    assert read["readinessProbe"] == {
+        "failureThreshold": 30, "successThreshold": 1, "timeout": "PT2S", "period": "PT10S", "initialDelay": "PT10S",
+    }  # fmt: skip
+    assert read["livenessProbe"] == {**read["readinessProbe"], "period": "PT7S"}
+    assert workspace.endpoints.deployment("silent", "blue").body == before
+
+
+@pytest.mark.parametrize("field", ["requestSettings", "livenessProbe", "readinessProbe"])
+def test_what_is_no_settings_is_refused(client: TestClient, field: str):
+    reply = client.put(BLUE, json={"properties": {field: "soon"}})
+    assert reply.status_code == 400
+    assert field in reply.json()["error"]["message"]

@@ -15,6 +15,9 @@ from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 POLL_AGAIN = {"x-ms-retry-after-ms": "200"}
+# What Azure answers for a deployment that says nothing of them.
+REQUESTS = {"requestTimeout": "PT5S", "maxConcurrentRequestsPerInstance": 1}
+PROBE = {"failureThreshold": 30, "successThreshold": 1, "timeout": "PT2S", "period": "PT10S", "initialDelay": "PT10S"}
 
 endpoints = APIRouter(prefix=f"/{ENDPOINTS}")  # below {workspace}
 deployments = APIRouter(prefix=f"/{ENDPOINTS}/{{endpoint}}/{DEPLOYMENTS}")
@@ -145,14 +148,17 @@ def endpoint_body(endpoint: Resource, base: str) -> Json:
 
 
 def deployment_body(deployment: Resource) -> Json:
-    """A deployment's ARM body."""
+    """A deployment's ARM body, with Azure's values where it gives none."""
+    said = deployment.body.get("properties") or {}
+    defaults: dict[str, Json] = {"requestSettings": REQUESTS, "livenessProbe": PROBE, "readinessProbe": PROBE}
     properties = {
         "endpointComputeType": "Managed",
         "scaleSettings": {"scaleType": "Default"},
         "properties": {},
         "environmentVariables": {},
         "egressPublicNetworkAccess": "Disabled",
-        **_given(deployment.body.get("properties")),
+        **_given(said),
+        **{name: {**values, **_given(said.get(name))} for name, values in defaults.items()},
     }
     return {
         "id": f"{WORKSPACE_ID}/{ENDPOINTS}/{deployment.name}/{DEPLOYMENTS}/{deployment.version}",

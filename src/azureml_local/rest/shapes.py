@@ -158,6 +158,8 @@ DEPLOYMENT = {
         "environmentId": TEXT,
         "environmentVariables": SCALARS,
         "requestSettings": {"requestTimeout": TEXT},
+        "livenessProbe": {},
+        "readinessProbe": {},
     },
 }
 COMPUTE = {"tags": SCALARS, "properties": {"computeType": TEXT, "description": TEXT, "properties": {}}}
