@@ -63,7 +63,8 @@ class Jobs:
         """
         properties = body.get("properties") or {}
         if known := self._store.get(JOBS, name):
-            if changed := changed_field(known.body["properties"], properties):
+            written = self._found(RUNS, name).body.get("outputs") or {}
+            if changed := changed_field(known.body["properties"], properties, written):
                 raise SpecError(OTHER.format(name=name, field=changed))
             return self._describe(known, properties)
         pipeline = pipeline_of(name, properties, self._assets)
