@@ -3,13 +3,18 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 from azureml_local.arm_ids import parse_versioned
 from azureml_local.blobs import DATASTORES, BlobPathError, Blobs
 from azureml_local.expressions import substitute
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
 from azureml_local.store import Resource, Store
+
+Json = dict[str, Any]
 
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 REMOTE = frozenset({"http", "https", "wasb", "wasbs", "abfs", "abfss", "adl"})
@@ -133,7 +138,7 @@ class Assets:
         kind = kind_of(data_type)
         said: dict[str, object] = {"tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
         if kind == "models":
-            said |= {"modelUri": uri, "modelType": data_type, "flavors": {}}
+            said |= {"modelUri": uri, "modelType": data_type, "flavors": self.flavors(uri)}
         else:
             said |= {"dataUri": uri, "dataType": data_type or "uri_folder"}
         body = {"properties": {**said, "provisioningState": "Succeeded"}}
@@ -151,6 +156,20 @@ class Assets:
         path = self.locate(uri)
         match = _OUTPUT_URI.fullmatch(self._of_run(uri))
         return self.output_address(match["job"], match["output"], path, _below(match)) if match else uri
+
+    def flavors(self, uri: str) -> Json:
+        """What a model's MLmodel says of each of its flavors, as texts; nothing where there is none to be read."""
+        try:
+            said = yaml.safe_load((self.locate(uri) / "MLmodel").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):  # a SpecError is a ValueError
+            return {}
+        flavors = said.get("flavors") if isinstance(said, dict) else None
+        found = {str(name): data for name, data in flavors.items()} if isinstance(flavors, dict) else {}
+        return {
+            name: {"data": {str(field): str(value) for field, value in data.items()}}
+            for name, data in found.items()
+            if isinstance(data, dict)
+        }
 
     def _of_run(self, uri: str) -> str:
         """The address of what MLflow calls `runs:/JOB/PATH` as one of the job's output; any other as it is."""
