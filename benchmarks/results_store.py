@@ -26,7 +26,7 @@ def read_store(job: str) -> dict[str, Any]:
 
 
 def open_runs(job: str) -> tuple[Any, dict[str, Any]]:
-    """The store of the environment, and the job's runs by name."""
+    """The store of the environment, and the job's runs by their names, those in a graph as `graph.node`."""
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -34,7 +34,14 @@ def open_runs(job: str) -> tuple[Any, dict[str, Any]]:
     found = client.search_runs(experiments, f"tags.`mlflow.rootRunId` = '{job}'", max_results=1000)
     if not found:
         raise SystemExit(f"error: {mlflow.get_tracking_uri()} has no runs of job {job}.")
-    return client, {run.data.tags["mlflow.runName"]: run for run in found}
+    return client, {_full_name(run, {run.info.run_id: run for run in found}, job): run for run in found}
+
+
+def _full_name(run: Any, runs: Mapping[str, Any], job: str) -> str:
+    name, parent = run.data.tags["mlflow.runName"], runs.get(run.data.tags.get("mlflow.parentRunId"))
+    if parent is None or parent.info.run_id == job or "." in name:  # the last: runs that were named so
+        return str(name)
+    return f"{_full_name(parent, runs, job)}.{name}"
 
 
 def read_training(client: Any, runs: Mapping[str, Any], variant: str, job: str) -> dict[str, Any]:

@@ -40,6 +40,10 @@ def test_a_submission_is_asked_the_same_and_named_by_node_and_field():
         'jobs.one.inputs.table: node "one" reads "tabel", which is not an input of the pipeline; did you mean "table"?',
         'jobs.one.inputs.rows: node "one" takes "rows" up to 9, got 10',
     ]
+    absent = replace(one, inputs={"table": "${{parent.inputs.notes}}", "rows": "3"})
+    (found,) = problems(submitted(nodes={**fine.nodes, "one": absent}))
+    sentence = "the pipeline is not given: give it, or leave out the node's input that reads it; there are none"
+    assert str(found) == f'jobs.one.inputs.table: node "one" reads "notes", which {sentence}'
     graph = fine.nodes["two"].component
     assert isinstance(graph, Graph)
     broken = replace(graph, nodes={"fit": replace(graph.nodes["fit"], inputs={"rows": "2"})})

@@ -269,7 +269,7 @@ def test_closing_waits_until_the_database_of_the_runs_is_made(tmp_path: Path, mo
 def test_a_mistake_of_the_workspace_itself_leaves_no_job_without_its_end(
     mistake: tuple[type, str], commands: dict[str, str], run: Callable, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **named: object) -> None:
         raise RuntimeError("no space")
 
     monkeypatch.setattr(*mistake, fail)

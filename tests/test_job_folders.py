@@ -1,14 +1,21 @@
 """What a job may use, and what it leaves: time, folders, outputs at places of their own."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from azureml_local.job_view import log_names
 from azureml_local.node_bodies import writable
 from azureml_local.spec import Data, Distribution, Graph, Node, Output, Pipeline, Port
+from azureml_local.store import Resource
 from small_pipelines import FOLDER, Heard, alive, component, log_of, pipeline
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from mlflow import MlflowClient
 
 
 def test_a_job_that_takes_too_long_is_ended_and_failed(run: Callable, heard: Heard) -> None:
@@ -27,6 +34,40 @@ def test_what_a_job_leaves_in_its_folders_lies_beside_its_logs(run: Callable, he
     assert folder
     assert (folder / "outputs" / "a").read_text() == "a\n"
     assert (folder / "logs" / "b").read_text() == "b\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("kept", "true"), ("anew", "rm -rf outputs && mkdir outputs"), ("fails", "trap 'exit 3' EXIT")]
+)
+def test_mlflow_lists_and_downloads_what_a_job_leaves_in_its_folders(
+    run: Callable, heard: Heard, home: Path, tmp_path: Path, name: str, line: str
+) -> None:
+    whole = f"{line}; mkdir outputs/sub && echo a > outputs/sub/a; echo b > logs/b; ls -d outputs logs"
+    run(pipeline(f"mlflow-{name}", {"n": whole}))
+    client, job = MlflowClient(f"sqlite:///{home}/mlflow.db"), f"mlflow-{name}-n"
+    assert [file.path for file in client.list_artifacts(job, "outputs/sub")] == ["outputs/sub/a"]
+    assert Path(client.download_artifacts(job, "logs/b", str(tmp_path))).read_text() == "b\n"
+    assert (home / "jobs" / job / "work" / "outputs" / "sub" / "a").read_text() == "a\n", "a link is left there"
+    assert "outputs/sub/a" not in log_names(
+        Resource("runs", job, "", {"log_folder": heard.last(job).log_folder}, "", "")
+    )
+
+
+def test_a_folder_with_a_link_out_of_it_stays_where_the_link_leads_to_its_file(run: Callable, heard: Heard) -> None:
+    run(pipeline("leads-out", {"n": "echo a > a; ln -s ../a outputs/a; echo b > logs/b; ln -s b logs/c"}))
+    folder = heard.last("leads-out-n").log_folder
+    assert (folder / "outputs" / "a").read_text() == "a\n"
+    assert not (folder / "logs").is_symlink()
+
+
+def test_a_job_whose_folder_is_prepared_again_finds_what_it_has_left(run: Callable, home: Path) -> None:
+    folder = home / "jobs" / "twice-n"
+    for place in (folder / "logs" / "outputs", folder / "work"):
+        place.mkdir(parents=True)
+    (folder / "work" / "outputs").symlink_to(folder / "logs" / "outputs")
+    (folder / "logs" / "outputs" / "a").write_text("first\n")
+    assert run(pipeline("twice", {"n": "echo again >> outputs/a"})).status == "Completed"
+    assert (folder / "logs" / "outputs" / "a").read_text() == "first\nagain\n"
 
 
 def test_an_output_of_that_name_is_all_that_a_job_leaves(run: Callable, heard: Heard) -> None:

@@ -50,6 +50,8 @@ except HttpResponseError as error:
     found["refusal"] = [error.status_code, error.error.message]
 
 output = f"azureml://jobs/{job.name}/outputs/model"
+run = f"runs:/{children['greet'].name}/user_logs"
+found["from_run"] = client.models.create_or_update(Model(name="logs", path=run, type="custom_model")).path
 for path in (output, f"{output}/paths/", "output/named-outputs/model"):
     model = client.models.create_or_update(Model(name="greetings", path=path, type="custom_model"))
 found["versions"] = sorted(model.version for model in client.models.list("greetings"))
@@ -139,6 +141,7 @@ def test_a_model_is_registered_from_the_output_of_a_job_and_from_a_folder(found:
     assert found["versions"] == ["1", "2", "3"]
     assert found["latest"] == "3"
     assert found["model"] == ["hihihi"]
+    assert found["from_run"].endswith("/user_logs/")
 
 
 def test_the_model_is_deployed_and_answers(found: dict):

@@ -1,7 +1,9 @@
 """What was made stays as it is: outputs of jobs, and versions of assets."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -113,21 +115,49 @@ def test_a_version_of_a_component_stays_what_it_is(client: TestClient):
         ("environmentVariables", {"A": "2"}),
         ("distribution", {"distributionType": "PyTorch", "processCountPerInstance": 2}),
         ("inputs", {"x": {"jobInputType": "literal", "value": "2"}}),
+        ("computeId", f"{WORKSPACE_ID}/computes/another"),
+        ("experimentName", "another"),
+        ("limits", {"jobLimitsType": "Command", "timeout": "PT2M"}),
+        ("resources", {"instanceCount": 2}),
+        ("outputs", {"another": {"jobOutputType": "uri_folder"}}),
+        ("outputs", {}),
     ],
 )
 def test_another_job_under_a_known_name_is_refused(client: TestClient, field: str, other: object):
     first = command_job("echo one")
     first["properties"] |= {"environmentVariables": {"A": "1"}, "inputs": {"x": {"value": "1"}}}
+    first["properties"] |= {"outputs": {"out": {"jobOutputType": "uri_folder"}}}
     second = {"properties": {**first["properties"], field: other}}
-    name = f"same-{field}"
+    name = f"same-{field}-{len(other)}"
     assert client.put(resource_id("jobs", name), json=first).status_code == 201
     reply = client.put(resource_id("jobs", name), json=second)
     assert reply.status_code == 400
     message = reply.json()["error"]["message"]
     assert message.startswith(f'name: "{name}" is a job already, and this one differs in its {field}; give it another')
-    assert client.get(resource_id("jobs", name)).json()["properties"].get(field) == first["properties"].get(field)
+    kept = client.get(resource_id("jobs", name)).json()["properties"].get(field)
+    assert list(kept or ()) == list(first["properties"].get(field) or ())
     assert client.put(resource_id("jobs", name), json=first).status_code == 200
     assert wait_for(client, name)["status"] == "Completed"
+
+
+@pytest.mark.parametrize("more", [{}, {"resources": {"instanceCount": 1, "shmSize": "2g"}, "limits": {}}])
+def test_a_job_that_was_read_is_the_same_one(client: TestClient, more: dict):
+    """Also where it names what it did not when it was submitted: its experiment, the outputs of its component."""
+    step = {"type": "command", "command": "true ${{outputs.out}}", "outputs": {"out": {"type": "uri_folder"}}}
+    node = {"type": "command", "componentId": resource_id("components", "read-step", "1")}
+    node["outputs"] = {"out": {"value": "${{parent.outputs.out}}", "type": "literal"}}
+    whole = {"type": "pipeline", "outputs": step["outputs"], "jobs": {"n": node}}
+    for name, spec in (("read-step", step), ("read-whole", whole)):
+        client.put(resource_id("components", name, "1"), json={"properties": {"componentSpec": spec}})
+    job, body = resource_id("jobs", f"read-{len(more)}"), {"jobType": "Pipeline"}
+    body["componentId"] = resource_id("components", "read-whole", "1")
+    assert client.put(job, json={"properties": body}).status_code == 201
+    for end in (False, True):
+        if end:
+            wait_for(client, f"read-{len(more)}")
+        read = client.get(job).json()["properties"]
+        assert client.put(job, json={"properties": {**read, **more}}).status_code == 200
+    assert set(read["outputs"]) == {"out"}
 
 
 def test_an_output_keeps_the_address_that_the_job_gave_it(workspace: Workspace, client: TestClient):
@@ -154,3 +184,17 @@ def test_an_output_becomes_no_asset_that_no_address_leads_to(client: TestClient,
     what = field.removeprefix("asset").lower()
     sentence = f'the job, output "out": "{text}" cannot be the {what} of an asset: it takes up to 255 letters'
     assert reply.json()["error"]["message"].startswith(sentence)
+
+
+def test_a_model_that_mlflow_alone_has_is_said_to_be_another_thing(workspace: Workspace, client: TestClient):
+    workspace.jobs._engine._preparing.join()  # the database is there once MLflow is imported
+    with closing(sqlite3.connect(workspace.home.runs_database)) as connection, connection:
+        connection.execute("INSERT INTO registered_models (name) VALUES ('filler')")
+    for address in (resource_id("models", "filler", "1"), resource_id("models", "filler")):
+        reply = client.get(address)
+        said = reply.json()["error"]["message"]
+        assert reply.status_code == 404
+        assert '"filler" is a model of MLflow\'s registry, which is another one here: register it by' in said
+        assert "runs:/JOB/PATH" in said
+    for address in (resource_id("models", "other", "1"), resource_id("data", "filler", "1")):
+        assert "MLflow" not in client.get(address).json()["error"]["message"]

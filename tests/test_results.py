@@ -47,8 +47,10 @@ def store(tmp_path, monkeypatch):
             for step in (1, 2):
                 mlflow.log_metrics({"loss": 9.0 - step, "tokens_per_second": 100.0 * step}, step=step)
             mlflow.log_metric("held_out_mlm_loss", 3.0 + place)
-    for run, metrics in {"teacher.mrpc": {"accuracy": 0.6, "mean_of_f1_and_accuracy": 0.7}, "teacher.rte": {}}.items():
-        with mlflow.start_run(run_name=f"measure_{run}", tags={"mlflow.rootRunId": "a_job"}):
+    with mlflow.start_run(run_name="measure_teacher", tags={"mlflow.rootRunId": "a_job"}) as graph:
+        own = {"mlflow.rootRunId": "a_job", "mlflow.parentRunId": graph.info.run_id}
+    for name, metrics in {"mrpc": {"accuracy": 0.6, "mean_of_f1_and_accuracy": 0.7}, "rte": {}}.items():
+        with mlflow.start_run(run_name=name, tags=own):
             mlflow.log_metrics(metrics)
     yield
     mlflow.set_tracking_uri(None)

@@ -42,6 +42,22 @@ def test_a_run_has_the_job_name_as_its_id(runs: Runs, client: mlflow.MlflowClien
     assert client.get_experiment(run.info.experiment_id).name == "trials"
 
 
+def test_a_run_has_the_jobs_tags_and_takes_a_name_and_more_of_them(
+    runs: Runs, client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    runs.create("tagged", "trials", "first", tmp_path, root="whole", tags={"team": "a", "mlflow.rootRunId": "theirs"})
+    runs.describe("tagged", "", {"team": "b", "size": "small", "what?": "x"})
+    run = client.get_run("tagged")
+    assert run.info.run_name == "first"
+    own = {"mlflow.runName": "first", "mlflow.rootRunId": "whole"}
+    assert run.data.tags == {"team": "b", "size": "small", **own}
+    runs.finish("tagged", "Completed")
+    runs.describe("tagged", "second", {})
+    run = client.get_run("tagged")
+    assert (run.info.run_name, run.data.tags["mlflow.runName"], run.info.status) == ("second", "second", "FINISHED")
+    runs.describe("not begun", "third", {"team": "a"})
+
+
 @pytest.mark.parametrize(
     ("job_status", "run_status"), [("Completed", "FINISHED"), ("Failed", "FAILED"), ("Canceled", "KILLED")]
 )

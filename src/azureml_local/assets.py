@@ -3,13 +3,18 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import yaml
 
 from azureml_local.arm_ids import parse_versioned
 from azureml_local.blobs import DATASTORES, BlobPathError, Blobs
 from azureml_local.expressions import substitute
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
 from azureml_local.store import Resource, Store
+
+Json = dict[str, Any]
 
 MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 REMOTE = frozenset({"http", "https", "wasb", "wasbs", "abfs", "abfss", "adl"})
@@ -25,6 +30,7 @@ DEFAULT_OUTPUT_PATH = "ExperimentRun/dcid.{job}"
 
 _DATASTORE_URI = re.compile(r"azureml://(?:subscriptions/.*/)?datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
 _OUTPUT_URI = re.compile(r"azureml://(?:subscriptions/.*/)?jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)/?(?P<path>.*)")
+_RUN_URI = re.compile(r"runs:/+(?P<job>[^/]+)/?(?P<path>.*)")  # MLflow's
 
 
 class Assets:
@@ -67,11 +73,11 @@ class Assets:
     def path_of(self, uri: str) -> Path:
         """Where an address leads to on this machine; something may be there later.
 
-        Takes datastore and job output addresses, addresses of our own blobs, and data and model assets.
-        Raises SpecError for an address that means nothing here.
+        Takes datastore and job output addresses, MLflow's of a job's run, addresses of our own blobs, and data and
+        model assets. Raises SpecError for an address that means nothing here.
         """
         try:
-            path = self._locate(uri)
+            path = self._locate(self._of_run(uri))
         except BlobPathError as error:
             raise SpecError(str(error)) from error
         if path is None:
@@ -132,7 +138,7 @@ class Assets:
         kind = kind_of(data_type)
         said: dict[str, object] = {"tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
         if kind == "models":
-            said |= {"modelUri": uri, "modelType": data_type, "flavors": {}}
+            said |= {"modelUri": uri, "modelType": data_type, "flavors": self.flavors(uri)}
         else:
             said |= {"dataUri": uri, "dataType": data_type or "uri_folder"}
         body = {"properties": {**said, "provisioningState": "Succeeded"}}
@@ -148,8 +154,34 @@ class Assets:
         Raises SpecError, as `locate` does, when nothing is there.
         """
         path = self.locate(uri)
-        match = _OUTPUT_URI.fullmatch(uri)
+        match = _OUTPUT_URI.fullmatch(self._of_run(uri))
         return self.output_address(match["job"], match["output"], path, _below(match)) if match else uri
+
+    def flavors(self, uri: str) -> Json:
+        """What a model's MLmodel says of each of its flavors, as texts; nothing where there is none to be read."""
+        try:
+            said = yaml.safe_load((self.locate(uri) / "MLmodel").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):  # a SpecError is a ValueError
+            return {}
+        flavors = said.get("flavors") if isinstance(said, dict) else None
+        found = {str(name): data for name, data in flavors.items()} if isinstance(flavors, dict) else {}
+        return {
+            name: {"data": {str(field): str(value) for field, value in data.items()}}
+            for name, data in found.items()
+            if isinstance(data, dict)
+        }
+
+    def _of_run(self, uri: str) -> str:
+        """The address of what MLflow calls `runs:/JOB/PATH` as one of the job's output; any other as it is."""
+        match = _RUN_URI.fullmatch(uri)
+        if not match:
+            return uri
+        if not self._store.get(RUNS, match["job"]):
+            raise SpecError(
+                f'{uri}: the run "{match["job"]}" is no job of the local workspace, which has the files of its jobs '
+                "alone; correct the name, or download what the run has logged and give the local path"
+            )
+        return f"azureml://jobs/{match['job']}/outputs/{DEFAULT_OUTPUT}/paths/{match['path']}"
 
     def _locate(self, uri: str) -> Path | None:
         if match := _DATASTORE_URI.fullmatch(uri):

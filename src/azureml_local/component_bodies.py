@@ -12,6 +12,7 @@ from uuid import uuid4
 from azureml_local.arm_ids import short_name
 from azureml_local.assets import Assets
 from azureml_local.node_bodies import (
+    compute_of,
     distribution_of,
     instances_of,
     node_outputs,
@@ -105,6 +106,10 @@ class Components:
             timeout=seconds_of((body.get("limits") or {}).get("timeout"), f"{where}, limits.timeout"),
             sweep=sweep_of(body, where) if kind == "sweep" else None,
             display_name=body.get("display_name") or "",
+            description=body.get("description") or "",
+            tags=texts(body.get("tags")),
+            properties=texts(body.get("properties")),
+            compute=compute_of(body.get("computeId") or body.get("compute")),
         )
 
     def _component(self, where: str, reference: str, around: str, depth: int) -> Component | Graph:

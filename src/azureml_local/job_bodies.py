@@ -9,6 +9,7 @@ from typing import Any
 from azureml_local.assets import Assets, kind_of
 from azureml_local.component_bodies import Components, NotSpokenError
 from azureml_local.node_bodies import (
+    compute_of,
     distribution_of,
     given_ports,
     instances_of,
@@ -67,6 +68,8 @@ def _pipeline(name: str, properties: Json, assets: Assets) -> Pipeline:
         writable=writable(properties.get("inputs")),
         outputs=outputs,
         nodes=nodes,
+        tags=texts(properties.get("tags")),
+        compute=compute_of(properties.get("computeId") or settings.get("default_compute")),
         continue_on_step_failure=_is_true(settings.get("continue_on_step_failure", True)),
         force_rerun=_is_true(settings.get("force_rerun")),
     )
@@ -134,6 +137,8 @@ def _command_node(name: str, properties: Json, assets: Assets) -> Node:
         instance_count=instances_of(properties.get("resources")),
         timeout=seconds_of((properties.get("limits") or {}).get("timeout"), "the job, limits.timeout"),
         display_name=properties.get("displayName") or name,
+        tags=texts(properties.get("tags")),
+        compute=compute_of(properties.get("computeId")),
     )
 
 
@@ -142,7 +147,7 @@ def _sweep_node(name: str, properties: Json, assets: Assets) -> Node:
     trial = properties.get("trial") or {}
     if not trial.get("command"):
         raise SpecError("trial.command: a sweep needs a command")
-    shared = {key: properties.get(key) for key in ("inputs", "outputs", "displayName")}
+    shared = {key: properties.get(key) for key in ("inputs", "outputs", "displayName", "tags", "computeId")}
     node = _command_node(name, {**trial, **shared}, assets)
     assert isinstance(node.component, Component)
     sweep = sweep_of(properties, "the job")

@@ -25,9 +25,10 @@ def notes(pipeline: Pipeline, plan: Plan, properties: Json) -> dict[str, Json]:
         "properties": properties.get("properties") or {},
         "registers": _registrations(pipeline.outputs, {}),
     }
-    found = {pipeline.name: {**common, **own}}
+    found = {pipeline.name: {**common, **own, "compute": pipeline.compute}}
     for job, step in plan.jobs().items():
         said = _task_note(step, plan) if isinstance(step, Task) else _group_note(step)
+        said["compute"] = said["compute"] or pipeline.compute
         if job == pipeline.name:  # it stands alone: what the job says of itself goes before
             properties = {**said["properties"], **own["properties"]}
             said = {**said, **own, "registers": said["registers"], "properties": properties}
@@ -36,10 +37,11 @@ def notes(pipeline: Pipeline, plan: Plan, properties: Json) -> dict[str, Json]:
 
 
 def _task_note(task: Task, plan: Plan) -> Json:
+    note = _step_note(task, "Command")
     sweeps = [group.sweep for group in plan.groups.values() if group.sweep and group.job == task.parent]
     return {
-        **_step_note(task, "Command"),
-        "tags": trial_tags(sweeps[0], task.given) if sweeps else {},
+        **note,
+        "tags": trial_tags(sweeps[0], task.given) if sweeps else note["tags"],
         "needs": sorted(_job_of(step, plan) for step in task.needs),
         "given": {name: str(value) for name, value in task.given.items()},
         "command": task.command,
@@ -59,14 +61,16 @@ def _group_note(group: Group) -> Json:
 
 
 def _step_note(step: Task | Group, kind: str) -> Json:
+    node = step.node
     return {
         "type": kind,
         "node": step.name,
         "parent": step.parent,
-        "displayName": step.node.display_name or step.name,
-        "description": "",
-        "tags": {},
-        "properties": {"azureml.moduleName": step.node.component.name},
+        "displayName": node.title,
+        "description": node.description,
+        "tags": node.tags,
+        "properties": {"azureml.moduleName": node.component.name, **node.properties},
+        "compute": node.compute,
     }
 
 

@@ -101,10 +101,11 @@ def log_folder(run: Resource) -> Path:
 
 
 def log_names(run: Resource) -> list[str]:
-    """The logs of a run by the names that Azure gives them, what the user's code wrote first."""
+    """The logs of a run by the names that Azure gives them, what the user's code wrote first; `outputs/` has none."""
     folder = log_folder(run)
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if inside(folder, file)]
-    return sorted(names, key=lambda name: (not name.startswith("user_logs/"), name))
+    logs = [name for name in names if not name.startswith("outputs/")]
+    return sorted(logs, key=lambda name: (not name.startswith("user_logs/"), name))
 
 
 def inside(folder: Path, path: Path) -> bool:

@@ -21,6 +21,7 @@ from azureml_local.job_changes import changed_field
 from azureml_local.job_notes import notes
 from azureml_local.live_log import LiveLog
 from azureml_local.metrics import read_latest
+from azureml_local.node_bodies import texts
 from azureml_local.settings import Settings
 from azureml_local.spec import Pipeline, SpecError
 from azureml_local.store import Resource, Store
@@ -62,7 +63,8 @@ class Jobs:
         """
         properties = body.get("properties") or {}
         if known := self._store.get(JOBS, name):
-            if changed := changed_field(known.body["properties"], properties):
+            written = self._found(RUNS, name).body.get("outputs") or {}
+            if changed := changed_field(known.body["properties"], properties, written):
                 raise SpecError(OTHER.format(name=name, field=changed))
             return self._describe(known, properties)
         pipeline = pipeline_of(name, properties, self._assets)
@@ -120,7 +122,11 @@ class Jobs:
             merged = {field: {**run[field], **(changes.get(field) or {})} for field in ("tags", "properties")}
             return {**run, **given, **merged}
 
-        return self._store.update(RUNS, name, "", apply)
+        changed = self._store.update(RUNS, name, "", apply)
+        title, tags = changes.get("displayName") or "", texts(changes.get("tags"))
+        if title or tags:
+            self._engine.describe(name, title, tags)
+        return changed
 
     def cancel(self, name: str) -> None:
         """Ask a job to end."""

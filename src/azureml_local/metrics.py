@@ -1,4 +1,4 @@
-"""Metrics and parameters of a run, read from MLflow's database without MLflow, whose import takes seconds."""
+"""Metrics, parameters and names of models, read from MLflow's database without MLflow, whose import takes seconds."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ Point = tuple[int, float | None]  # step and value; None for what is not a finit
 
 CURVES = 'SELECT rowid, "key", step, value, is_nan FROM metrics WHERE run_uuid = ? AND rowid > ? ORDER BY "key", step'
 LATEST = 'SELECT value FROM latest_metrics WHERE run_uuid = ? AND "key" = ? AND NOT is_nan'
+MODEL = "SELECT 1 FROM registered_models WHERE name = ?"
 PARAMS = 'SELECT "key", value FROM params WHERE run_uuid = ? ORDER BY "key"'
 
 
@@ -28,6 +29,12 @@ def read_latest(database: Path, run_id: str, metric: str) -> float | None:
     with _opened(database) as connection:
         found = connection.execute(LATEST, (run_id, metric)).fetchone() if connection else None
     return found[0] if found and abs(found[0]) < INFINITY else None
+
+
+def has_model(database: Path, name: str) -> bool:
+    """Whether MLflow's own registry has a model of that name."""
+    with _opened(database) as connection:
+        return bool(connection and connection.execute(MODEL, (name,)).fetchone())
 
 
 def read_curves(database: Path, run_id: str, since: int = 0) -> tuple[int, dict[str, list[Point]]]:

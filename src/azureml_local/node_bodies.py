@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from azureml_local.arm_ids import NAME, NAME_RULE
+from azureml_local.arm_ids import NAME, NAME_RULE, short_name
 from azureml_local.assets import Assets
 from azureml_local.spec import Data, Distribution, Output, Port, SpecError, Sweep, Value
 
@@ -71,8 +71,14 @@ def instances_of(resources: Json | None) -> int | None:
 
 
 def texts(variables: Json | None) -> dict[str, str]:
-    """Environment variables."""
+    """Environment variables, tags and the like."""
     return {name: str(value) for name, value in (variables or {}).items()}
+
+
+def compute_of(compute: object) -> str:
+    """The name of a compute; empty where none is given, or an input of the pipeline says which."""
+    name = short_name(str(compute or ""))
+    return "" if "${{" in name else name
 
 
 def seconds_of(duration: object, where: str) -> float | None:

@@ -151,8 +151,17 @@ class Node:
     timeout: float | None = None  # seconds
     sweep: Sweep | None = None
     display_name: str = ""
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    compute: str = ""  # its name; empty for that of the pipeline
     settings: dict[str, str] = field(default_factory=dict)  # its other texts with `${{...}}`, by dotted field
     instance_types: tuple[str, ...] = ()  # the machines (SKUs) that its compute may be, where they are known
+
+    @property
+    def title(self) -> str:
+        """What people see in place of its name."""
+        return self.display_name or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +175,8 @@ class Pipeline:
     outputs: dict[str, Output] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     display_name: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    compute: str = ""  # its name; of the nodes that name none
     continue_on_step_failure: bool = True  # the default of Azure's reference
     force_rerun: bool = False
 

@@ -47,6 +47,7 @@ def create_mlflow(session: Session) -> None:
     session.client.models.create_or_update(model)
     found = session.client.models.get(session.name("mlflow"), version="1")
     assert (found.type, found.stage) == ("mlflow_model", "Production")
+    assert found.flavors["python_function"] == {"loader_module": "nothing", "python_version": "3.11"}
 
 
 @operation("models.create_or_update of a file")

@@ -11,6 +11,9 @@ from azureml_local.expressions import malformed, whole_reference
 
 READABLE = "expected ${{parent.inputs.<name>}} or ${{parent.jobs.<node>.outputs.<name>}}"
 
+# The SDK sends no input that is optional and has no value: a job has those alone that it is given.
+NOT_GIVEN = "the pipeline is not given: give it, or leave out the node's input that reads it"
+
 
 @rule(Scope, "malformed-expression", ERROR, "Every ${{ is closed and holds a dotted path.")
 def malformed_expression(scope: Scope) -> Iterator[Finding]:
@@ -46,8 +49,8 @@ def unknown_parent_input(scope: Scope) -> Iterator[Finding]:
                     if _is_in_a_group(names, scope):
                         continue
                     known = nearest(".".join(names), scope.inputs)
-                    message = f'{scope.called(node)} reads "{".".join(names)}", which is not an input of the pipeline'
-                    yield Finding(where, f"{message}{known}")
+                    what = NOT_GIVEN if scope.is_job and not known.endswith("?") else "is not an input of the pipeline"
+                    yield Finding(where, f'{scope.called(node)} reads "{".".join(names)}", which {what}{known}')
 
 
 @rule(Scope, "unread-parent-input", WARNING, "An input of the pipeline is read by a node.")

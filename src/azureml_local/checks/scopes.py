@@ -39,6 +39,7 @@ class Scope:
     inputs: Mapping[str, Port | Value | None]
     outputs: Iterable[str]
     is_standalone: bool = False  # a command job: one node that is the job
+    is_job: bool = False  # its inputs are what a job is given, and not what a component declares
 
     def at(self, node: Node, *fields: str) -> Where:
         """The way to a field of a node."""
@@ -81,7 +82,7 @@ class Command:
 def scopes(pipeline: Pipeline) -> list[Scope]:
     """The pipeline's own graph and every graph in it."""
     is_standalone = set(pipeline.nodes) == {pipeline.name}
-    return _with_inner(Scope((), pipeline.nodes, pipeline.inputs, pipeline.outputs, is_standalone))
+    return _with_inner(Scope((), pipeline.nodes, pipeline.inputs, pipeline.outputs, is_standalone, is_job=True))
 
 
 def graph_scopes(graph: Graph, where: Where) -> list[Scope]:

@@ -66,6 +66,7 @@ class _Binder:
             sampled = {key: Bound(value) for key, value in values.items()}
             title = ", ".join(f"{key} = {value}" for key, value in values.items())
             trial = replace(node, job_name=job, outputs={}, display_name=title, timeout=node.sweep.trial_timeout)
+            trial = replace(trial, description="", tags={}, properties={})  # these are the sweep's own
             task = self._task(scope, trial, inputs | sampled)
             self.tasks[f"{name}.{number}"] = replace(task, name=f"{name}.{number}", parent=node.job_name)
             trials.append(f"{name}.{number}")

@@ -27,6 +27,7 @@ SPEED = {
 }
 
 
+LEFT = ("outputs", "logs")  # the folders in which a job leaves what it will
 LAST_WORDS = 2.0  # seconds in which the processes of a job that fails may say why
 
 
@@ -60,15 +61,16 @@ class Command:
         task, work = self._task, self._task.folder / "work"
         if task.component.code:
             shutil.copytree(task.component.code, work, dirs_exist_ok=True)
-        for name in ("outputs", "logs"):
+        for name in LEFT:
             if (work / name).is_file():
                 raise SpecError(
                     f'its code has a file "{name}", and every job has a folder of that name; rename the file'
                 )
         for folder in (work / "outputs", work / "logs", task.folder / "outputs", task.log_folder / "user_logs"):
             folder.mkdir(parents=True, exist_ok=True)
-        for name in ("outputs", "logs"):  # what a job leaves there is found beside its logs, as on Azure
-            _link(task.log_folder / name, work / name)
+        for name in LEFT:  # what a job leaves there is found beside its logs, as on Azure
+            if not _lies_in(task.log_folder / name):
+                _link(task.log_folder / name, work / name)
         for name, path in task.outputs.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             if is_default_artifacts(task, name):
@@ -99,6 +101,8 @@ class Command:
             if clock:
                 clock.cancel()
             end(self._processes)
+            for name in LEFT:
+                _settle(self._task.folder / "work" / name, self._task.log_folder / name)
         with self._lock:
             self._processes = []  # from here on `end` has nothing to end
             if self._late:
@@ -241,6 +245,34 @@ def cores() -> int:
 def _link(link: Path, target: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(target)
+
+
+def _lies_in(place: Path) -> bool:
+    """Whether a folder itself is in a place, and no link to it."""
+    return place.is_dir() and not place.is_symlink()
+
+
+def _settle(folder: Path, place: Path) -> None:
+    """Move what a job has left to its place, with a link where it was: MLflow opens no link out of a run.
+
+    While the job runs, the place is the link: a job may remove its folder and make it anew. It stays one where the
+    system moves nothing, and where links would lead elsewhere from there.
+    """
+    if not _lies_in(folder) or not place.is_symlink() or _leads_out(folder):
+        return
+    place.unlink()
+    try:
+        folder.rename(place)
+    except OSError:
+        place.symlink_to(folder)
+    else:
+        folder.symlink_to(place)
+
+
+def _leads_out(folder: Path) -> bool:
+    """Whether a relative link in a folder leads out of it."""
+    links = [path for path in folder.rglob("*") if path.is_symlink() and not path.readlink().is_absolute()]
+    return any(not Path(os.path.normpath(link.parent / link.readlink())).is_relative_to(folder) for link in links)
 
 
 def _rendezvous(variables: dict[str, str]) -> dict[str, str]:

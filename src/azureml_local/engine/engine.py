@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,10 @@ class Engine:
     def track_over(self, variables: dict[str, str]) -> None:
         """Let jobs that bring an MLflow of their own log over REST; variables: where, as MLflow reads them."""
         self._shop.tracking.rest = variables
+
+    def describe(self, job: str, name: str, tags: Mapping[str, str]) -> None:
+        """Tell MLflow's run of a job, where it has begun, the name and the tags that the job has now."""
+        self._shop.runs.describe(job, name, tags)
 
     def cancel(self, name: str) -> None:
         """Ask a pipeline job (or one stand-alone job) to end; unknown and finished names are left alone."""

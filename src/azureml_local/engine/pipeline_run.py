@@ -63,7 +63,8 @@ class PipelineRun:
         name, runs = self._pipeline.name, self._shop.runs
         self._advance(name, "Preparing", start_time=now())
         title = self._pipeline.display_name or name
-        runs.create(name, self._pipeline.experiment_name, title, self._shop.home / "jobs" / name / "logs")
+        logs = self._shop.home / "jobs" / name / "logs"
+        runs.create(name, self._pipeline.experiment_name, title, logs, tags=self._pipeline.tags)
         self._advance(name, "Running")
         self._run_steps()
         status, error = self._result()
@@ -192,11 +193,9 @@ class PipelineRun:
         with self._lock:
             for group in around:
                 if self.journal[group.job].status == "NotStarted" and not self._stopped:
-                    title = group.node.display_name or group.name
-                    logs = group.folder / "logs"
-                    self._shop.runs.create(
-                        group.job, self._pipeline.experiment_name, title, logs, group.parent, self._pipeline.name
-                    )
+                    experiment, root = self._pipeline.experiment_name, self._pipeline.name
+                    node, logs = group.node, group.folder / "logs"
+                    self._shop.runs.create(group.job, experiment, node.title, logs, group.parent, root, node.tags)
                     warnings = unlike_azure(group.sweep) if group.sweep else ()
                     self.journal.tell(group.job, status="Running", start_time=now(), warnings=warnings)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from azureml_local.disk import Reserve
@@ -21,6 +24,7 @@ SQLITE = "sqlite:///"
 ROOT_RUN_ID = "mlflow.rootRunId"  # a tag of Azure's runs
 _OPENING = threading.Lock()  # MLflow makes tables with alembic, which keeps what it does in globals
 MOST_PARAMS, MOST_METRICS = 100, 1000  # that MLflow takes at once
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 
@@ -44,12 +48,19 @@ class Runs:
         self._store()
 
     def create(
-        self, run_id: str, experiment: str, name: str, artifacts: Path, parent: str | None = None, root: str = ""
+        self,
+        run_id: str,
+        experiment: str,
+        name: str,
+        artifacts: Path,
+        parent: str | None = None,
+        root: str = "",
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> None:
         """Begin a run with an id of our choice; the experiment is made where there is none of that name.
 
         artifacts: the folder for the files that are logged to the run. root: the submitted job that the run is part of,
-        by which Azure's samples search; without it the run itself.
+        by which Azure's samples search; without it the run itself. tags: the user's.
         """
         store = self._store()
         experiment_id = self._experiment(store, experiment)
@@ -58,8 +69,8 @@ class Runs:
         from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-        tags = {MLFLOW_RUN_NAME: name, ROOT_RUN_ID: root or run_id}
-        tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        own = {MLFLOW_RUN_NAME: name, ROOT_RUN_ID: root or run_id}
+        own |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
         # The store's own create_run makes up the id; the row is what it would write otherwise.
         run = SqlRun(
             run_uuid=run_id,
@@ -75,7 +86,7 @@ class Runs:
             start_time=_now(),
             lifecycle_stage=LifecycleStage.ACTIVE,
         )
-        run.tags = [SqlTag(key=key, value=value) for key, value in tags.items()]
+        run.tags = [SqlTag(key=key, value=value) for key, value in {**tags, **own}.items()]
         with store.ManagedSessionMaker(read_only=False) as session:
             session.add(run)
 
@@ -87,6 +98,20 @@ class Runs:
 
         status, now = RunStatus.from_string(RUN_STATUS[job_status]), _now()
         self._reserve.insist(lambda: store.update_run_info(run_id, status, now, run_name=None))
+
+    def describe(self, run_id: str, name: str, tags: Mapping[str, str]) -> None:
+        """Give a run a name, unless that is empty, and tags beside those that it has; where there is none, nothing."""
+        if not self.has(run_id):
+            return
+        store = self._store()
+
+        from mlflow.entities import RunTag
+        from mlflow.exceptions import MlflowException
+        from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+
+        for key, value in {**tags, **({MLFLOW_RUN_NAME: name} if name else {})}.items():
+            with suppress(MlflowException):  # a run that was deleted, or a text that MLflow does not take
+                store.set_tag(run_id, RunTag(key, value))
 
     def has(self, run_id: str) -> bool:
         """Whether a run is there: `mlflow gc` removes what a user has deleted."""

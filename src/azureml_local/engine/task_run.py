@@ -89,8 +89,9 @@ class TaskRun:
 
     def _create_run(self) -> None:
         task = self.task
-        pipeline, name = self._pipeline, task.node.display_name or task.name
-        self._shop.runs.create(task.job, pipeline.experiment_name, name, task.log_folder, task.parent, pipeline.name)
+        pipeline, node, runs = self._pipeline, task.node, self._shop.runs
+        experiment, root = pipeline.experiment_name, pipeline.name
+        runs.create(task.job, experiment, node.title, task.log_folder, task.parent, root, node.tags)
 
     def _reuse_key(self) -> str | None:
         """What equal tasks have in common; a stand-alone job is never reused."""

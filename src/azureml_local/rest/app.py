@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from azureml_local.arm_ids import PROVIDER
+from azureml_local.assets import KINDS
 from azureml_local.blobs import BlobExistsError, BlobPathError
 from azureml_local.endpoints import BusyError
 from azureml_local.identity import Identity
@@ -21,6 +22,7 @@ from azureml_local.rest.job_data import job_data, job_list
 from azureml_local.rest.job_page import job_page
 from azureml_local.rest.jobs import jobs
 from azureml_local.rest.scoring import scoring
+from azureml_local.rest.shapes import check_name
 from azureml_local.rest.storage import storage
 from azureml_local.rest.tokens import foreign_page
 from azureml_local.spec import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, SpecError
@@ -28,6 +30,11 @@ from azureml_local.workspace import Workspace
 
 SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces/{{workspace}}"
 SCORING = "/score/"  # guarded by the endpoints' own keys
+OF_THE_WORKSPACE = {
+    "PATCH": "changing the workspace",
+    "PUT": "creating workspaces",
+    "DELETE": "deleting the workspace",
+}
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"]
 
 PAGES: tuple[APIRouter, ...] = (job_list, job_page, job_data, endpoint_page)
@@ -113,5 +120,11 @@ def check_workspace(subscription: str, group: str, workspace: str) -> None:
 def everything_else(path: str, request: Request) -> None:
     """What is not spoken is said to be so, and by name."""
     _, found, operation = path.partition(f"{PROVIDER}/workspaces/")
-    below = (operation.partition("/")[2] if found else path.partition(f"{PROVIDER}/")[2]) or path
+    scope, _, rest = operation.partition("/")
+    if scope and not rest and request.method in OF_THE_WORKSPACE:
+        raise not_spoken(OF_THE_WORKSPACE[request.method])
+    kind, _, name = rest.partition("/")
+    if kind in KINDS and name:  # one with a slash in it has no route
+        check_name("the name of an asset", name.partition("/versions")[0])
+    below = (rest if found else path.partition(f"{PROVIDER}/")[2]) or path
     raise not_spoken(named(below, f"{request.method} {below}"))

@@ -31,7 +31,8 @@ def completed(kind: str, name: str, version: str, sent: Json, here: Workspace) -
     match kind:
         case "models":
             properties["modelUri"] = here.assets.settle(_needed(properties, "modelUri"))
-            return {"flavors": {}, "modelType": "custom_model", **properties}
+            said = {"flavors": here.assets.flavors(properties["modelUri"]), "modelType": "custom_model"}
+            return {**said, **properties}
         case "data":
             _needed(properties, "dataUri")
             return {"dataType": "uri_folder", **properties}

@@ -1,5 +1,7 @@
 """Routes of the versioned assets: one generic set for codes, environments, components, data and models."""
 
+import sqlite3
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -8,10 +10,11 @@ from fastapi.responses import JSONResponse
 from azureml_local.assets import KINDS, is_archived
 from azureml_local.blobs import BLOBSTORE
 from azureml_local.identity import WRITE
+from azureml_local.metrics import has_model
 from azureml_local.rest.asset_bodies import completed, refuse_change
 from azureml_local.rest.bodies import Json, arm_body, page
 from azureml_local.rest.context import Base, Here, signed
-from azureml_local.rest.errors import named, not_found, not_spoken
+from azureml_local.rest.errors import RestError, named, not_found, not_spoken
 from azureml_local.rest.requests import Body
 from azureml_local.rest.shapes import ASSET, FLAG, SAID, check, check_name
 from azureml_local.store import Resource
@@ -29,6 +32,11 @@ def _kind(kind: str, request: Request) -> str:
 
 Kind = Annotated[str, Depends(_kind)]
 View = Annotated[str, Query(alias="listViewType")]
+OF_MLFLOW = (
+    'The local workspace has no {what}. "{name}" is a model of MLflow\'s registry, which is another one here: register '
+    'it by client.models.create_or_update(Model(name="{name}", type="mlflow_model", path=...)) with the path of a '
+    'folder, "runs:/JOB/PATH" or "azureml://jobs/JOB/outputs/OUTPUT".'
+)
 
 assets = APIRouter()  # below {workspace}, after all routes that name what they are about
 
@@ -95,7 +103,7 @@ def get_version(kind: Kind, name: str, version: str, here: Here) -> Json:
     latest = version == DEFAULT_VERSION
     found = here.assets.latest(kind, name) if latest else here.store.get(kind, name, version)
     if not found:
-        raise not_found(f"{kind} {name}:{version}")
+        raise _absent(kind, name, f"{kind} {name}:{version}", here)
     return arm_body(found)
 
 
@@ -124,7 +132,7 @@ def container_body(kind: str, name: str, here: Workspace) -> Json:
     """A name with its latest and its next version, as ARM has it."""
     versions = here.store.all(kind, name)
     if not versions:
-        raise not_found(f"{kind} {name}")
+        raise _absent(kind, name, f"{kind} {name}", here)
     latest = here.assets.latest(kind, name) or versions[-1]
     properties: Json = {
         "isArchived": all(is_archived(version) for version in versions),
@@ -137,6 +145,14 @@ def container_body(kind: str, name: str, here: Workspace) -> Json:
     if kind == "data":
         properties["dataType"] = latest.body["properties"].get("dataType", "uri_folder")
     return arm_body(Resource(kind, name, "", {"properties": properties}, versions[0].created, latest.modified))
+
+
+def _absent(kind: str, name: str, what: str, here: Workspace) -> RestError:
+    """404, with the way out where MLflow's registry, which is another one here, has a model of that name."""
+    with suppress(sqlite3.Error):  # it is not there all the same
+        if kind == "models" and has_model(here.home.runs_database, name):
+            return RestError(404, "ResourceNotFound", OF_MLFLOW.format(what=what, name=name))
+    return not_found(what)
 
 
 def _described(kind: str, name: str, here: Workspace) -> Json:

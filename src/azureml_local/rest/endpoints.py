@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse
 
 from azureml_local.arm_ids import LOCATION, PROVIDER, WORKSPACE_ID
 from azureml_local.endpoints import DEPLOYMENTS, ENDPOINTS, OPERATIONS, SCORING_PATH
+from azureml_local.node_bodies import seconds_of
 from azureml_local.rest.bodies import Json, arm_body, page, system_data
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import bad_request, not_found, not_spoken
@@ -14,6 +15,9 @@ from azureml_local.store import Resource
 from azureml_local.workspace import Workspace
 
 POLL_AGAIN = {"x-ms-retry-after-ms": "200"}
+# What Azure answers for a deployment that says nothing of them.
+REQUESTS = {"requestTimeout": "PT5S", "maxConcurrentRequestsPerInstance": 1}
+PROBE = {"failureThreshold": 30, "successThreshold": 1, "timeout": "PT2S", "period": "PT10S", "initialDelay": "PT10S"}
 
 endpoints = APIRouter(prefix=f"/{ENDPOINTS}")  # below {workspace}
 deployments = APIRouter(prefix=f"/{ENDPOINTS}/{{endpoint}}/{DEPLOYMENTS}")
@@ -102,6 +106,8 @@ def put_deployment(endpoint: str, name: str, body: Body, base: Base, here: Here)
     """Begin to serve a deployment."""
     check_name("the name of a deployment", name)
     check(body, DEPLOYMENT)
+    settings = (body.get("properties") or {}).get("requestSettings") or {}
+    seconds_of(settings.get("requestTimeout"), "properties.requestSettings.requestTimeout")
     known = here.endpoints.deployment(find_endpoint(endpoint, here).name, name)
     deployment, operation = here.endpoints.deploy(endpoint, name, body)
     return JSONResponse(deployment_body(deployment), 200 if known else 201, headers=_operation(base, operation))
@@ -142,14 +148,17 @@ def endpoint_body(endpoint: Resource, base: str) -> Json:
 
 
 def deployment_body(deployment: Resource) -> Json:
-    """A deployment's ARM body."""
+    """A deployment's ARM body, with Azure's values where it gives none."""
+    said = deployment.body.get("properties") or {}
+    defaults: dict[str, Json] = {"requestSettings": REQUESTS, "livenessProbe": PROBE, "readinessProbe": PROBE}
     properties = {
         "endpointComputeType": "Managed",
         "scaleSettings": {"scaleType": "Default"},
         "properties": {},
         "environmentVariables": {},
         "egressPublicNetworkAccess": "Disabled",
-        **_given(deployment.body.get("properties")),
+        **_given(said),
+        **{name: {**values, **_given(said.get(name))} for name, values in defaults.items()},
     }
     return {
         "id": f"{WORKSPACE_ID}/{ENDPOINTS}/{deployment.name}/{DEPLOYMENTS}/{deployment.version}",

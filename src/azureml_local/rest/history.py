@@ -11,6 +11,7 @@ from azureml_local.blobs import ARTIFACTS
 from azureml_local.engine.changes import FINAL
 from azureml_local.job_view import log_names
 from azureml_local.rest.bodies import USER, Json, page
+from azureml_local.rest.compute import THIS_MACHINE
 from azureml_local.rest.context import Base, Here
 from azureml_local.rest.errors import not_found
 from azureml_local.rest.jobs import NOT_STARTED
@@ -112,7 +113,7 @@ def run_body(run: Resource, here: Workspace) -> Json:
         "hidden": state["hidden"],
         "tags": state["tags"],
         "properties": state["properties"],
-        "compute": {"target": "local", "targetType": "local"},
+        "compute": {"target": state.get("compute") or THIS_MACHINE, "targetType": "local"},
         "services": {},
         "inputs": {},
         "outputs": outputs,

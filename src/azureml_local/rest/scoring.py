@@ -8,6 +8,7 @@ import httpx
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.background import BackgroundTask
 
+from azureml_local.node_bodies import seconds_of
 from azureml_local.rest.context import Here
 from azureml_local.rest.endpoints import SCORING_PATH
 from azureml_local.rest.errors import RestError
@@ -15,7 +16,11 @@ from azureml_local.workspace import Workspace
 
 Headers = Mapping[bytes, bytes]
 
-TIMEOUT = 180.0  # seconds; the longest that Azure allows
+TIMEOUT, LONGEST = 5.0, 180.0  # seconds; what Azure gives a request that says nothing, and the longest that it allows
+LATE = (
+    'The deployment "{name}" did not answer within {limit:g} s: send less at once, or give it more time by its '
+    "request_settings, request_timeout_ms (5000 where it is not given, 180000 at most)."
+)
 MODEL_ERROR = 424
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 JSON = "application/json"
@@ -72,6 +77,13 @@ def _passed_on(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {name.lower(): value for name, value in headers if name.lower() not in _OWN}
 
 
+def _limit(here: Workspace, endpoint: str, deployment: str) -> float:
+    """The seconds that a deployment has for an answer."""
+    found = here.endpoints.deployment(endpoint, deployment)
+    settings = (found and found.body["properties"].get("requestSettings")) or {}
+    return min(seconds_of(settings.get("requestTimeout"), "requestTimeout") or TIMEOUT, LONGEST)
+
+
 async def _forward(
     here: Workspace,
     endpoint: str,
@@ -84,12 +96,13 @@ async def _forward(
     try:
         with here.endpoints.server(endpoint, asked) as (deployment, address):
             request = httpx.Request(method, address + path, content=content, headers=headers)
-            async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=NO_TLS) as client:
+            limit = _limit(here, endpoint, deployment)
+            async with httpx.AsyncClient(timeout=limit, trust_env=False, verify=NO_TLS) as client:
                 reply = await client.send(request)
     except LookupError as error:
         raise RestError(404, "DeploymentNotFound", str(error)) from error
     except httpx.TimeoutException as error:
-        raise RestError(408, "RequestTimeout", f"The deployment did not answer within {TIMEOUT:g} s.") from error
+        raise RestError(408, "RequestTimeout", LATE.format(name=deployment, limit=limit)) from error
     except httpx.HTTPError as error:
         raise RestError(503, "DeploymentUnavailable", f"The deployment does not answer: {error!r}.") from error
     passed_on = {**AS_JSON, **_passed_on(reply.headers.raw)}

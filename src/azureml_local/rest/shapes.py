@@ -157,6 +157,9 @@ DEPLOYMENT = {
         "codeConfiguration": {"codeId": TEXT, "scoringScript": TEXT},
         "environmentId": TEXT,
         "environmentVariables": SCALARS,
+        "requestSettings": {"requestTimeout": TEXT},
+        "livenessProbe": {},
+        "readinessProbe": {},
     },
 }
 COMPUTE = {"tags": SCALARS, "properties": {"computeType": TEXT, "description": TEXT, "properties": {}}}
