@@ -59,6 +59,13 @@ def test_a_deployment_has_the_time_for_an_answer_that_it_asks_for(workspace: Wor
     assert "request_settings, request_timeout_ms" in sentence
 
 
+def test_what_answers_keeps_its_time_while_an_update_is_made_or_has_failed(workspace: Workspace, client: TestClient):
+    served = {"properties": {"requestSettings": {"requestTimeout": "PT0.2S"}}}
+    workspace.store.put("served-deployments", "silent", "blue", served)
+    keep(workspace, provisioningState="Failed", requestSettings={"requestTimeout": "PT3M"})
+    assert "did not answer within 0.2 s" in asked(workspace, client)[1]
+
+
 def test_a_deployment_that_asks_for_no_time_has_azures(
     workspace: Workspace, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ):

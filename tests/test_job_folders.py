@@ -1,5 +1,6 @@
 """What a job may use, and what it leaves: time, folders, outputs at places of their own."""
 
+import errno
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,6 +59,20 @@ def test_a_folder_with_a_link_out_of_it_stays_where_the_link_leads_to_its_file(r
     folder = heard.last("leads-out-n").log_folder
     assert (folder / "outputs" / "a").read_text() == "a\n"
     assert not (folder / "logs").is_symlink()
+
+
+def test_a_disk_that_takes_no_link_decides_nothing_of_how_a_job_ends(
+    run: Callable, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(place: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(place))
+
+    whole = pipeline("no-link", {"n": "echo a > outputs/a"})
+    monkeypatch.setattr("azureml_local.engine.commands._leads_out", lambda folder: full(folder, folder))
+    assert run(whole).status == "Completed"
+    folder = heard.last("no-link-n").log_folder
+    assert folder
+    assert (folder / "outputs" / "a").read_text() == "a\n"
 
 
 def test_a_job_whose_folder_is_prepared_again_finds_what_it_has_left(run: Callable, home: Path) -> None:

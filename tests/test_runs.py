@@ -58,6 +58,14 @@ def test_a_run_has_the_jobs_tags_and_takes_a_name_and_more_of_them(
     runs.describe("not begun", "third", {"team": "a"})
 
 
+def test_a_store_that_cannot_be_opened_keeps_nobody_from_a_new_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "mlflow.db").write_text("no database")
+    Runs(f"sqlite:///{tmp_path}/mlflow.db", tmp_path, Reserve(tmp_path / "reserve")).describe("a", "name", {})
+    assert "MLflow was not told the name and the tags of a" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("job_status", "run_status"), [("Completed", "FINISHED"), ("Failed", "FAILED"), ("Canceled", "KILLED")]
 )

@@ -110,6 +110,11 @@ class Endpoints:
         """The deployment, or None."""
         return self._store.get(DEPLOYMENTS, endpoint, name)
 
+    def served(self, endpoint: str, name: str) -> Json:
+        """The properties of what answers for a deployment: not those of an update that fails, or is being made."""
+        found = self._store.get(SERVED, endpoint, name) or self.deployment(endpoint, name)
+        return (found and found.body.get("properties")) or {}
+
     def deploy(self, endpoint: str, name: str, body: Json) -> tuple[Resource, str]:
         """Begin to serve a deployment; returns it and the id of the operation.
 

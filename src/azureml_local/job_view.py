@@ -103,8 +103,8 @@ def log_folder(run: Resource) -> Path:
 def log_names(run: Resource) -> list[str]:
     """The logs of a run by the names that Azure gives them, what the user's code wrote first; `outputs/` has none."""
     folder = log_folder(run)
-    names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if inside(folder, file)]
-    logs = [name for name in names if not name.startswith("outputs/")]
+    files = ((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*"))
+    logs = [name for name, file in files if not name.startswith("outputs/") and inside(folder, file)]
     return sorted(logs, key=lambda name: (not name.startswith("user_logs/"), name))
 
 

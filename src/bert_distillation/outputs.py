@@ -49,7 +49,8 @@ def moved_into_place(folder: Path) -> Iterator[Path]:
             yield partial
         before = {*files_of_step(folder), *files_of_step(folder, folder / MOVED_FILE)}
         files = sorted(before | files_of_step(partial).keys())
-        write_json(folder / MOVED_FILE, {"step": step_of(partial), "files": dict.fromkeys(files, "")})
+        with writing(folder):
+            write_json(folder / MOVED_FILE, {"step": step_of(partial), "files": dict.fromkeys(files, "")})
         is_half_moved = True
         (folder / STEP_FILE).unlink(missing_ok=True)
         for name in before:

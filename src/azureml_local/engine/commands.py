@@ -8,6 +8,7 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -102,7 +103,8 @@ class Command:
                 clock.cancel()
             end(self._processes)
             for name in LEFT:
-                _settle(self._task.folder / "work" / name, self._task.log_folder / name)
+                with suppress(OSError):  # where its files lie never decides how a job has ended
+                    _settle(self._task.folder / "work" / name, self._task.log_folder / name)
         with self._lock:
             self._processes = []  # from here on `end` has nothing to end
             if self._late:

@@ -6,6 +6,7 @@ at once, which its circular imports do not survive: the lock around the store co
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
@@ -19,6 +20,8 @@ from azureml_local.disk import Reserve
 
 if TYPE_CHECKING:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 ROOT_RUN_ID = "mlflow.rootRunId"  # a tag of Azure's runs
@@ -100,8 +103,15 @@ class Runs:
         self._reserve.insist(lambda: store.update_run_info(run_id, status, now, run_name=None))
 
     def describe(self, run_id: str, name: str, tags: Mapping[str, str]) -> None:
-        """Give a run a name, unless that is empty, and tags beside those that it has; where there is none, nothing."""
-        if not self.has(run_id):
+        """Give a run a name, unless that is empty, and tags beside those that it has; where there is none, nothing.
+
+        Nor where MLflow's store cannot be opened: what the job is called has been changed all the same.
+        """
+        try:
+            if not self.has(run_id):
+                return
+        except Exception:  # of the database, SQLAlchemy or MLflow, each in its own class
+            logger.exception("MLflow was not told the name and the tags of %s", run_id)
             return
         store = self._store()
 

@@ -79,8 +79,7 @@ def _passed_on(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 def _limit(here: Workspace, endpoint: str, deployment: str) -> float:
     """The seconds that a deployment has for an answer."""
-    found = here.endpoints.deployment(endpoint, deployment)
-    settings = (found and found.body["properties"].get("requestSettings")) or {}
+    settings = here.endpoints.served(endpoint, deployment).get("requestSettings") or {}
     return min(seconds_of(settings.get("requestTimeout"), "requestTimeout") or TIMEOUT, LONGEST)
 
 
