@@ -2,7 +2,6 @@
 
 import gc
 import inspect
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from bert_distillation.glue import TASK_NAMES, TASKS, Task
 from bert_distillation.glue_data import TRAIN, Examples, load_task
 from bert_distillation.glue_metrics import task_metrics
 from bert_distillation.glue_results import SeedRun, read_seed_run, write_results, write_seed_run
-from bert_distillation.mlflow_run import is_main_process, log_metrics, log_parameters
+from bert_distillation.mlflow_run import is_main_process, log_metrics, log_parameters, num_processes
 from bert_distillation.options import (
     check_at_least,
     check_choice,
@@ -186,7 +185,7 @@ def run_identity(config: FinetuneConfig, checksums: dict[str, str]) -> RunIdenti
     settings = settings_of(config)
     shape = {name: value for name, value in settings.items() if name not in NOT_SHAPING}
     shape |= checksums | {"precision": resolve_precision(config.mixed_precision)}
-    return RunIdentity(shape=shape, split={"num_processes": os.environ.get("WORLD_SIZE", "1")})
+    return RunIdentity(shape=shape, split={"num_processes": str(num_processes())})
 
 
 def load_classifier(config: FinetuneConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

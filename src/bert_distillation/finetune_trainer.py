@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -24,7 +23,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bert_distillation.checkpoints import Checkpoint, RunIdentity, complete_checkpoint, find_checkpoint
 from bert_distillation.errors import InputError, PreemptedError
-from bert_distillation.mlflow_run import log_metrics, logged_steps
+from bert_distillation.mlflow_run import log_metrics, logged_steps, num_processes
 from bert_distillation.precision import resolve_precision
 from bert_distillation.preemption import Preemption
 from bert_distillation.processes import draw_apart, of_the_first
@@ -115,7 +114,7 @@ def make_trainer(
 
 def warmup_steps(config: Any, examples: int) -> int:
     """The steps of the warm-up, all but one at most: in the last one the model is to change."""
-    in_a_step = config.per_device_train_batch_size * int(os.environ.get("WORLD_SIZE", "1"))
+    in_a_step = config.per_device_train_batch_size * num_processes()
     steps = math.ceil(config.num_train_epochs * math.ceil(examples / in_a_step))
     return min(math.ceil(config.warmup_ratio * steps), steps - 1)
 

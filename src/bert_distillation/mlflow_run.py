@@ -113,6 +113,11 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def num_processes() -> int:
+    """How many processes its distribution has."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def log_parameters(config: Any) -> None:
     """Log the configuration to the MLflow run, if the environment sets one."""
     if log := _log():

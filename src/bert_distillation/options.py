@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from bert_distillation.cores import available_cores
 from bert_distillation.errors import NO_SPACE, PREEMPTED, InputError, PreemptedError, describe
-from bert_distillation.mlflow_run import finish_logging, is_main_process
+from bert_distillation.mlflow_run import finish_logging, is_main_process, num_processes
 from bert_distillation.said_once import say_retries_once
 
 # Settings that memory grows with, the best to lower first.
@@ -208,7 +208,7 @@ def end_one_of_several(status: Any) -> None:
     What Python does at its end is left out: there torch's threads for the others can abort the process, which changes
     its status, or wait for it for ever.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if num_processes() > 1:
         finish_logging()
         sys.stdout.flush()
         sys.stderr.flush()

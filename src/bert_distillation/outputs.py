@@ -47,7 +47,7 @@ def moved_into_place(folder: Path) -> Iterator[Path]:
     try:
         with writing(folder):
             yield partial
-        before = {*files_of_step(folder), *files_of_step(folder, folder / MOVED_FILE)}
+        before = {*files_of_step(folder), *files_of_step(folder, MOVED_FILE)}
         files = sorted(before | files_of_step(partial).keys())
         with writing(folder):
             write_json(folder / MOVED_FILE, {"step": step_of(partial), "files": dict.fromkeys(files, "")})

@@ -53,17 +53,14 @@ def write_step(
 
 
 def step_of(folder: Path, record: str = STEP_FILE) -> str:
-    """The step that wrote a folder; "" where none did."""
+    """The step that wrote a folder; "" where none did. record: the file in it that says so."""
     return str(_record(folder / record).get("step", ""))
 
 
-def files_of_step(folder: Path, record: Path | None = None) -> dict[str, str]:
-    """The files that a step wrote into a folder and their checksums; none where no step did.
-
-    record: where that is written, if not in the folder's `step.json`.
-    """
+def files_of_step(folder: Path, record: str = STEP_FILE) -> dict[str, str]:
+    """The files that a step wrote into a folder and their checksums; none where no step did. record: as `step_of`."""
     try:
-        files = dict(_record(record or folder / STEP_FILE).get("files", {}))
+        files = dict(_record(folder / record).get("files", {}))
     except (ValueError, TypeError):
         return {}
     there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} if files else set()

@@ -147,8 +147,8 @@ _COMMAND: dict[str, Shape] = {
     "distribution": ByType(DISTRIBUTIONS),
     "resources": RESOURCES,
 }
-VARIABLES = {"environment_variables": Each(OrNothing(SCALAR))}
-_COMMAND_RUN: dict[str, Shape] = {**_COMMAND, **VARIABLES, "queue_settings": _QUEUE}
+_VARIABLES = {"environment_variables": Each(OrNothing(SCALAR))}
+_COMMAND_RUN: dict[str, Shape] = {**_COMMAND, **_VARIABLES, "queue_settings": _QUEUE}
 _TRIALS = dict.fromkeys((*TRIAL_LIMITS, "timeout"), COUNT)
 _POLICY: dict[str, Shape] = dict.fromkeys(("evaluation_interval", "delay_evaluation"), OrNothing(WHOLE))
 _SWEEP: dict[str, Shape] = {
@@ -262,7 +262,7 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
     | _texts("compute", "location")
     | dict.fromkeys(("traffic", "mirror_traffic"), Each(ANYTHING)),
     DEPLOYMENT: _SERVED
-    | VARIABLES
+    | _VARIABLES
     | {
         **_texts("type", "endpoint_name"),
         "resources": Fields(dict.fromkeys(("requests", "limits"), _MACHINE)),
