@@ -41,7 +41,9 @@ def test_hidden_states_are_compared_by_one_minus_the_cosine(tokens, width, seed)
         1 - sum(a * b for a, b in zip(s, t, strict=True)) / (math.hypot(*s) * math.hypot(*t))
         for s, t in zip(student.tolist(), teacher.tolist(), strict=True)
     )
-    assert float(hidden_state_loss(student, teacher)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert float(hidden_state_loss(student, teacher)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(hidden_state_loss, (student, teacher), rtol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [((12, 3), (9, 5), (7,)), ((4, 4, 4, 4),), ((6,), (6,))])

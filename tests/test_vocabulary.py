@@ -65,7 +65,7 @@ def test_the_kernels_for_gpus_and_for_cpus_agree(sizes, temperature):
     tokens, words, seed = sizes
     others = rows(seed + 1, words), rows(seed + 2, tokens, words), rows(seed + 3, words)
     of_gpus, of_cpus = rows(seed, tokens, words), rows(seed, tokens, words)
-    losses_of_gpus = row_kernels._soft_targets(of_gpus, *others, temperature, ONE / 3)
+    losses_of_gpus = row_kernels._soft_targets(of_gpus, *others, 1 / temperature, ONE / 3)
     losses_of_cpus = soft_targets(of_cpus, *others, temperature, ONE / 3)
     torch.testing.assert_close((losses_of_gpus, of_gpus), (losses_of_cpus, of_cpus), rtol=1e-9, atol=1e-12)
 

@@ -1,6 +1,7 @@
-"""The row kernels of the vocabulary layer: losses and gradients by the logits, row by row, in few passes over them.
+"""The row kernels of the losses: these and their gradients, row by row, in few passes over what they read.
 
-They are written as plain functions and compiled for wide vocabularies. Sizes: n tokens, V words.
+They are written as plain functions and compiled for wide vocabularies and, the one of hidden states, for GPUs. Sizes:
+n tokens, V words, D hidden units.
 """
 
 import functools
@@ -12,6 +13,7 @@ from torch import Tensor
 
 WIDE = 16_384  # words from which compiled kernels are worth the time it takes to compile them
 LARGE = 2**20  # numbers from which it pays for an addition
+SHORTEST = 1e-8  # length of hidden states, below which they have no direction
 
 Kernel = Callable[..., Any]
 
@@ -26,7 +28,7 @@ def soft_targets(
     """
     both = (logits, bias, teacher_logits, teacher_bias)
     if logits.device.type != "cpu":
-        losses: Tensor = compiled(_soft_targets, logits)(*both, temperature, share)
+        losses: Tensor = compiled(_soft_targets, logits)(*both, 1 / temperature, share)
         return losses
     # In one kernel, compiled code for CPUs would compute each exponential anew for the sums and for the gradient.
     maxima = compiled(_row_maxima, logits)(*both)
@@ -42,6 +44,15 @@ def true_words(logits: Tensor, bias: Tensor, labels: Tensor, share: Tensor) -> t
     the type of the logits.
     """
     return compiled(_true_words, logits)(logits, bias, labels, share)
+
+
+def cosine_distances(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """1 - cosine similarity of each row, and its gradient by the states.
+
+    Both: (n, D). Returns (n,) in single precision or better, and (n, D) in the type of the states.
+    """
+    pays = states.device.type != "cpu" and states.dtype != torch.float64 and len(states) > 0
+    return (_compiled(_cosine_distances) if pays else _cosine_distances)(states, targets)
 
 
 def add(total: Tensor, other: Tensor) -> None:
@@ -79,13 +90,14 @@ def _warn_once(reason: str) -> None:
 
 
 def _soft_targets(
-    logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, temperature: float, share: Tensor
+    logits: Tensor, bias: Tensor, teacher_logits: Tensor, teacher_bias: Tensor, inverse: float, share: Tensor
 ) -> Tensor:
-    log_probs = torch.log_softmax(_softened(logits, bias, temperature), dim=-1)
-    targets = torch.log_softmax(_softened(teacher_logits, teacher_bias, temperature), dim=-1)
+    """inverse: 1 / temperature, because a division of each logit takes longer."""
+    log_probs = torch.log_softmax(_biased(logits, bias) * inverse, dim=-1)
+    targets = torch.log_softmax(_biased(teacher_logits, teacher_bias) * inverse, dim=-1)
     probs = targets.exp()
-    losses = (probs * (targets - log_probs)).sum(dim=-1) * temperature**2
-    logits.copy_((log_probs.exp() - probs) * (temperature * share))
+    losses = (probs * (targets - log_probs)).sum(dim=-1) / inverse**2
+    logits.copy_((log_probs.exp() - probs) * (share / inverse))
     return losses
 
 
@@ -102,10 +114,7 @@ def _soft_target_powers(
     inverse: float,
     maxima: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The losses; of each distribution the sum of its exponentials; and the exponentials in the type of the logits.
-
-    inverse: 1 / temperature. To divide each logit by the temperature would take a tenth longer.
-    """
+    """The losses; of each distribution the sum of its exponentials; and the exponentials in the type of the logits."""
     student = (_biased(logits, bias) - maxima[0]) * inverse
     teacher = (_biased(teacher_logits, teacher_bias) - maxima[1]) * inverse
     powers, targets = student.exp(), teacher.exp()
@@ -128,13 +137,21 @@ def _true_words(logits: Tensor, bias: Tensor, labels: Tensor, share: Tensor) -> 
     return losses, ((log_probs.exp() - is_true.to(log_probs.dtype)) * share).to(logits.dtype)
 
 
+def _cosine_distances(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    student, teacher = _precise(states), _precise(targets)
+    length, other = (part.square().sum(dim=-1, keepdim=True).sqrt().clamp(min=SHORTEST) for part in (student, teacher))
+    similarity = (student * teacher).sum(dim=-1, keepdim=True) / (length * other)
+    gradient = student * (similarity / length**2) - teacher / (length * other)
+    return 1 - similarity[:, 0], gradient.to(states.dtype)
+
+
 def _add(total: Tensor, other: Tensor) -> None:
     total.add_(other)
 
 
-def _softened(logits: Tensor, bias: Tensor, temperature: float) -> Tensor:
-    return _biased(logits, bias) / temperature
-
-
 def _biased(logits: Tensor, bias: Tensor) -> Tensor:
-    return (logits if logits.dtype == torch.float64 else logits.float()) + bias
+    return _precise(logits) + bias
+
+
+def _precise(numbers: Tensor) -> Tensor:
+    return numbers if numbers.dtype == torch.float64 else numbers.float()
