@@ -1,6 +1,6 @@
 """How fast a distillation step is on a GPU, beside the textbook step on the same card in the same precision.
 
-    python benchmarks/gpu_step.py --sequences DIR [--rows 64] [--rounds 10] [--dropout 0.1] [--json FILE]
+    python benchmarks/gpu_step.py --sequences DIR [--rows 64 128] [--rounds 10] [--dropout 0.1] [--json FILE]
 
 DIR is a folder of `preprocess` (--max_seq_length 512 for the real size). BERT-base and a student of six layers, in bf16
 or, on cards before Ampere, fp16. A step is forward and backward pass of micro-batches; the optimizer, the same for all,
@@ -69,7 +69,7 @@ class Bench:
         self.precision = resolve_precision(options.mixed_precision)
         folder: Path = options.sequences
         self.tokenizer, self.corpus = open_tokenizer(folder), open_sequences(folder)
-        self.row_length, self.count = read_metadata(folder).max_seq_length, options.rows
+        self.row_length, self.count = read_metadata(folder).max_seq_length, options.rows[0]
         torch.manual_seed(0)
         config = BertConfig(
             vocab_size=len(self.tokenizer),
@@ -225,13 +225,13 @@ def measure(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
             try:
                 rate, taken = bench.run(variant, number * options.micro_batches, options.micro_batches)
             except torch.OutOfMemoryError:
-                print(f"{variant}: {options.rows} rows do not fit into the memory of this card")
+                print(f"{variant}: {bench.count} rows do not fit into the memory of this card")
                 del found[variant]
                 continue
             if number >= WARM_UP:
                 found[variant].append((rate, rate * bench.flops / peak, taken))
     base = next((variant for variant in CHOICES if variant in found), None)
-    return [row_of(variant, base, found, bench.flops) for variant in found]
+    return [{"rows": bench.count} | row_of(variant, base, found, bench.flops) for variant in found]
 
 
 def row_of(
@@ -271,7 +271,7 @@ def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=64, help="packed rows of a micro-batch (default: %(default)s)")
+    parser.add_argument("--rows", type=int, nargs="+", default=[64], help="packed rows of a micro-batch (default: 64)")
     parser.add_argument("--micro_batches", type=int, default=4, help="of each variant a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--dropout", type=float, default=0.1, help="of the student (default: %(default)s)")
@@ -286,13 +286,14 @@ def main() -> None:
     bench = Bench(options)
     off_by = bench.require_same_step()
     name = torch.cuda.get_device_name() if options.device == "cuda" else options.device
-    size = f"{options.rows} x {bench.row_length} tokens"
-    rows = measure(bench, options)
-    show(rows, f"{name}, {bench.precision}, {size}, dropout {options.dropout}, medians of {options.rounds} rounds")
+    rest = f"tokens, dropout {options.dropout}, medians of {options.rounds} rounds"
+    rows: list[dict[str, Any]] = []
+    for bench.count in options.rows:
+        rows += (found := measure(bench, options))
+        show(found, f"{name}, {bench.precision}, {bench.count} x {bench.row_length} {rest}")
     if options.json:
-        options.json.write_text(
-            json.dumps({"device": name, "precision": bench.precision, "off_by": off_by, "rows": rows}, indent=1)
-        )
+        content = {"device": name, "precision": bench.precision, "off_by": off_by, "rows": rows}
+        options.json.write_text(json.dumps(content, indent=1))
 
 
 if __name__ == "__main__":

@@ -21,11 +21,14 @@ def arguments(tmp_path, monkeypatch):
     return command
 
 
-def test_all_variants_have_the_same_losses_and_gradient_and_a_row_each(arguments, tmp_path, capsys):
+def test_all_variants_have_the_same_losses_and_gradient_and_a_row_each(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [*arguments, "--rows", "2", "3"])
     gpu_step.main()
     written = json.loads((tmp_path / "rows.json").read_text())
-    assert [row["variant"] for row in written["rows"]] == ["textbook", "indexed", "masked", "package", "compiled"]
-    assert written["rows"][0]["ratio"] == 1
+    for rows, of_rows in ((2, written["rows"][:5]), (3, written["rows"][5:])):
+        assert [row["variant"] for row in of_rows] == ["textbook", "indexed", "masked", "package", "compiled"]
+        assert {row["rows"] for row in of_rows} == {rows}
+        assert of_rows[0]["ratio"] == 1
     assert all(row["tokens_per_second"] > 0 and 0 < row["peak_share"] < 1 for row in written["rows"])
     lines = [line.partition(": ")[2].partition("; ") for line in capsys.readouterr().out.splitlines()[:5]]
     assert len({losses for losses, _, _ in lines}) == 1
