@@ -15,6 +15,7 @@ from transformers import BertForMaskedLM, DistilBertForMaskedLM
 import varlen_on_cpu
 from bert_distillation import attention, losses, vocabulary
 from bert_distillation.compiling import compile_layers
+from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
 from bert_distillation.masked_lm import freeze_key_biases, packed_hidden_states, shared_weights
 from bert_distillation.student import student_from_teacher
@@ -264,7 +265,8 @@ def test_half_precision_comes_near_and_a_scaler_finds_its_gradient(dtype):
     plain.load_state_dict(student.state_dict())
     exact, _ = Distillation(plain, teacher, 2.0, False)(batch, scales(batch))
     exact.backward()
-    half = small_bert(1).eval().to(dtype)
+    half = freeze_teacher(small_bert(1), torch.device("cpu"), dtype)  # with words that are none, as a training has it
+    assert half.cls.predictions.decoder.weight.shape[0] > half.config.vocab_size
     with torch.autocast("cpu", dtype):
         total, _ = Distillation(student, half, 2.0, False)(batch, scales(batch))
     (1024 * total).backward()

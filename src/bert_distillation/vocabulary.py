@@ -49,15 +49,18 @@ class Projection:
         return torch.mm(self.hidden_states, self.weight.t())
 
     def aligned(self, dtype: torch.dtype | None = None) -> "Projection":
-        """The same in `dtype`, if given, with words that are never taken: as many as this device is fast with."""
+        """The same in `dtype`, if given, with words that are never taken: as many as this device is fast with.
+
+        The bias stays in single precision or better: fp16, which ends at 65,504, has no `NO_WORD`.
+        """
         weight, dtype = self.weight, dtype or self.weight.dtype
+        precise = self.bias.to(torch.promote_types(self.bias.dtype, torch.float32))
         missing = -len(weight) % WORDS_OF_A_VECTOR.get((weight.device.type, dtype.itemsize), 1)
         if not missing:
-            return Projection(self.hidden_states.to(dtype), weight.to(dtype), self.bias.to(dtype))
+            return Projection(self.hidden_states.to(dtype), weight.to(dtype), precise)
         more = weight.new_empty(len(weight) + missing, weight.shape[1], dtype=dtype)
         more[: len(weight)].copy_(weight)  # to be cast and lengthened in one pass
         more[len(weight) :].zero_()
-        precise = self.bias.to(torch.promote_types(self.bias.dtype, torch.float32))
         return Projection(self.hidden_states.to(dtype), more, F.pad(precise, (0, missing), value=NO_WORD))
 
     def cut(self, rows: slice) -> "Projection":
