@@ -1,13 +1,13 @@
 """What an ablation came to, from its MLflow store: the numbers as JSON, and a page's tables and figure from these.
 
     eval "$(azureml-local env)"; python benchmarks/results.py --job JOB [--again JOB]... --json FILE
-    eval "$(azureml-local env)"; python benchmarks/results.py [--trained JOB] [--measured JOB] --json FILE
+    eval "$(azureml-local env)"; python benchmarks/results.py [--gpu JOB] [--from_scratch JOB] --json FILE
     python benchmarks/results.py --json FILE --page PAGE.md --figure FIGURE.svg
 
 The first form reads the runs of a job of pipelines/ablation.yml and, with `--again`, of others in which some students
-were trained with another seed, or some models fine-tuned on more rows. The second adds a job that trained all models on
-a GPU, and the GLUE means of those that it or another job measured. The third puts the tables between the marks
-`<!-- NAME -->` and `<!-- end -->` of the page, and needs no store.
+were trained with another seed, or some models fine-tuned on more rows. The second adds a job of the same pipeline on a
+GPU, and one of pipelines/from_scratch.yml. The third puts the tables between the marks `<!-- NAME -->` and
+`<!-- end -->` of the page, and needs no store.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from plain_errors import plain_errors
-from results_store import belongs, read_again, read_glue, read_store, read_trained
+from results_store import belongs, read_again, read_from_scratch, read_store
 
 from bert_distillation.comparison import PUBLISHED, VARIANTS, WHOLE, Comparison, Row, Scored
 from bert_distillation.comparison_page import difference_of, held_out_values, points
@@ -42,20 +42,27 @@ def comparison_of(metrics: Mapping[str, float], seeds: int) -> Comparison:
 
 def tables_of(content: Mapping[str, Any]) -> dict[str, str]:
     """All tables of the page, from the exported numbers."""
-    losses = {variant: run["held_out_mlm_loss"] for variant, run in content["training"].items()}
-    found = tables(comparison_of(content["metrics"], content["seeds"]), losses)
+    found = tables(content)
     seeds = [job for job in content["again"] if seed_of(job) not in (None, seed_of(content))]
     if seeds:
         found["seeds"] = seed_table([content, *seeds])
     more = [job for job in content["again"] if job not in seeds]
-    if "trained" in content:
-        found["trained"] = trained_table(content["trained"])
+    if "gpu" in content:
+        found |= {f"{name} on a GPU": part for name, part in tables(content["gpu"], latency=False).items()}
+    if "from_scratch" in content:
+        found["from scratch"] = from_scratch_table(content["from_scratch"]["training"])
     return found | {f"glue {place}": glue_table(comparison_of(job["metrics"], 1)) for place, job in enumerate(more, 2)}
 
 
-def tables(comparison: Comparison, losses: Mapping[str, float]) -> dict[str, str]:
-    """The tables of one job, as Markdown. losses: of each variant on all held-out text, as its training ended."""
-    held_out = [[name_of(row), f"{losses[row.variant]:.3f}", *held_out_values(row)] for row in comparison.rows]
+def tables(job: Mapping[str, Any], latency: bool = True) -> dict[str, str]:
+    """The tables of one job, as Markdown; latency is left out where other processes ran beside."""
+    comparison = comparison_of(job["metrics"], job["seeds"])
+    heads = ["", "loss, all", "loss, some", "right word", "agreement", "parameters", "latency"]
+    columns = len(heads) if latency else len(heads) - 1
+    held_out = []
+    for row in comparison.rows:
+        loss = job["training"][row.variant]["held_out_mlm_loss"]  # on all held-out text, as its training ended
+        held_out.append([name_of(row), f"{loss:.3f}", *held_out_values(row)][:columns])
     ablation = []
     for row in comparison.rows:
         difference = comparison.points(row)
@@ -64,9 +71,7 @@ def tables(comparison: Comparison, losses: Mapping[str, float]) -> dict[str, str
             shown = f"{published:+.2f}" if published is not None else ""
             ablation.append([name_of(row), difference_of(difference), shown])
     return {
-        "held out": table(
-            ["", "loss, all", "loss, some", "right word", "agreement", "parameters", "latency"], held_out
-        ),
+        "held out": table(heads[:columns], held_out),
         "glue": glue_table(comparison),
         "ablation": table(["", "here", "published"], ablation),
     }
@@ -82,17 +87,14 @@ def glue_table(comparison: Comparison) -> str:
     return table(["", *(TASKS[name].folder for name in tasks), "mean", "kept"], rows)
 
 
-def trained_table(job: Mapping[str, Any]) -> str:
-    """The models of a job that trained all: loss on all held-out text, what it is above the teacher's, and GLUE."""
-    training, lines = job["training"], []
-    tasks = list(job["glue"]["teacher"])
-    for variant, run in training.items():
-        own, loss = job["glue"].get(variant, {}), run["held_out_mlm_loss"]
-        scores = [f"{100 * own[task]:.1f}" if task in own else "" for task in tasks]
-        mean = f"{100 * statistics.fmean(own.values()):.1f}" if set(own) == set(tasks) else ""
-        above = f"{loss - training['teacher']['held_out_mlm_loss']:+.3f}" if variant != "teacher" else ""
-        lines.append([VARIANTS[variant], f"{loss:.3f}", above, *scores, mean])
-    return table(["", "loss, all", "above the teacher", *(TASKS[task].folder for task in tasks), "mean"], lines)
+def from_scratch_table(training: Mapping[str, Any]) -> str:
+    """Teacher and student of the published size: their steps, how fast these were, and the loss on held-out text."""
+    lines = []
+    for name, run in training.items():
+        steps, rows = (run["settings"][part] for part in ("max_train_steps", "per_device_train_batch_size"))
+        rate, loss = f"{run['tokens_per_second']:,.0f}", f"{run['held_out_mlm_loss']:.3f}"
+        lines.append([f"`{name}`", f"{steps} of {rows} rows", rate, loss])
+    return table(["", "steps", "tokens/s", "loss, all"], lines)
 
 
 def seed_of(job: Mapping[str, Any]) -> str | None:
@@ -147,25 +149,30 @@ def write_page(page: Path, parts: Mapping[str, str]) -> None:
     page.write_text(text, encoding="utf-8")
 
 
-def write_figure(file: Path, training: Mapping[str, Any]) -> None:
-    """The training curves of the students, as SVG for light and dark pages."""
+def write_figure(file: Path, content: Mapping[str, Any]) -> None:
+    """The training curves of the students, those of the job on a GPU beside, as SVG for light and dark pages."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
+    jobs = {"two cores": content} | ({"a GPU": content["gpu"]} if "gpu" in content else {})
     with pyplot.rc_context({"svg.hashsalt": "results", "text.color": "#80868f", "axes.edgecolor": "#80868f"}):
-        drawing, axes = pyplot.subplots(figsize=(8, 4))
-        for variant, run in training.items():
-            if variant != "teacher" and run["curve"]:
-                axes.plot(*zip(*run["curve"], strict=True), label=VARIANTS[variant], linewidth=1.5)
-        axes.set(xlabel="optimizer step", ylabel="masked-LM loss in training, nats")
-        axes.tick_params(colors="#80868f")
-        for label in (axes.xaxis.label, axes.yaxis.label):
-            label.set_color("#80868f")
-        axes.legend(frameon=False, labelcolor="#80868f", ncols=2, loc="upper right")
-        axes.spines[["top", "right"]].set_visible(False)
-        drawing.tight_layout()
+        drawing, panels = pyplot.subplots(1, len(jobs), figsize=(10, 4.2), sharey=True, squeeze=False)
+        for (title, job), axes in zip(jobs.items(), panels[0], strict=True):
+            for variant, run in job["training"].items():
+                if variant != "teacher" and run["curve"]:
+                    axes.plot(*zip(*run["curve"], strict=True), label=VARIANTS[variant], linewidth=1.5)
+            of = job["training"][WHOLE]["settings"]
+            rest = f"{of['max_train_steps']} steps of {of['per_device_train_batch_size']} rows"
+            axes.set_title(f"{title}: {rest}", color="#80868f")
+            axes.set_xlabel("optimizer step", color="#80868f")
+            axes.tick_params(colors="#80868f")
+            axes.spines[["top", "right"]].set_visible(False)
+        panels[0, 0].set_ylabel("masked-LM loss in training, nats", color="#80868f")
+        lines, labels = panels[0, 0].get_legend_handles_labels()
+        drawing.legend(lines, labels, frameon=False, labelcolor="#80868f", ncols=4, loc="lower center")
+        drawing.tight_layout(rect=(0, 0.12, 1, 1))
         drawing.savefig(file, transparent=True, metadata={"Date": None})
 
 
@@ -176,31 +183,26 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--job", help="the pipeline job; its runs are read from the MLflow store of the environment")
     parser.add_argument("--again", action="append", default=[], help="a job with other seeds of students; repeatable")
-    parser.add_argument("--trained", help="a job that trained all models on a GPU")
-    parser.add_argument("--measured", help="a job that measured some of these; may be the same one")
+    parser.add_argument("--gpu", help="a job of the same pipeline on a GPU")
+    parser.add_argument("--from_scratch", help="a job of pipelines/from_scratch.yml")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning (default: %(default)s)")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    content = json.loads(options.json.read_text()) if options.json.exists() else {}
     if options.job:
-        before = json.loads(options.json.read_text()) if options.json.exists() else {}
-        content = read_store(options.job) | {"seeds": options.seeds}
-        content["again"] = [read_again(job, content) for job in options.again]
-        content |= {name: part for name, part in before.items() if name == "trained"}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
-    content = json.loads(options.json.read_text())
-    if options.trained:
-        content["trained"] = read_trained(options.trained) | {"glue": {}}
-    if options.measured and "trained" not in content:
-        parser.error(f"--measured: {options.json} has no job that trained the models; give --trained JOB first")
-    if options.measured:
-        content["trained"]["glue"] |= read_glue(options.measured)
-    if options.trained or options.measured:
+        own = read_store(options.job) | {"seeds": options.seeds}
+        content |= own | {"again": [read_again(job, own) for job in options.again]}
+    if options.gpu:
+        content["gpu"] = read_store(options.gpu) | {"seeds": options.seeds}
+    if options.from_scratch:
+        content["from_scratch"] = read_from_scratch(options.from_scratch)
+    if options.job or options.gpu or options.from_scratch:
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     if options.page:
         write_page(options.page, tables_of(content))
     if options.figure:
-        write_figure(options.figure, content["training"])
+        write_figure(options.figure, content)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the runs of pipelines/ablation.yml have logged, read from their MLflow store."""
+"""What the runs of pipelines/ablation.yml and from_scratch.yml have logged, read from their MLflow store."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -92,19 +92,7 @@ def belongs(name: str, variant: str) -> bool:
     return name.startswith(f"{variant}_") and not any(name.startswith(f"{other}_") for other in longer)
 
 
-def read_trained(job: str) -> dict[str, Any]:
-    """What a job has that trained all models, whether or not it has measured them."""
+def read_from_scratch(job: str) -> dict[str, Any]:
+    """What a job of pipelines/from_scratch.yml has: how teacher and student were trained."""
     client, runs = open_runs(job)
-    return {"job": job, "training": {variant: read_training(client, runs, variant, job) for variant in VARIANTS}}
-
-
-def read_glue(job: str) -> dict[str, dict[str, float]]:
-    """The mean over seeds of each GLUE task that a model of the job was fine-tuned on."""
-    _, runs = open_runs(job)
-    glue: dict[str, dict[str, float]] = {}
-    for variant in VARIANTS:
-        for name, task in TASKS.items():
-            run = runs.get(f"measure_{variant}.{name}")
-            if run is not None and task.headline in run.data.metrics:
-                glue.setdefault(variant, {})[name] = run.data.metrics[task.headline]
-    return glue
+    return {"job": job, "training": {name: read_training(client, runs, name, job) for name in ("pretrain", "distill")}}

@@ -22,12 +22,12 @@ def test_the_page_and_the_figure_are_what_the_script_makes_of_the_numbers(conten
     page, figure = tmp_path / "results.md", tmp_path / "results.svg"
     page.write_text((DOCS / "results.md").read_text())
     results.write_page(page, results.tables_of(content))
-    results.write_figure(figure, content["training"])
+    results.write_figure(figure, content)
     assert page.read_text() == (DOCS / "results.md").read_text()
     assert figure.read_text() == (DOCS / "results.svg").read_text()
 
 
-@pytest.mark.parametrize("of", ["", "trained"])
+@pytest.mark.parametrize("of", ["", "gpu"])
 def test_every_student_saw_as_much(of, content):
     training = (content[of] if of else content)["training"]
     students = [run["settings"] for variant, run in training.items() if variant != "teacher"]
@@ -37,21 +37,24 @@ def test_every_student_saw_as_much(of, content):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """An MLflow store with a job that trained all models and measured some."""
+    """An MLflow store with a job of each pipeline."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("ablation")
-    for place, variant in enumerate(VARIANTS):
-        with mlflow.start_run(run_name=variant, tags={"mlflow.rootRunId": "a_job"}):
-            mlflow.log_params({"max_train_steps": 2, "seed": 0, "num_layers": 3})
-            for step in (1, 2):
-                mlflow.log_metrics({"loss": 9.0 - step, "tokens_per_second": 100.0 * step}, step=step)
-            mlflow.log_metric("held_out_mlm_loss", 3.0 + place)
+    for job, names in {"a_job": VARIANTS, "another_job": ("pretrain", "distill"), "unmeasured": VARIANTS}.items():
+        for place, name in enumerate(names):
+            with mlflow.start_run(run_name=name, tags={"mlflow.rootRunId": job}):
+                mlflow.log_params({"max_train_steps": 2, "per_device_train_batch_size": 8, "seed": 0, "num_layers": 3})
+                for step in (1, 2):
+                    mlflow.log_metrics({"loss": 9.0 - step, "tokens_per_second": 1000.0 * step}, step=step)
+                mlflow.log_metric("held_out_mlm_loss", 3.0 + place)
     with mlflow.start_run(run_name="measure_teacher", tags={"mlflow.rootRunId": "a_job"}) as graph:
         own = {"mlflow.rootRunId": "a_job", "mlflow.parentRunId": graph.info.run_id}
-    for name, metrics in {"mrpc": {"accuracy": 0.6, "mean_of_f1_and_accuracy": 0.7}, "rte": {}}.items():
-        with mlflow.start_run(run_name=name, tags=own):
-            mlflow.log_metrics(metrics)
+    with mlflow.start_run(run_name="mrpc", tags=own):
+        mlflow.log_params({"max_train_samples": 800, "num_layers": 3})
+    compared = {f"{variant}_mrpc": 0.7 - place / 10 for place, variant in enumerate(("teacher", "all_losses"))}
+    with mlflow.start_run(run_name="compare", tags={"mlflow.rootRunId": "a_job"}):
+        mlflow.log_metrics(compared)
     yield
     mlflow.set_tracking_uri(None)
 
@@ -61,29 +64,48 @@ def run_results(monkeypatch, *options):
     results.main()
 
 
-def test_a_job_that_was_stopped_gives_what_it_has(store, content, tmp_path, monkeypatch, capsys):
+def test_what_ran_on_a_gpu_is_added_to_what_is_there(store, content, tmp_path, monkeypatch):
     file = tmp_path / "results.json"
-    file.write_text(json.dumps({name: part for name, part in content.items() if name != "trained"}))
-    with pytest.raises(SystemExit):
-        run_results(monkeypatch, "--measured", "a_job", "--json", file)
-    assert "give --trained JOB first" in capsys.readouterr().err
-    run_results(monkeypatch, "--trained", "a_job", "--measured", "a_job", "--json", file)
-    trained = json.loads(file.read_text())["trained"]
-    assert trained["glue"] == {"teacher": {"mrpc": 0.7}}
-    assert trained["training"]["teacher"] == {
-        "settings": {"max_train_steps": "2", "seed": "0"},
-        "tokens_per_second": 200,
+    file.write_text(json.dumps(content))
+    run_results(monkeypatch, "--gpu", "a_job", "--from_scratch", "another_job", "--seeds", 1, "--json", file)
+    written = json.loads(file.read_text())
+    assert written | {name: content[name] for name in ("gpu", "from_scratch")} == content
+    assert written["gpu"]["metrics"] == {"teacher_mrpc": 0.7, "all_losses_mrpc": 0.6}
+    assert written["gpu"]["finetuning"]["teacher"] == {"max_train_samples": "800"}
+    assert written["gpu"]["training"]["teacher"] == {
+        "settings": {"max_train_steps": "2", "per_device_train_batch_size": "8", "seed": "0"},
+        "tokens_per_second": 2000,
         "held_out_mlm_loss": 3,
         "curve": [[1, 8], [2, 7]],
     }
-    lines = results.trained_table(trained).splitlines()
-    assert lines[2:4] == ["| teacher | 3.000 |  | 70.0 | 70.0 |", "| all three losses | 4.000 | +1.000 |  |  |"]
+    tables = results.tables_of(written)
+    assert tables["glue on a GPU"].splitlines()[2:] == [
+        "| teacher | 70.0 | 70.0 | 100.0% |",
+        "| all three losses | 60.0 | 60.0 | 85.7% |",
+    ]
+    assert tables["held out on a GPU"].splitlines()[2].startswith("| teacher | 3.000 |")
+    assert tables["from scratch"].splitlines()[2:] == [
+        "| `pretrain` | 2 of 8 rows | 2,000 | 3.000 |",
+        "| `distill` | 2 of 8 rows | 2,000 | 4.000 |",
+    ]
 
 
-def test_a_job_without_runs_is_refused(store, tmp_path, monkeypatch):
+def test_the_first_job_leaves_what_ran_on_a_gpu(store, content, tmp_path, monkeypatch):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps({"gpu": content["gpu"]}))
+    run_results(monkeypatch, "--job", "a_job", "--json", file)
+    written = json.loads(file.read_text())
+    assert (written["job"], written["again"], written["gpu"]) == ("a_job", [], content["gpu"])
+
+
+@pytest.mark.parametrize(
+    ("job", "message"), [("no_job", "no runs of job no_job"), ("unmeasured", "no run `compare` with metrics")]
+)
+def test_a_job_without_what_is_asked_for_is_refused(store, job, message, tmp_path, monkeypatch):
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(SystemExit, match="no runs of job another"):
-        run_results(monkeypatch, "--trained", "another", "--json", tmp_path / "results.json")
+    with pytest.raises(SystemExit, match=message):
+        run_results(monkeypatch, "--gpu", job, "--json", tmp_path / "results.json")
+    assert (tmp_path / "results.json").read_text() == "{}"
 
 
 def test_a_page_without_its_marks_is_refused(tmp_path):
