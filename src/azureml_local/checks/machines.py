@@ -1,13 +1,16 @@
-"""Rules about machines: do the processes match the GPUs, and do the packages run on them?"""
+"""Rules about machines: do the processes match the GPUs, do the packages run on them, can there be as many?"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
+from azureml_local.checks.field_shapes import is_number
+from azureml_local.checks.kinds import COMPUTE, DEPLOYMENT
 from azureml_local.checks.requirements import Requirement, python_version, requirements
 from azureml_local.checks.scopes import Command, Scope
-from azureml_local.checks.table import WARNING, Finding, rule
+from azureml_local.checks.sections import Section
+from azureml_local.checks.table import ERROR, WARNING, Finding, rule
 from azureml_local.spec import Component, Node
 
 V100 = frozenset({"nd40rs_v2", "nc6s_v3", "nc12s_v3", "nc24s_v3", "nc24rs_v3"})
@@ -58,6 +61,19 @@ def torch_without_v100(scope: Scope) -> Iterator[Finding]:
             message = f'"{torch.line}" has no kernels for the V100 (sm_70) of {node.instance_types[0]}'
             where = scope.at(node, *(() if scope.is_standalone else ("component",)), "environment", "conda_file")
             yield Finding(where, f"{message}; take a cu126 build from its index", torch.line)
+
+
+@rule(Section, "no-size", ERROR, "The fewest machines of a cluster or deployment are no more than the most.")
+def no_size(section: Section) -> Iterator[Finding]:
+    """The SDK sends both; the service refuses them."""
+    under = {COMPUTE: (), DEPLOYMENT: ("scale_settings",)}.get(section.kind)
+    if under is None:
+        return
+    fields = section.mapping(under[0]) if under else section.fields
+    least, most = fields.get("min_instances"), fields.get("max_instances")
+    if is_number(least) and is_number(most) and float(str(least)) > float(str(most)):
+        message = f"min_instances, {least}, is above max_instances, {most}: no number of machines is between them"
+        yield Finding(section.at(*under, "min_instances"), message)
 
 
 @rule(Command, "mlflow-pair", WARNING, "mlflow and azureml-mlflow are versions that work together.")
