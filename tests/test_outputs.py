@@ -5,6 +5,7 @@ import pytest
 
 from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.outputs import moved_into_place, output_folder
+from bert_distillation.run_lock import LOCK_FILE
 from bert_distillation.tracking import PARTIAL, STEP_FILE, check_weights, write_step
 
 
@@ -145,11 +146,15 @@ def test_what_a_killed_run_had_moved_up_goes_with_the_next_that_is_done(
             raise SystemExit("killed")
         return replace(path, target)
 
+    def only_locks(path: Path, missing_ok: bool = False) -> None:
+        if path.name == LOCK_FILE:
+            unlink(path, missing_ok=missing_ok)
+
     run(earlier="1", metrics="1")
-    replace = Path.replace
+    replace, unlink = Path.replace, Path.unlink
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", die)
-        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)  # it had not come to the earlier ones
+        patch.setattr(Path, "unlink", only_locks)  # it had not come to the earlier ones
         with pytest.raises(SystemExit):
             run(metrics="2", positions="2")
     (tmp_path / STEP_FILE).unlink()
