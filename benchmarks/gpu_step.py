@@ -13,9 +13,8 @@ is left out. First, losses and gradients on the same sequences are compared; the
     package   the same with attention by sequences where the card has a kernel for it
     compiled  the same with layers that torch has compiled, `torch_compile`; on a CPU no other than `package`
 
-Rounds are interleaved; ratios are medians over rounds of real (not padding) tokens a second. The peak is that of a
-large matrix product in the same precision, measured in each round. Memory is what torch allocates at most above what is
-there before the step.
+Rounds are interleaved; ratios are medians over rounds of real (not padding) tokens a second. The peak is a large matrix
+product's in the same precision, in each round. Memory is what torch allocates at most above what was there before.
 """
 
 import argparse
@@ -59,6 +58,7 @@ CHECKED_ROWS = 8  # that losses and gradients are compared on
 SAME = (0.02, 0.05)  # relative differences, of losses and of the gradient, that half precision explains
 
 Batch = dict[str, Tensor]
+Found = dict[str, list[tuple[float, float, float]]]  # of each variant and round: tokens/s, share of the peak, bytes
 
 
 class Bench:
@@ -218,7 +218,7 @@ def matrix_peak(device: torch.device, precision: str) -> float:
 
 def measure(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each variant that fits into memory: medians over rounds."""
-    found: dict[str, list[tuple[float, float, float]]] = {variant: [] for variant in VARIANTS}
+    found: Found = {variant: [] for variant in VARIANTS}
     for number in track(range(WARM_UP + options.rounds), "rounds", console=Console(stderr=True)):
         peak = matrix_peak(bench.device, bench.precision)
         for variant in list(found):
@@ -234,9 +234,7 @@ def measure(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     return [{"rows": bench.count} | row_of(variant, base, found, bench.flops) for variant in found]
 
 
-def row_of(
-    variant: str, base: str | None, found: dict[str, list[tuple[float, float, float]]], flops: float
-) -> dict[str, Any]:
+def row_of(variant: str, base: str | None, found: Found, flops: float) -> dict[str, Any]:
     """What is written of a variant; ratios are to the first textbook that fits."""
     rates, shares, taken = zip(*found[variant], strict=True)
     others = found[base] if base else []
@@ -288,7 +286,8 @@ def main() -> None:
     name = torch.cuda.get_device_name() if options.device == "cuda" else options.device
     rest = f"tokens, dropout {options.dropout}, medians of {options.rounds} rounds"
     rows: list[dict[str, Any]] = []
-    for bench.count in options.rows:
+    for count in options.rows:
+        bench.count = count
         rows += (found := measure(bench, options))
         show(found, f"{name}, {bench.precision}, {bench.count} x {bench.row_length} {rest}")
     if options.json:

@@ -88,7 +88,7 @@ def glue_table(comparison: Comparison) -> str:
 
 
 def from_scratch_table(training: Mapping[str, Any]) -> str:
-    """Teacher and student of the published size: their steps, how fast these were, and the loss on held-out text."""
+    """A teacher and its student: their steps, how fast these were, and the loss on held-out text."""
     lines = []
     for name, run in training.items():
         steps, rows = (run["settings"][part] for part in ("max_train_steps", "per_device_train_batch_size"))
@@ -185,11 +185,16 @@ def main() -> None:
     parser.add_argument("--again", action="append", default=[], help="a job with other seeds of students; repeatable")
     parser.add_argument("--gpu", help="a job of the same pipeline on a GPU")
     parser.add_argument("--from_scratch", help="a job of pipelines/from_scratch.yml")
-    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="of fine-tuning, in the jobs of this call (default: %(default)s)"
+    )
     parser.add_argument("--page", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    content = json.loads(options.json.read_text()) if options.json.exists() else {}
+    is_new = bool(options.job) and not options.json.exists()
+    content = {} if is_new else json.loads(options.json.read_text())
+    if not options.job and (options.again or "metrics" not in content):
+        parser.error(f"{options.json} has no first job: give --job JOB, and with it what is to be read --again")
     if options.job:
         own = read_store(options.job) | {"seeds": options.seeds}
         content |= own | {"again": [read_again(job, own) for job in options.again]}

@@ -9,6 +9,7 @@ from bert_distillation.glue import TASKS
 CURVES = ("loss_mlm", "loss")  # of a training run: the first that it has
 POINTS = 200  # of a curve
 SETTINGS = ("max_train_steps", "per_device_train_batch_size", "learning_rate", "seed", "mixed_precision", "dropout")
+SIZE = ("num_layers", "hidden_size", "torch_compile")  # of a job whose size is its own
 FINETUNING = ("max_train_samples", "num_train_epochs", "learning_rate", "num_seeds", "seed")
 
 
@@ -95,4 +96,7 @@ def belongs(name: str, variant: str) -> bool:
 def read_from_scratch(job: str) -> dict[str, Any]:
     """What a job of pipelines/from_scratch.yml has: how teacher and student were trained."""
     client, runs = open_runs(job)
-    return {"job": job, "training": {name: read_training(client, runs, name, job) for name in ("pretrain", "distill")}}
+    training = {name: read_training(client, runs, name, job) for name in ("pretrain", "distill")}
+    for name, own in training.items():
+        own["settings"] |= settings(runs[name], SIZE)
+    return {"job": job, "training": training}

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
 from bert_distillation.batches import MaskedSequences, Row
-from bert_distillation.losses import hidden_state_loss
 from bert_distillation.masked_lm import packed_hidden_states, vocabulary_logits
 from bert_distillation.masking import IGNORE_INDEX
 
@@ -79,5 +78,5 @@ def packed_loss(student: DistilBertForMaskedLM, teacher: BertForMaskedLM, batch:
     log_probs = nn.functional.log_softmax(logits / TEMPERATURE, dim=-1)
     ce = nn.KLDivLoss(reduction="batchmean")(log_probs, soft) * TEMPERATURE**2
     mlm = nn.functional.cross_entropy(logits[: len(batch["labels"])], batch["labels"])
-    cos = hidden_state_loss(hidden_states, states) / len(states)
+    cos = 1 - nn.functional.cosine_similarity(hidden_states.float(), states.float(), dim=-1).mean()
     return WEIGHTS["ce"] * ce + WEIGHTS["mlm"] * mlm + WEIGHTS["cos"] * cos

@@ -90,6 +90,13 @@ def test_what_ran_on_a_gpu_is_added_to_what_is_there(store, content, tmp_path, m
     ]
 
 
+def test_how_a_teacher_and_its_student_were_trained_is_told_with_their_size(store, content):
+    own = results.read_from_scratch("another_job")["training"]["pretrain"]["settings"]
+    assert own == {"max_train_steps": "2", "per_device_train_batch_size": "8", "seed": "0", "num_layers": "3"}
+    base = content["from_scratch"]["training"]["pretrain"]["settings"]
+    assert (base["num_layers"], base["hidden_size"], base["torch_compile"]) == ("12", "768", "False")
+
+
 def test_the_first_job_leaves_what_ran_on_a_gpu(store, content, tmp_path, monkeypatch):
     file = tmp_path / "results.json"
     file.write_text(json.dumps({"gpu": content["gpu"]}))
@@ -99,12 +106,29 @@ def test_the_first_job_leaves_what_ran_on_a_gpu(store, content, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
+    "options", [["--page", "page.md"], ["--gpu", "a_job"], ["--job", "a_job", "--json", "no.json"]]
+)
+def test_without_a_first_job_there_is_nothing_to_add_to(store, options, tmp_path, monkeypatch, capsys):
+    (tmp_path / "results.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    if "--job" in options:
+        run_results(monkeypatch, *options)
+        assert json.loads((tmp_path / "no.json").read_text())["job"] == "a_job"
+        return
+    with pytest.raises(SystemExit):
+        run_results(monkeypatch, "--json", "results.json", *options)
+    assert "results.json has no first job: give --job JOB" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"No such file"):
+        run_results(monkeypatch, "--json", "no.json", *options)
+
+
+@pytest.mark.parametrize(
     ("job", "message"), [("no_job", "no runs of job no_job"), ("unmeasured", "no run `compare` with metrics")]
 )
 def test_a_job_without_what_is_asked_for_is_refused(store, job, message, tmp_path, monkeypatch):
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(SystemExit, match=message):
-        run_results(monkeypatch, "--gpu", job, "--json", tmp_path / "results.json")
+        run_results(monkeypatch, "--job", job, "--json", tmp_path / "results.json")
     assert (tmp_path / "results.json").read_text() == "{}"
 
 

@@ -70,6 +70,16 @@ def test_the_kernels_for_gpus_and_for_cpus_agree(sizes, temperature):
     torch.testing.assert_close((losses_of_gpus, of_gpus), (losses_of_cpus, of_cpus), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_kernel_of_hidden_states_is_the_same_compiled(dtype):
+    for tokens in (1, 2, 9):  # sizes of 0 and 1 are compiled apart
+        states, targets = rows(0, tokens, 48).to(dtype), rows(1, tokens, 48).to(dtype)
+        losses, gradient = row_kernels._compiled(row_kernels._cosine_distances)(states, targets)
+        expected = row_kernels.cosine_distances(states, targets)
+        assert (losses.dtype, gradient.dtype) == (torch.float32, dtype)
+        torch.testing.assert_close((losses, gradient), expected)
+
+
 @settings(max_examples=100)
 @given(SIZES)
 def test_the_loss_of_a_true_word_is_minus_its_log_probability(sizes):
@@ -115,6 +125,15 @@ def test_a_layer_is_aligned_with_words_that_do_not_count(monkeypatch):
     assert layer.aligned().products().shape == (2, 24)
     assert not layer.aligned().weight[23:].any()
     assert layer.aligned().aligned().weight.shape == (24, 6)
+
+
+def test_an_aligned_layer_in_fp16_gives_words_that_are_none_no_infinite_bias(monkeypatch):
+    monkeypatch.setitem(vocabulary.WORDS_OF_A_VECTOR, ("cpu", 2), 8)
+    layer, _ = layers(2, 23, dtype=torch.float32)
+    aligned = layer.aligned(torch.float16)
+    assert torch.equal(aligned.aligned().bias, aligned.bias)
+    assert torch.isfinite(aligned.bias).all()
+    assert aligned.logits().shape == (2, 24)
 
 
 def test_an_aligned_layer_in_half_precision_is_rounded_once_and_keeps_its_bias():

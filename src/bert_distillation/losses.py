@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from transformers import BertForMaskedLM
 
 from bert_distillation import row_kernels
@@ -99,6 +100,7 @@ class _HiddenStateLoss(torch.autograd.Function):
         return losses.sum()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (made,) = ctx.saved_tensors
         return made * gradients[0], None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 WIDE = 16_384  # words from which compiled kernels are worth the time it takes to compile them
 LARGE = 2**20  # numbers from which it pays for an addition
-SHORTEST = 1e-8  # length of hidden states, below which they have no direction
+SHORTEST = 1e-8  # length of hidden states that torch's cosine similarity divides by at least
 
 Kernel = Callable[..., Any]
 
@@ -86,7 +86,7 @@ def _compiled(function: Kernel) -> Kernel:
 
 @functools.cache
 def _warn_once(reason: str) -> None:
-    print(f"The vocabulary layer runs without compiled kernels, which takes longer: {reason}", flush=True)
+    print(f"The losses are computed without compiled kernels, which takes longer: {reason}", flush=True)
 
 
 def _soft_targets(

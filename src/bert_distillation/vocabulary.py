@@ -38,7 +38,7 @@ class Projection:
 
     def logits(self) -> Tensor:
         """(N, V) logits of all tokens."""
-        return torch.addmm(self.bias, self.hidden_states, self.weight.t())
+        return torch.addmm(self.bias.to(self.weight.dtype), self.hidden_states, self.weight.t())
 
     def products(self) -> Tensor:
         """(N, V) logits without the bias, which the row kernels add while they read."""
