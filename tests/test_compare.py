@@ -135,11 +135,10 @@ def test_what_mlflow_holds_gives_the_same_tables_again(reports: dict[str, Path],
     found = compare_reports(reports)
     again = comparison_of(flat_metrics(found), found.seeds)
     assert again == found
-    losses = {row.variant: 5.0 for row in again.rows}
-    (tmp_path / "page.md").write_text(
-        "".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in tables(found, losses))
-    )
-    write_page(tmp_path / "page.md", tables(again, losses))
+    training = {row.variant: {"held_out_mlm_loss": 5.0} for row in again.rows}
+    made = tables({"metrics": flat_metrics(found), "seeds": found.seeds, "training": training})
+    (tmp_path / "page.md").write_text("".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in made))
+    write_page(tmp_path / "page.md", made)
     text = (tmp_path / "page.md").read_text()
     assert "| without soft targets | -5.0 +- 2.0 | -2.96 |" in text
     assert "| all three losses | 5.000 | 4.000 (3.900 to 4.100) |" in text
