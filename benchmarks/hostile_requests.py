@@ -10,7 +10,7 @@ from bert_distillation.scoring import MAX_CHARACTERS, MAX_MASKS, MAX_TEXTS
 SENTENCE = '{"input_data": ["paris is the [MASK] of france ."]}'
 # Bodies that are refused with 400, and a pattern of the sentence.
 MISTAKES = [
-    ("", "not JSON"),
+    ("", "The request is empty; send JSON with Content-Type: application/json"),
     ("{", "not JSON"),
     ("[" * 100_000, "not JSON"),
     ('{"input_data": ' + "[" * 5_000 + "]" * 5_000 + "}", ""),

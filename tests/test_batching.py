@@ -1,7 +1,9 @@
 """Questions of many threads, answered in batches."""
 
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -49,6 +51,41 @@ def test_a_batch_is_of_one_kind_and_within_the_limit():
         [2 * item for item in items] for _, items in questions
     ]
     assert model.batches[1:] == [("a", [2, 3]), ("b", [4, 11]), ("a", [5, 6]), ("a", [7, 8, 9, 10])]
+
+
+def test_who_waited_too_long_is_told_and_what_was_not_begun_is_given_up():
+    model = Model()
+    batcher = Batcher(model, limit=3, timeout=0.05)
+    for key in ("a", "b"):  # the first is begun, the second is not
+        with pytest.raises(TimeoutError):
+            batcher.ask(key, [1])
+    assert batcher.waiting == []
+    model.go.set()
+    batcher.timeout = 10
+    assert batcher.ask("c", [2]) == [4]
+    assert [key for key, _ in model.batches] == ["a", "c"]
+
+
+def test_what_a_failed_batch_was_computed_from_is_let_go_before_the_next():
+    class Large:
+        pass
+
+    alive: list[bool] = []
+    seen: list[weakref.ref[Large]] = []
+
+    def work(_: str, items: list[int]) -> list[int]:
+        alive.extend(reference() is not None for reference in seen)
+        large = Large()
+        seen.append(weakref.ref(large))
+        if items == [13]:
+            raise ValueError("13")
+        return items
+
+    batcher = Batcher(work, limit=3)
+    for item in (13, 1):
+        with suppress(ValueError):
+            batcher.ask("a", [item])
+    assert alive == [False]
 
 
 def test_an_error_reaches_those_who_asked_and_nobody_else():

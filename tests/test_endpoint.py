@@ -1,6 +1,7 @@
 """The endpoint as deployed: an exported model behind the real inference server, with our script and without any."""
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -37,9 +38,15 @@ def words(exported) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def addresses(exported, tmp_path_factory) -> Iterator[dict[str, str]]:
-    """The two deployments of endpoints/fill-mask, by their files."""
+def deployments(tmp_path_factory) -> Iterator[Deployments]:
     deployments = Deployments(tmp_path_factory.mktemp("home"), start_timeout=120)
+    yield deployments
+    deployments.close()
+
+
+@pytest.fixture(scope="module")
+def addresses(exported, deployments) -> dict[str, str]:
+    """The two deployments of endpoints/fill-mask, by their files."""
     found = {}
     for kind in KINDS:
         file = ROOT / "endpoints" / "fill-mask" / f"{kind}.yml"
@@ -56,8 +63,7 @@ def addresses(exported, tmp_path_factory) -> Iterator[dict[str, str]]:
             ),
         )
         found[kind] = deployments.address("fill-mask", described["name"])
-    yield found
-    deployments.close()
+    return found
 
 
 def ask(address: str, body: object, content_type: str = "application/json") -> tuple[int, object]:
@@ -77,6 +83,20 @@ def test_both_deployments_answer_with_the_predictors_words(kind, addresses, word
     status, [entry] = ask(addresses[kind], {"input_data": TEXTS[:1], "params": {"top_k": 2, "return_scores": True}})
     assert status == 200
     assert entry[0]["word"] == words[0]
+
+
+def test_the_servers_log_has_what_was_answered(addresses, deployments):
+    assert ask(addresses["deployment"], {"input_data": TEXTS})[0] == 200
+    log = deployments.log("fill-mask", "blue")
+    assert "azmlinfsrv.fill_mask - serving in fp32 on cpu" in log
+    assert re.search(r"azmlinfsrv\.fill_mask - answered 3 texts, \d+ tokens, in [\d.]+ ms", log)
+    assert TEXTS[0] not in log
+
+
+def test_json_that_is_sent_as_a_form_is_told_how_to_be_sent(addresses):
+    status, answer = ask(addresses["deployment"], {"input_data": TEXTS}, "application/x-www-form-urlencoded")
+    assert status == 400
+    assert "send JSON with Content-Type: application/json" in answer
 
 
 def test_what_azures_own_script_cannot_read_our_script_reads(addresses, words):

@@ -1,13 +1,15 @@
 import json
 import logging
 import re
+import threading
 
 import numpy as np
 import pytest
+import torch
 from hostile_requests import MISTAKES, ODD_TEXTS, TOO_LARGE
 
-from bert_distillation import score
-from bert_distillation.errors import InputError
+from bert_distillation import score, scoring
+from bert_distillation.errors import InputError, NotFiniteError
 from bert_distillation.fill_mask import Candidate, FillMask
 from bert_distillation.scoring import (
     MAX_CHARACTERS,
@@ -17,6 +19,7 @@ from bert_distillation.scoring import (
     entry,
     parse_params,
     parse_request,
+    refusal,
 )
 from small_models import PIECES, save, small_bert
 
@@ -41,7 +44,7 @@ def refused(body: object) -> tuple[int, str]:
     """The status and the sentence of a refusal."""
     response = score.run(body if isinstance(body, str) else json.dumps(body))
     error = json.loads(response.get_data(as_text=True))["error"]
-    assert error["code"] in ("InvalidRequest", "TooLarge")
+    assert error["code"] in ("InvalidRequest", "TooLarge", "Busy", "NotFinite")
     return response.status_code, error["message"]
 
 
@@ -134,7 +137,7 @@ def test_an_entry_says_which_mask_it_is_about():
 
 def test_the_log_has_times_and_counts_and_no_text_unless_it_is_switched_on(served, caplog, monkeypatch):
     body = json.dumps({"input_data": TEXTS})
-    with caplog.at_level(logging.INFO, logger="fill_mask"):
+    with caplog.at_level(logging.INFO, logger="azmlinfsrv.fill_mask"):
         score.run(body)
         score.run('{"input_data": ["a secret without one"]}')
         assert "answered 2 texts, 17 tokens, in " in caplog.text
@@ -143,6 +146,73 @@ def test_the_log_has_times_and_counts_and_no_text_unless_it_is_switched_on(serve
         monkeypatch.setenv("FILL_MASK_LOG_TEXTS", "1")
         score.run(body)
     assert TEXTS[0] in caplog.text
+
+
+@pytest.mark.parametrize(("order", "each"), [("left_to_right", ", once for each mask"), ("together", "")])
+def test_what_keeps_the_model_busy_for_long_is_refused(order, each, served, monkeypatch):
+    texts = ["[MASK] " * 10 + "day " * 7, "day " * 7 + "[MASK] " * 10, "[MASK] day day ."]
+    lengths = [len(row) for row in served.encode(texts)]
+    tokens = sum(length * masks for length, masks in zip(lengths, (10, 10, 1) if each else (1, 1, 1), strict=True))
+    monkeypatch.setattr(scoring, "MAX_TOKENS", tokens - 1)
+    sentence = f"The model would read {tokens} tokens for this request{each}; send at most {tokens - 1}."
+    body = {"input_data": texts, "params": {"order": order}}
+    assert refused(body) == (413, sentence)
+    monkeypatch.setattr(scoring, "MAX_TOKENS", tokens)
+    assert len(score.run(json.dumps(body))) == 3
+
+
+def test_who_is_not_answered_in_time_is_told_to_ask_again(model_folder, monkeypatch):
+    monkeypatch.setenv("AZUREML_MODEL_DIR", str(model_folder.parents[1]))
+    monkeypatch.setenv("FILL_MASK_TIMEOUT", "1")
+    score.init()
+    going_on = threading.Event()
+    monkeypatch.setattr(score.predictor, "fill", lambda *_: going_on.wait(10))
+    status, sentence = refused({"input_data": TEXTS})
+    going_on.set()
+    assert (status, sentence) == (503, "Not answered within 1 seconds, because others came first; ask again later.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("FILL_MASK_TIMEOUT", "0", "a whole number of seconds above 0, got '0'"),
+        ("FILL_MASK_TIMEOUT", "soon", "a whole number of seconds above 0, got 'soon'"),
+        ("FILL_MASK_THREADS", "-1", "a whole number, 0 for all cores, got '-1'"),
+        ("WORKER_PRELOAD", "true", "must be false: a model's threads do not outlive the fork"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_at_the_start(name, value, sentence, model_folder, monkeypatch):
+    monkeypatch.setenv("AZUREML_MODEL_DIR", str(model_folder.parents[1]))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=sentence):
+        score.init()
+
+
+def test_a_process_whose_gpu_is_lost_ends_and_one_out_of_memory_goes_on(served, monkeypatch):
+    ended = []
+    monkeypatch.setattr(score.os, "_exit", ended.append)
+    for error in (torch.OutOfMemoryError("no room"), torch.AcceleratorError("device-side assert")):
+
+        def fail(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(served, "fill", fail)
+        with pytest.raises(type(error)):
+            score.run(json.dumps({"input_data": TEXTS}))
+        assert ended == ([1] if isinstance(error, torch.AcceleratorError) else [])
+
+
+def test_an_answer_that_is_no_number_is_an_error_and_no_word(served, tokenizer, tmp_path):
+    model = small_bert()
+    with torch.no_grad():
+        model.bert.encoder.layer[0].intermediate.dense.weight.mul_(1e6)
+    folder = save(model, tokenizer, tmp_path / "model")
+    assert FillMask.load(folder).predict(TEXTS)
+    with pytest.raises(
+        InputError, match=r"^The model overflows in fp16, its answer is no number; take bf16 or fp32\.$"
+    ):
+        FillMask.load(folder, "fp16").predict(TEXTS)
+    assert refusal(NotFiniteError("no number")) == (500, {"error": {"code": "NotFinite", "message": "no number"}})
 
 
 def test_a_deployment_without_a_model_says_so(tmp_path):

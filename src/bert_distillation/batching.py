@@ -22,22 +22,34 @@ class _Question(Generic[Key, Item, Answer]):
 class Batcher(Generic[Key, Item, Answer]):
     """Answers the questions of many threads in one thread of its own, several of a kind at a time."""
 
-    def __init__(self, work: Callable[[Key, list[Item]], Sequence[Answer]], limit: int):
-        """`work` answers items with the same key, in order; `limit`: items in a batch, or one question with more."""
-        self.work, self.limit = work, limit
+    def __init__(self, work: Callable[[Key, list[Item]], Sequence[Answer]], limit: int, timeout: float | None = None):
+        """`work` answers items with the same key, in order; `limit`: items in a batch, or one question with more.
+
+        timeout: seconds after which who asked waits no longer.
+        """
+        self.work, self.limit, self.timeout = work, limit, timeout
         self.waiting: list[_Question[Key, Item, Answer]] = []
         self.changed = threading.Condition()
         threading.Thread(target=self._serve, name="batches", daemon=True).start()
 
     def ask(self, key: Key, items: Sequence[Item]) -> Sequence[Answer]:
-        """The answers to some items; questions with the same key may share a batch. Raises what `work` raised."""
+        """The answers to some items; questions with the same key may share a batch.
+
+        Raises what `work` raised, and TimeoutError; a question that has not been begun by then is given up.
+        """
         question: _Question[Key, Item, Answer] = _Question(key, items)
         with self.changed:
             self.waiting.append(question)
             self.changed.notify()
-        question.done.wait()
+        if not question.done.wait(self.timeout):
+            with self.changed:
+                self.waiting = [other for other in self.waiting if other is not question]
+            raise TimeoutError
         if question.error is not None:
-            raise question.error
+            try:
+                raise question.error
+            finally:
+                del question  # it holds the error, and the error this frame: a circle that would stay for long
         return question.answers
 
     def _serve(self) -> None:
@@ -45,6 +57,7 @@ class Batcher(Generic[Key, Item, Answer]):
             with self.changed:
                 self.changed.wait_for(lambda: self.waiting)
                 batch = self._next_batch()
+            answers: Sequence[Answer] = ()
             try:
                 answers = self.work(batch[0].key, [item for question in batch for item in question.items])
                 start = 0
@@ -56,6 +69,7 @@ class Batcher(Generic[Key, Item, Answer]):
                     question.error = error
             for question in batch:
                 question.done.set()
+            del question, batch, answers  # an error holds what its batch was computed from, on a GPU its memory
 
     def _next_batch(self) -> list[_Question[Key, Item, Answer]]:
         """The first question and those of its kind behind it, up to the limit; taken out of the queue."""

@@ -10,6 +10,10 @@ class InputError(ValueError):
     """A mistake in what the user gave; its text is the one sentence that the command line shows."""
 
 
+class NotFiniteError(InputError):
+    """A model whose answer is no number: it overflows in the precision that it is read in."""
+
+
 class PreemptedError(BaseException):
     """The run was told to stop before it was done: one sentence that says where it will go on.
 

@@ -4,6 +4,7 @@ Settings, as environment variables of the deployment:
   FILL_MASK_PRECISION  fp32 (default), int8 if `export` offers it, bf16 or fp16
   FILL_MASK_DEVICE     cpu (default) or cuda
   FILL_MASK_THREADS    of one prediction; 0 (default) takes all cores, or torch's own number
+  FILL_MASK_TIMEOUT    seconds (30) after which a request is given up, as the deployment's request_timeout_ms
   FILL_MASK_LOG_TEXTS  1 writes the texts of requests to the log; without it, no text of a user is in it
 """
 
@@ -22,9 +23,9 @@ from azureml_inference_server_http.api.aml_response import AMLResponse
 from bert_distillation.batching import Batcher
 from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import Candidate, FillMask
-from bert_distillation.scoring import MAX_TEXTS, Question, parse_request, refusal, reply
+from bert_distillation.scoring import MAX_TEXTS, Question, busy, parse_request, refusal, reply
 
-logger = logging.getLogger("fill_mask")
+logger = logging.getLogger("azmlinfsrv.fill_mask")  # under the server's own, the only one whose lines it writes
 predictor: FillMask
 batcher: Batcher[tuple[int, tuple[int, ...], str], list[int], list[list[Candidate]]]
 
@@ -34,12 +35,28 @@ def init() -> None:
     global predictor, batcher
     precision = os.environ.get("FILL_MASK_PRECISION", "fp32")
     device, threads = os.environ.get("FILL_MASK_DEVICE", "cpu"), os.environ.get("FILL_MASK_THREADS", "0")
+    timeout = os.environ.get("FILL_MASK_TIMEOUT", "30")
     if not threads.isdecimal():
         raise InputError(f"FILL_MASK_THREADS must be a whole number, 0 for all cores, got {threads!r}.")
+    if not timeout.isdecimal() or int(timeout) == 0:
+        raise InputError(f"FILL_MASK_TIMEOUT must be a whole number of seconds above 0, got {timeout!r}.")
+    if os.environ.get("WORKER_PRELOAD", "").lower() in ("true", "1"):
+        raise InputError("WORKER_PRELOAD must be false: a model's threads do not outlive the fork of its workers.")
     predictor = FillMask.load(model_folder(Path(os.environ["AZUREML_MODEL_DIR"])), precision, device, int(threads))
     predictor.predict([predictor.word_pieces.mask_token])
-    batcher = Batcher(lambda how, rows: predictor.fill(rows, *how), limit=MAX_TEXTS)
+    batcher = Batcher(lambda how, rows: answer(rows, *how), limit=MAX_TEXTS, timeout=int(timeout))
     logger.info("serving in %s on %s with %s threads", precision, device, threads if threads != "0" else "all")
+
+
+def answer(rows: list[list[int]], *how: Any) -> Any:
+    """What the predictor fills in. A process whose GPU is lost ends, so that the server starts another in its place."""
+    try:
+        return predictor.fill(rows, *how)
+    except Exception as error:
+        if isinstance(error, getattr(sys.modules.get("torch"), "AcceleratorError", ())):  # it may not be installed
+            logger.exception("the GPU can no longer be used by this process, which ends")
+            os._exit(1)
+        raise
 
 
 def model_folder(mounted: Path) -> Path:
@@ -51,13 +68,16 @@ def model_folder(mounted: Path) -> Path:
 
 
 def run(body: str) -> Any:
-    """Answer a request: see `scoring`; or status 400 or 413 with a sentence in the form of Azure's errors."""
+    """Answer a request: see `scoring`; or another status with a sentence in the form of Azure's errors."""
     start = time.perf_counter()
     try:
         question = parse_request(body)
         answers, tokens = reply(predictor, question, lambda rows, *how: batcher.ask(how, rows) if rows else [])
     except InputError as error:
         status, content = refusal(error)
+        return AMLResponse(content, status, json_str=True)
+    except TimeoutError:
+        status, content = busy(batcher.timeout or 0)
         return AMLResponse(content, status, json_str=True)
     log(question, tokens, time.perf_counter() - start)
     return answers

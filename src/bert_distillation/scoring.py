@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bert_distillation.errors import InputError
-from bert_distillation.fill_mask import ORDERS, TOGETHER, Candidate, FillMask
+from bert_distillation.errors import InputError, NotFiniteError
+from bert_distillation.fill_mask import LEFT_TO_RIGHT, ORDERS, TOGETHER, Candidate, FillMask
 
 MAX_TEXTS = 256
 MAX_CHARACTERS = 100_000  # of all texts together: the tokenizer reads a text to its end before it is cut
 LONGEST_BODY = 13 * MAX_CHARACTERS  # of which JSON spells one with up to 12 of its own
 MAX_MASKS = 32  # of a text; left to right each takes a pass of its own
+MAX_TOKENS = 30_000  # of all passes: more than 100,000 characters of common words, seconds for two cores
 MAX_TOP_K, MAX_TARGETS = 100, 1000
 EXAMPLE = '{"input_data": ["Paris is the [MASK] of France."]}'
 COLUMN = "input_string"
@@ -33,7 +34,7 @@ PARAMS = ("top_k", "targets", "return_scores", "order")
 
 
 class TooLargeError(InputError):
-    """A request with more than the endpoint takes; refused before any text is read."""
+    """A request with more than the endpoint takes; refused before the model reads any of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,8 @@ def parse_request(body: str) -> Question:
         raise TooLargeError(
             f"{len(body)} characters of JSON in one request; send texts of at most {MAX_CHARACTERS} together."
         )
+    if not body.strip():
+        raise InputError(f"The request is empty; send JSON with Content-Type: application/json, for example {EXAMPLE}.")
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):
@@ -138,9 +141,18 @@ MEANING = {
 def reply(predictor: FillMask, question: Question, fill: Fill | None = None) -> tuple[list[Any], int]:
     """The answer to a question, and how many tokens were read for it; `fill` stands in for the predictor's own."""
     rows = predictor.encode(question.texts, MAX_MASKS)
+    check_tokens(rows, question.order, predictor.word_pieces.mask_token_id)
     targets = tuple(predictor.word_pieces.ids_of(question.targets))
     answers = (fill or predictor.fill)(rows, question.top_k, targets, question.order)
     return [entry(masks, question) for masks in answers], sum(map(len, rows))
+
+
+def check_tokens(rows: list[list[int]], order: str, mask_token_id: int) -> None:
+    """Refuse texts that the model would be busy with for too long."""
+    tokens = sum(len(row) * (row.count(mask_token_id) if order == LEFT_TO_RIGHT else 1) for row in rows)
+    if tokens > MAX_TOKENS:
+        each = ", once for each mask" if order == LEFT_TO_RIGHT else ""
+        raise TooLargeError(f"The model would read {tokens} tokens for this request{each}; send at most {MAX_TOKENS}.")
 
 
 def entry(masks: list[list[Candidate]], question: Question) -> Any:
@@ -157,5 +169,15 @@ def _candidate(candidate: Candidate, with_score: bool) -> Any:
 
 def refusal(error: InputError) -> tuple[int, dict[str, Any]]:
     """The status that a mistake is answered with, and a body that the SDK's `invoke` can read."""
-    status, code = (413, "TooLarge") if isinstance(error, TooLargeError) else (400, "InvalidRequest")
+    status, code = 400, "InvalidRequest"
+    if isinstance(error, TooLargeError):
+        status, code = 413, "TooLarge"
+    elif isinstance(error, NotFiniteError):
+        status, code = 500, "NotFinite"
     return status, {"error": {"code": code, "message": str(error)}}
+
+
+def busy(seconds: float) -> tuple[int, dict[str, Any]]:
+    """The status and the body for a request that was not answered in time."""
+    message = f"Not answered within {seconds:g} seconds, because others came first; ask again later."
+    return 503, {"error": {"code": "Busy", "message": message}}
