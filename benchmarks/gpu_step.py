@@ -45,7 +45,7 @@ from bert_distillation.flops import distillation_flops
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.layer_norms import keep_half_precision
 from bert_distillation.losses import Distillation, token_counts
-from bert_distillation.masked_lm import freeze_key_biases
+from bert_distillation.masked_lm import freeze_idle_biases
 from bert_distillation.packing import Packing
 from bert_distillation.precision import DTYPES, resolve_precision
 from bert_distillation.sequences import open_sequences, open_tokenizer, read_metadata, sequence_lengths
@@ -81,7 +81,7 @@ class Bench:
         )
         teacher = BertForMaskedLM(config).eval()
         student = student_from_teacher(teacher, options.num_layers // 2, dropout=options.dropout).to(self.device)
-        freeze_key_biases(student)
+        freeze_idle_biases(student)
         plain_teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device, DTYPES[self.precision])
         self.pairs = dict.fromkeys(CHOICES, (copy.deepcopy(student), plain_teacher))
         keep_half_precision(student, self.device, self.precision)

@@ -1,13 +1,15 @@
 """Numbers that are none any more: the run ends with the step, the last good checkpoint and what helps."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from transformers import PreTrainedTokenizerFast
 
-from bert_distillation import training
+from bert_distillation import losses, training
 from bert_distillation.errors import InputError, PreemptedError
 from bert_distillation.preemption import Preemption
 from bert_distillation.pretrain import PretrainConfig, pretrain
@@ -56,4 +58,57 @@ def test_weights_that_the_last_update_spoiled_are_told_with_what_helps_also_with
     sentence = r"^The weights are not finite at step 4 .* There is no checkpoint before it\. Lower --learning_rate"
     with pytest.raises(InputError, match=sentence):
         train(spoiled=4)
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+
+
+@pytest.fixture
+def in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autocast and a gradient scaler as on a V100, on a CPU."""
+
+    def make_accelerator(_: str) -> Accelerator:
+        made = Accelerator(mixed_precision="fp16", cpu=True)
+        made.native_amp, made.scaler = True, torch.amp.GradScaler("cpu", init_scale=2.0**16)
+        return made
+
+    monkeypatch.setattr("bert_distillation.pretrain.make_accelerator", make_accelerator)
+    monkeypatch.setattr(losses, "shared_weights", lambda _: (None, None))
+
+
+@pytest.mark.usefixtures("in_fp16")
+def test_a_step_that_fp16_left_out_leaves_nothing_in_the_log_and_in_the_checkpoints(
+    train: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    forward, calls = losses.MaskedLanguageModeling.forward, []
+
+    def overflow_once(self: object, *arguments: object) -> losses.Losses:
+        total, sums = forward(self, *arguments)
+        calls.append(total)
+        factor = torch.inf if len(calls) == 2 else 1.0
+        return total * factor, {name: value * factor for name, value in sums.items()}
+
+    monkeypatch.setattr(losses.MaskedLanguageModeling, "forward", overflow_once)
+    train(spoiled=0, checkpoints=tmp_path / "checkpoints", checkpointing_steps=1, keep_checkpoints=9, logging_steps=3)
+    states = [json.loads(file.read_text()) for file in (tmp_path / "checkpoints").glob("step-*/state.json")]
+    assert len(states) == 4
+    assert "Infinity" not in json.dumps(states)
+    assert "NaN" not in json.dumps(states)
+    lines = [json.loads(line) for line in (tmp_path / "model" / "training_log.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["skipped_steps"]) for line in lines] == [(3, 1), (4, 1)]
+
+
+@pytest.mark.usefixtures("in_fp16")
+def test_gradients_that_are_no_numbers_at_any_scale_end_a_run_in_fp16(
+    train: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    forward = losses.MaskedLanguageModeling.forward
+
+    def without_gradient(self: object, *arguments: object) -> losses.Losses:
+        total, sums = forward(self, *arguments)
+        total.register_hook(lambda gradient: gradient * torch.nan)
+        return total, sums
+
+    monkeypatch.setattr(losses.MaskedLanguageModeling, "forward", without_gradient)
+    sentence = r"^The gradients are not finite, however small they are made, at step 17 .*no checkpoint before it"
+    with pytest.raises(InputError, match=sentence):
+        train(spoiled=0, max_train_steps=30, logging_steps=1)
     assert not (tmp_path / "model" / "model.safetensors").exists()

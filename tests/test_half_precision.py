@@ -7,7 +7,7 @@ import torch
 
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation, token_counts
-from bert_distillation.masked_lm import freeze_key_biases
+from bert_distillation.masked_lm import freeze_idle_biases
 from bert_distillation.student import student_from_teacher
 from small_batches import packed_batch
 from small_models import small_bert
@@ -20,7 +20,7 @@ def curve(dtype: torch.dtype) -> torch.Tensor:
     """The three losses of each of some steps, in a training that is the same but for the precision."""
     teacher = small_bert(1).eval()
     student = student_from_teacher(teacher, 1, dropout=0.0)
-    freeze_key_biases(student)
+    freeze_idle_biases(student)
     objective = Distillation(student, freeze_teacher(copy.deepcopy(teacher), CPU, dtype), 2.0, False)
     optimizer = torch.optim.AdamW([part for part in student.parameters() if part.requires_grad], lr=1e-3)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=dtype == torch.float16)  # no step is left out

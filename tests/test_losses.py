@@ -17,7 +17,7 @@ from bert_distillation import attention, losses, vocabulary
 from bert_distillation.compiling import compile_layers
 from bert_distillation.frozen import freeze_teacher
 from bert_distillation.losses import Distillation, MaskedLanguageModeling, hidden_state_loss, token_counts
-from bert_distillation.masked_lm import freeze_key_biases, packed_hidden_states, shared_weights
+from bert_distillation.masked_lm import freeze_idle_biases, packed_hidden_states, shared_weights
 from bert_distillation.student import student_from_teacher
 from small_batches import packed_batch, padded
 from small_models import small_bert
@@ -129,7 +129,7 @@ def test_compiled_layers_give_the_losses_and_the_gradient(has_kernel, monkeypatc
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr("bert_distillation.masked_lm.has_varlen_kernel", lambda *_: has_kernel)
     student, teacher = pair = models()
-    freeze_key_biases(student)
+    freeze_idle_biases(student)
     batches = [packed_batch(rows=rows) for rows in (((12, 3), (9, 5), (7,)), ((4, 4, 4, 4), (16,)), ((10, 3), (9,)))]
     expected = [values_and_gradient(*pair, batch) for batch in batches]
     for model in pair:

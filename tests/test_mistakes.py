@@ -77,7 +77,7 @@ MISTAKES = [
     (f"{DISTILL} --sequences sequences --layers 0,2 --num_layers 3", "layers names 2 layers and num_layers is 3"),
     (f"{DISTILL} --sequences sequences --hidden_size 20", "give a multiple of 8 up to 32"),
     (f"{DISTILL} --sequences sequences --hidden_size 16 --layers 0,2", "can copy nothing from a teacher of 32"),
-    (f"{DISTILL} --sequences sequences --temperature 0", "temperature must be between 0.001 and 1000"),
+    (f"{DISTILL} --sequences sequences --temperature 0", "temperature must be between 0.001 and 100,"),
     (f"{DISTILL} --sequences sequences --learning_rate fast", "invalid float value: 'fast'"),
     (f"{FINETUNE} --task snli", "snli"),
     (f"{FINETUNE} --task sst2", "train.tsv"),

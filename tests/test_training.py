@@ -177,7 +177,7 @@ def test_pretraining_from_scratch_lowers_the_loss_and_goes_on_from_its_model(arc
 
 def test_settings_that_cannot_work_are_refused_by_name(sequences, tmp_path):
     for settings, sentence in [
-        ({"temperature": 0.0}, r"temperature must be between 0\.001 and 1000, got 0\.0"),
+        ({"temperature": 0.0}, r"temperature must be between 0\.001 and 100, got 0\.0"),
         ({"mlm_probability": 1.5}, "mlm_probability must be between 0 and 1, got 1.5"),
         ({"mlm_probability": 0.0}, "no token would be masked"),
         ({"alpha_ce": 0.0, "alpha_mlm": 0.0, "alpha_cos": 0.0}, "nothing would be learnt"),

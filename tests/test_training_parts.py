@@ -15,12 +15,15 @@ from bert_distillation.checkpoints import RunIdentity
 from bert_distillation.distill import DistillConfig, distill
 from bert_distillation.errors import InputError
 from bert_distillation.held_out import held_out_sums
+from bert_distillation.losses import MaskedLanguageModeling
+from bert_distillation.masked_lm import freeze_idle_biases
 from bert_distillation.packing import Packing
 from bert_distillation.pretrain import PretrainConfig, pretrain
 from bert_distillation.processes import draw_apart
 from bert_distillation.progress import TrainingLog
 from bert_distillation.sequences import open_sequences, sequence_lengths
 from bert_distillation.training import make_optimizer, run_identity
+from small_batches import packed_batch
 from small_models import TEXTS, save, small_bert, small_sequences
 
 
@@ -141,3 +144,16 @@ def test_each_process_draws_dropout_of_its_own_and_one_alone_as_ever():
         drawn.append(torch.rand(4).tolist())
     assert drawn[0] == torch.rand(4, generator=torch.Generator().manual_seed(2**32 - 2)).tolist()
     assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
+
+
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_every_parameter_that_is_trained_has_a_gradient(is_tied: bool):
+    """Several processes wait for each of them."""
+    model = small_bert(tie_word_embeddings=is_tied)
+    freeze_idle_biases(model)
+    batch = packed_batch()
+    total, _ = MaskedLanguageModeling(model)(batch, {"mlm": torch.ones(())})
+    total.backward()
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert [name for name, parameter in trained.items() if parameter.grad is None] == []
+    assert ("cls.predictions.bias" in trained) is is_tied

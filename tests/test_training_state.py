@@ -84,12 +84,13 @@ def test_a_step_that_overflowed_in_fp16_is_counted_and_the_schedule_waits(tmp_pa
     prepared = AcceleratedOptimizer(optimizer, device_placement=False, scaler=scaler)
     accelerator._optimizers.append(prepared)
     run = TrainingState(network, prepared, schedule, TrainingLog(tmp_path, {"mlm": 1.0}), accelerator)
-    before = network.weight.tolist()
+    before, taken = network.weight.tolist(), []
     for factor in (float("inf"), 1.0):
         scaler.scale(network(torch.ones(2, 4)).sum() * factor).backward()
         assert (network.weight.tolist(), schedule.last_epoch) == (before, 0)
-        run.step()
+        taken.append(run.step(1))
     assert (run.log.skipped_steps, schedule.last_epoch, scaler.get_scale()) == (1, 1, 1.0)
+    assert taken == [False, True]
 
 
 def test_a_process_that_was_not_there_before_keeps_its_own_random_state_and_no_sum_is_lost(tmp_path: Path):

@@ -23,7 +23,7 @@ def _forward(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, dropout, is_ca
     assert not is_causal
     parts = zip(*(_by_sequence(states, cu_seq_q) for states in (query, key, value)), strict=True)
     mixed = torch.cat([F.scaled_dot_product_attention(*part, scale=scale) for part in parts], 1).transpose(0, 1)
-    unused = query.new_zeros(2, dtype=torch.uint64), query.new_zeros(0), query.new_zeros(0)
+    unused = query.new_zeros(2, dtype=torch.uint64), query.new_zeros((), dtype=torch.uint64), query.new_zeros(0)
     return mixed.contiguous(), query.new_zeros(query.shape[1], len(query), dtype=torch.float32), *unused
 
 

@@ -63,8 +63,8 @@ class DistillConfig(TrainingConfig):
         check_share(self, "dropout")
         check_outputs(self, "student", "checkpoints")
         check_choice(self, "initialization", INITIALIZATIONS)
-        if not 1e-3 <= self.temperature <= 1e3:
-            raise InputError(f"temperature must be between 0.001 and 1000, got {self.temperature}.")
+        if not 1e-3 <= self.temperature <= 100:  # beyond, single precision has too few digits for the loss
+            raise InputError(f"temperature must be between 0.001 and 100, got {self.temperature}.")
         if not self.alpha_ce + self.alpha_mlm + self.alpha_cos > 0:
             raise InputError("alpha_ce, alpha_mlm and alpha_cos are all 0: nothing would be learnt.")
         count = len(parse_layers(self.layers))

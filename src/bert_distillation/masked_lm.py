@@ -37,7 +37,7 @@ def require_masked_lm(model: PreTrainedModel, of: str) -> MaskedLM:
     return model
 
 
-def freeze_key_biases(model: MaskedLM) -> None:
+def freeze_idle_biases(model: MaskedLM) -> None:
     """Leave out of training what changes nothing: a key's bias moves all scores of a query alike.
 
     Its gradient is 0 but for rounding, which Adam would make steps of, other ones for each number of processes.
@@ -45,6 +45,9 @@ def freeze_key_biases(model: MaskedLM) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith(("attention.k_lin.bias", "attention.self.key.bias")):
             parameter.requires_grad_(False)
+    # Where embeddings and vocabulary layer have weights of their own, BERT's head has a bias that nothing reads.
+    if isinstance(model, BertForMaskedLM) and model.cls.predictions.bias is not model.cls.predictions.decoder.bias:
+        model.cls.predictions.bias.requires_grad_(False)
 
 
 def last_hidden_states(

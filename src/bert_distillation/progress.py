@@ -92,7 +92,9 @@ class TrainingLog:
         self.learning_rate = learning_rate
 
     def write(self, step: int, accelerator: Accelerator) -> None:
-        """Write what came since the last line; a loss that is not finite ends the run."""
+        """Write what came since the last line, if a step was taken; a loss that is not finite ends the run."""
+        if not self.sums:
+            return
         names = list(self.sums)
         local = [self.sums[name] for name in names] + [self.spikes.spikes, self.empty_batches]
         numbers = torch.stack([torch.as_tensor(x, device=accelerator.device).float() for x in local])

@@ -19,7 +19,7 @@ from bert_distillation.errors import PreemptedError
 from bert_distillation.held_out import held_out_sums
 from bert_distillation.layer_norms import keep_half_precision
 from bert_distillation.losses import Objective, token_counts
-from bert_distillation.masked_lm import MaskedLM, freeze_key_biases
+from bert_distillation.masked_lm import MaskedLM, freeze_idle_biases
 from bert_distillation.masking import masking_probabilities, special_ids
 from bert_distillation.mlflow_run import log_metrics, log_parameters
 from bert_distillation.options import settings_of
@@ -64,7 +64,7 @@ def run_training(
         of_the_first(accelerator, lambda: lock_folders(locks, folders, held))
         checksums = of_the_first(accelerator, lambda: checksums_of_inputs(config, inputs))
         model = objective.model.to(accelerator.device)
-        freeze_key_biases(model)
+        freeze_idle_biases(model)
         keep_half_precision(model, accelerator.device, accelerator.mixed_precision)
         if config.torch_compile:
             compile_layers(model, accelerator.device)
@@ -139,10 +139,11 @@ def train(
             counts = step_counts(batches, restrict_ce_to_mask, accelerator)
             log.empty_batches += sum(len(batch["input_ids"]) == 0 for batch in batches)
             losses = backward(objective, batches, counts, weights, accelerator)
-            log.add(losses, counts, learning_rate=schedule.get_last_lr()[0])
+            learning_rate = schedule.get_last_lr()[0]
             accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
-            state.step()
             step += 1
+            if state.step(step):  # else its losses may be no numbers
+                log.add(losses, counts, learning_rate)
             ends = preemption.agreed() or step == last_step
             if step % config.logging_steps == 0 or step == last_step:
                 log.write(step, accelerator)

@@ -30,6 +30,7 @@ from bert_distillation.tracking import write_json, write_jsonl
 
 MODEL_FILE, OPTIMIZER_FILE, RANDOM_FILE = "model.safetensors", "optimizer.safetensors", "random.safetensors"
 STATE_FILE = "state.json"
+SMALLEST_SCALE = 1.0  # of gradients in fp16; it begins at 65,536
 
 
 @dataclass
@@ -43,14 +44,21 @@ class TrainingState:
     accelerator: Accelerator
     held: Sequence[RunLock] = ()  # the output folders, in the first process
 
-    def step(self) -> None:
-        """Let the optimizer take its step, and the schedule if it was taken: fp16 skips one that overflowed."""
+    def step(self, step: int) -> bool:
+        """Let the optimizer take its step, and the schedule if it was taken, which is returned: fp16 skips overflows.
+
+        The scale of the gradients halves with each that is skipped in a row; one that has come to nothing ends the run.
+        """
         self.optimizer.step()
-        if self.accelerator.optimizer_step_was_skipped:
-            self.log.skipped_steps += 1
-        else:
+        is_taken = not self.accelerator.optimizer_step_was_skipped
+        if is_taken:
             self.schedule.step()
+        else:
+            self.log.skipped_steps += 1
+            if self.accelerator.scaler is not None and self.accelerator.scaler.get_scale() < SMALLEST_SCALE:
+                raise self.log.not_finite("The gradients are not finite, however small they are made,", step)
         self.optimizer.zero_grad(set_to_none=True)
+        return is_taken
 
     def save(self, folder: Path, step: int, run: RunIdentity, keep: int) -> Path:
         """Write the checkpoint of a step; all processes take part, the first one writes. Returns its place."""
