@@ -10,7 +10,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import LEFT_TO_RIGHT, FillMask, batches_by_length, likeliest
 from bert_distillation.onnx_graph import write_graph
 from bert_distillation.student import student_from_teacher
-from small_models import save, small_bert
+from small_models import PIECES, move_word, save, small_bert
 
 TEXTS = [
     "paris is the [MASK] of france.",
@@ -166,6 +166,20 @@ def test_a_precision_that_the_folder_does_not_hold_is_refused(folder):
     with pytest.raises(InputError, match="precision must be one of fp32, bf16, fp16, int8, got int4"):
         FillMask.load(folder, "int4")
     assert FillMask.load(folder, "bf16").predict(TEXTS)
+
+
+def test_a_word_whose_id_the_model_lacks_is_refused_however_few_words_there_are(folder, tmp_path):
+    made = move_word(shutil.copytree(folder, tmp_path / "model"), "paris", 531)
+    size = len(PIECES)
+    with pytest.raises(
+        InputError, match=rf"The tokenizer has {size} words, one of them with the id 531, and the model {size};"
+    ):
+        FillMask.load(made)
+
+
+def test_a_gap_in_the_ids_is_no_fault_where_the_model_has_them_all(tokenizer, tmp_path):
+    made = move_word(save(small_bert(vocab_size=600), tokenizer, tmp_path), "paris", 531)
+    assert FillMask.load(made).predict(["paris is the [MASK] of france."])
 
 
 def test_the_likeliest_words_are_in_order_with_their_probability_among_all():

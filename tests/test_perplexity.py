@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.evaluation_config import Asked, read_evaluation_config
 from bert_distillation.perplexity import CausalModel
 from small_evaluation import opinionated_model, run, write_rows
-from small_models import save
+from small_models import move_word, save
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +88,9 @@ def test_the_samples_configuration_is_understood_from_a_file_and_from_a_text(tmp
         read_evaluation_config(tmp_path / "nothing.json", "")
 
 
-@pytest.mark.parametrize("kind", ["masked", "foreign"])
+@pytest.mark.parametrize("kind", ["masked", "foreign", "gaps"])
 def test_a_model_that_perplexity_cannot_be_measured_with_is_refused(
-    kind: str, opinionated: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+    kind: str, opinionated: Path, causal: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ):
     write_rows(tmp_path / "rows.jsonl", ("the [MASK] .", "cat"))
     folder = opinionated
@@ -97,7 +98,13 @@ def test_a_model_that_perplexity_cannot_be_measured_with_is_refused(
         folder = save(
             GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=1)), tokenizer, tmp_path / "g"
         )
-    message = {"masked": "sees the words that it predicts", "foreign": "words and the model 9"}[kind]
+    if kind == "gaps":
+        folder = move_word(shutil.copytree(causal, tmp_path / "g"), "cat", 631)
+    message = {
+        "masked": "sees the words that it predicts",
+        "foreign": "words and the model 9",
+        "gaps": "words, one of them with the id 631, and the model",
+    }[kind]
     with pytest.raises(InputError, match=f"causal_model: .*{message}"):
         run(tmp_path / "result", model=opinionated, test_data=tmp_path / "rows.jsonl", causal_model=folder)
     assert list((tmp_path / "result").iterdir()) == []

@@ -67,6 +67,7 @@ class WordPieces:
         self.mask_token = special_tokens["mask"]
         self.cls_token_id, self.sep_token_id, self.mask_token_id, self.unk_token_id = ids.values()
         self.size = tokenizer.get_vocab_size()
+        self.last_id = max(tokenizer.get_vocab().values())  # ids may have gaps
 
     @classmethod
     def load(cls, folder: Path) -> "WordPieces":
@@ -111,9 +112,10 @@ class FillMask:
 
     def __init__(self, runner: Runner, word_pieces: WordPieces):
         self.runner, self.word_pieces = runner, word_pieces
-        if word_pieces.size > runner.vocab_size:
+        if (last := word_pieces.last_id) >= runner.vocab_size:
+            gaps = f", one of them with the id {last}," if last >= word_pieces.size else ""
             raise InputError(
-                f"The tokenizer has {word_pieces.size} words and the model {runner.vocab_size}; "
+                f"The tokenizer has {word_pieces.size} words{gaps} and the model {runner.vocab_size}; "
                 "give the tokenizer that the model was trained with."
             )
 

@@ -217,9 +217,10 @@ def require_all_ids(tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
 
 def require_words(model: Any, tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
     """Refuse a model that has no embedding for some words of its tokenizer, or for the second of two texts."""
-    if len(tokenizer) > model.config.vocab_size:
+    if (last := max(tokenizer.get_vocab().values())) >= model.config.vocab_size:
+        gaps = f", one of them with the id {last}," if last >= len(tokenizer) else ""
         raise InputError(
-            f"{of}: its tokenizer has {len(tokenizer)} words and the model {model.config.vocab_size}; "
+            f"{of}: its tokenizer has {len(tokenizer)} words{gaps} and the model {model.config.vocab_size}; "
             "give a folder whose tokenizer belongs to its model."
         )
     if getattr(model.config, "type_vocab_size", 2) < 2:

@@ -32,9 +32,11 @@ class CausalModel:
         self.tokenizer: Any = hub.load_with(AutoTokenizer, folder, name, of="causal_model")
         self.longest = getattr(self.model.config, "max_position_embeddings", LONGEST)
         place = str(folder or name)
-        if len(self.tokenizer) > self.model.config.vocab_size or not self.tokenizer(PLAIN)["input_ids"]:
+        last = max(self.tokenizer.get_vocab().values())
+        if last >= self.model.config.vocab_size or not self.tokenizer(PLAIN)["input_ids"]:
+            gaps = f", one of them with the id {last}," if last >= len(self.tokenizer) else ""
             raise InputError(
-                f"causal_model: the tokenizer of {place} has {len(self.tokenizer)} words and the model "
+                f"causal_model: the tokenizer of {place} has {len(self.tokenizer)} words{gaps} and the model "
                 f"{self.model.config.vocab_size}; give a model with its own tokenizer files."
             )
         if not self._is_causal():
