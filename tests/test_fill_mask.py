@@ -197,3 +197,17 @@ def test_without_a_graph_and_without_torch_the_way_out_is_named(tokenizer, tmp_p
     monkeypatch.setitem(sys.modules, "bert_distillation.torch_runner", None)
     with pytest.raises(InputError, match=r"holds no model\.onnx and .* is not installed; deploy a model written by"):
         FillMask.load(folder)
+
+
+@pytest.mark.parametrize(("precision", "device"), [("bf16", "cpu"), ("fp16", "cpu"), ("fp32", "cuda")])
+def test_what_needs_torch_says_so_without_it_also_where_there_is_a_graph(
+    precision, device, tokenizer, tmp_path, monkeypatch
+):
+    folder = save(small_bert(), tokenizer, tmp_path / "model")
+    write_graph(folder, "model.onnx")
+    monkeypatch.setitem(sys.modules, "bert_distillation.torch_runner", None)
+    with pytest.raises(
+        InputError,
+        match=rf"^{precision} on {device} needs torch and transformers, and .*/inference-gpu, or fp32 on cpu",
+    ):
+        FillMask.load(folder, precision, device)

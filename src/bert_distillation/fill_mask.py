@@ -140,9 +140,14 @@ class FillMask:
         try:
             from bert_distillation.torch_runner import TorchRunner
         except ModuleNotFoundError as error:
+            if device == "cpu" and precision in GRAPHS:
+                raise InputError(
+                    f"{folder} holds no {GRAPHS['fp32']} and {error.name} is not installed; "
+                    "deploy a model written by `export`, or add torch and transformers to the environment."
+                ) from None
             raise InputError(
-                f"{folder} holds no {GRAPHS['fp32']} and {error.name} is not installed; "
-                "deploy a model written by `export`, or add torch and transformers to the environment."
+                f"{precision} on {device} needs torch and transformers, and {error.name} is not installed; take "
+                "the environment environments/inference-gpu, or fp32 on cpu for a model written by `export`."
             ) from None
 
         runner, tokenizer = TorchRunner.load(folder, precision, device, num_threads)
