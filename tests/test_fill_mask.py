@@ -1,3 +1,4 @@
+import re
 import shutil
 import sys
 
@@ -211,3 +212,25 @@ def test_what_needs_torch_says_so_without_it_also_where_there_is_a_graph(
         match=rf"^{precision} on {device} needs torch and transformers, and .*/inference-gpu, or fp32 on cpu",
     ):
         FillMask.load(folder, precision, device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "CUDA", "0", "", "auto", "cuda:", "cuda:-1", "cuda:01", "cpu\n"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_device_that_torch_does_not_know_is_refused(folder, device, precision):
+    with pytest.raises(InputError, match=rf"device must be cpu, cuda or, .* cuda:N, got {re.escape(repr(device))}\."):
+        FillMask.load(folder, precision, device)
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "message"),
+    [
+        (0, "cuda", "The device is cuda, but this machine has none that torch can use; take cpu"),
+        (0, "cuda:0", "The device is cuda:0, but this machine has none that torch can use; take cpu"),
+        (2, "cuda:2", "The device is cuda:2, but the last of this machine's GPUs is cuda:1; take that"),
+    ],
+)
+def test_a_gpu_that_the_machine_has_not_is_refused(folder, count, device, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(InputError, match=message):
+        FillMask.load(folder, device=device)

@@ -7,6 +7,7 @@ Sizes: M masks, V words.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ TOGETHER, LEFT_TO_RIGHT = "together", "left_to_right"  # how several masks of on
 ORDERS = (TOGETHER, LEFT_TO_RIGHT)
 GRAPHS = {"fp32": "model.onnx", "int8": "model-int8.onnx"}  # precision -> the graph in a model's folder
 SERVED_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+DEVICE = re.compile("cpu|cuda(:(0|[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,13 @@ class FillMask:
     def load(cls, folder: Path, precision: str = "fp32", device: str = "cpu", num_threads: int = 0) -> "FillMask":
         """The predictor of a model's folder in Hugging Face format.
 
-        precision: fp32; bf16 or fp16, for torch; int8, if `export` was told to make it. num_threads: 0 takes all cores.
+        precision: fp32; bf16 or fp16, for torch; int8, if `export` was told to make it. device: cpu, cuda or cuda:N.
+        num_threads: 0 takes all cores.
         """
         if precision not in SERVED_PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(SERVED_PRECISIONS)}, got {precision}.")
+        if not DEVICE.fullmatch(device):
+            raise InputError(f"device must be cpu, cuda or, for the GPU of number N, cuda:N, got {device!r}.")
         if precision == "int8" and device != "cpu":
             raise InputError(f"int8 is for CPUs, and the device is {device}; give fp16 or bf16, or the device cpu.")
         if device == "cpu" and precision in GRAPHS and (folder / GRAPHS[precision]).is_file():
