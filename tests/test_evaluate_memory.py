@@ -49,7 +49,7 @@ def test_an_evaluation_whose_memory_ends_names_what_helps_there(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(evaluation, "load_subject", lambda *_, **__: subject)
     monkeypatch.setattr(evaluation, "load_causal_model", lambda *_: ("a causal model", {}))
-    monkeypatch.setattr(evaluation, "perplexity_metrics", lambda *_: {})
+    monkeypatch.setattr(evaluation, "perplexity_metrics", lambda *_: ({}, ""))
     monkeypatch.setattr(evaluation, place, fail)
     given: dict[str, object] = {"evaluation_result": tmp_path / "result"} | settings
     given["test_data"] = write_rows(tmp_path / "rows.jsonl", ("the [MASK] .", "cat"))

@@ -171,9 +171,17 @@ def measure_test_data(found: Findings, subject: Subject, config: EvaluateConfig,
     found.metrics |= cloze_metrics(answers, config.seed) | counts(read, len(rows), answers) | {"top_k": top_k}
     if causal_model is not None:
         with where_memory_ends(way_of_causal_model(config, asked)):
-            measured = perplexity_metrics(causal_model, [answer.filled for answer in answers], config.seed)
-        found.metrics |= measured
-        found.absent |= {} if measured else dict.fromkeys((MEAN, MEDIAN), "no filled text can be judged")
+            measure_perplexity(found, causal_model, [answer.filled for answer in answers], config.seed)
+
+
+def measure_perplexity(found: Findings, causal_model: CausalModel, texts: list[str], seed: int) -> None:
+    """The perplexity of the filled texts, and how many of them it leaves out."""
+    measured, left_out = perplexity_metrics(causal_model, texts, seed)
+    found.metrics |= measured
+    if not measured:
+        found.absent |= dict.fromkeys((MEAN, MEDIAN), f"no filled text can be judged ({left_out})")
+    elif left_out:
+        print(f"perplexity leaves out {left_out}", flush=True)
 
 
 def way_of_causal_model(config: EvaluateConfig, asked: Asked) -> str:

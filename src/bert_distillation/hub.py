@@ -81,7 +81,7 @@ def load_model(
 
     A checkpoint that lacks some of the model's weights is refused, because they would be random; only those whose names
     begin with one of `new` may be missing or of another shape, and are drawn anew. Weights saved in half precision
-    become single, because training in half would round its small steps away; `dtype="auto"` keeps them.
+    become single: training in half would round its small steps away, and some answers would overflow in fp16.
     """
     where = source(folder, name, of=of)
     if folder is not None:
