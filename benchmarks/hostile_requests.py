@@ -99,7 +99,7 @@ ODD_TEXTS = [
     "cat " * 2000 + "[MASK]" + " dog" * 2000,
     "[MASK]" + "x" * 5000,
 ]
-# Headers that do not fit the body, which does not matter: it is read as what it is.
+# Headers that do not fit the body: it is read as what it is, but that of a form, which flask makes an empty one of.
 CONTENT_TYPES = ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"]
 
 

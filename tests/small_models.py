@@ -1,5 +1,6 @@
 """Two-layer models from configs and a vocabulary of a few dozen words."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,6 +50,15 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
     """Write model and tokenizer in Hugging Face format."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def move_word(folder: Path, word: str, index: int) -> Path:
+    """Give a word of the tokenizer in a folder another id, which leaves a gap."""
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["model"]["vocab"][word] = index
+    file.write_text(json.dumps(content))
     return folder
 
 

@@ -1,3 +1,4 @@
+import re
 import shutil
 import sys
 
@@ -10,7 +11,7 @@ from bert_distillation.errors import InputError
 from bert_distillation.fill_mask import LEFT_TO_RIGHT, FillMask, batches_by_length, likeliest
 from bert_distillation.onnx_graph import write_graph
 from bert_distillation.student import student_from_teacher
-from small_models import save, small_bert
+from small_models import PIECES, move_word, save, small_bert
 
 TEXTS = [
     "paris is the [MASK] of france.",
@@ -168,6 +169,20 @@ def test_a_precision_that_the_folder_does_not_hold_is_refused(folder):
     assert FillMask.load(folder, "bf16").predict(TEXTS)
 
 
+def test_a_word_whose_id_the_model_lacks_is_refused_however_few_words_there_are(folder, tmp_path):
+    made = move_word(shutil.copytree(folder, tmp_path / "model"), "paris", 531)
+    size = len(PIECES)
+    with pytest.raises(
+        InputError, match=rf"The tokenizer has {size} words, one of them with the id 531, and the model {size};"
+    ):
+        FillMask.load(made)
+
+
+def test_a_gap_in_the_ids_is_no_fault_where_the_model_has_them_all(tokenizer, tmp_path):
+    made = move_word(save(small_bert(vocab_size=600), tokenizer, tmp_path), "paris", 531)
+    assert FillMask.load(made).predict(["paris is the [MASK] of france."])
+
+
 def test_the_likeliest_words_are_in_order_with_their_probability_among_all():
     logits = np.log(np.array([[0.1, 0.4, 0.2, 0.3], [0.7, 0.1, 0.15, 0.05]], np.float32))
     ids, scores = likeliest(logits, 3)
@@ -183,3 +198,39 @@ def test_without_a_graph_and_without_torch_the_way_out_is_named(tokenizer, tmp_p
     monkeypatch.setitem(sys.modules, "bert_distillation.torch_runner", None)
     with pytest.raises(InputError, match=r"holds no model\.onnx and .* is not installed; deploy a model written by"):
         FillMask.load(folder)
+
+
+@pytest.mark.parametrize(("precision", "device"), [("bf16", "cpu"), ("fp16", "cpu"), ("fp32", "cuda")])
+def test_what_needs_torch_says_so_without_it_also_where_there_is_a_graph(
+    precision, device, tokenizer, tmp_path, monkeypatch
+):
+    folder = save(small_bert(), tokenizer, tmp_path / "model")
+    write_graph(folder, "model.onnx")
+    monkeypatch.setitem(sys.modules, "bert_distillation.torch_runner", None)
+    with pytest.raises(
+        InputError,
+        match=rf"^{precision} on {device} needs torch and transformers, and .*/inference-gpu, or fp32 on cpu",
+    ):
+        FillMask.load(folder, precision, device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "CUDA", "0", "", "auto", "cuda:", "cuda:-1", "cuda:01", "cpu\n"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_device_that_torch_does_not_know_is_refused(folder, device, precision):
+    with pytest.raises(InputError, match=rf"device must be cpu, cuda or, .* cuda:N, got {re.escape(repr(device))}\."):
+        FillMask.load(folder, precision, device)
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "message"),
+    [
+        (0, "cuda", "The device is cuda, but this machine has none that torch can use; take cpu"),
+        (0, "cuda:0", "The device is cuda:0, but this machine has none that torch can use; take cpu"),
+        (2, "cuda:2", "The device is cuda:2, but the last of this machine's GPUs is cuda:1; take that"),
+    ],
+)
+def test_a_gpu_that_the_machine_has_not_is_refused(folder, count, device, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(InputError, match=message):
+        FillMask.load(folder, device=device)

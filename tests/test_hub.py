@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -7,7 +5,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bert_distillation import hub
 from bert_distillation.errors import InputError, PreemptedError
-from small_models import PIECES, save, small_bert, small_tokenizer
+from small_models import PIECES, move_word, save, small_bert, small_tokenizer
 
 
 def test_a_folder_wins_over_the_name(tokenizer, tmp_path):
@@ -194,10 +192,20 @@ def test_to_be_told_to_stop_while_it_loads_is_no_fault_of_the_model(broken, monk
 
 def test_a_tokenizer_whose_ids_have_gaps_is_refused(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
-    content = json.loads((tmp_path / "tokenizer.json").read_text())
-    content["model"]["vocab"]["paris"] = 631
-    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
-    loaded = hub.load_tokenizer(tmp_path, "", of="tokenizer")
+    loaded = hub.load_tokenizer(move_word(tmp_path, "paris", 631), "", of="tokenizer")
     with pytest.raises(InputError, match=r"tokenizer: it has \d+ words, and one of them the id 631; fill the gaps"):
         hub.require_all_ids(loaded, of="tokenizer")
     hub.require_all_ids(tokenizer, of="tokenizer")
+
+
+def test_a_word_whose_id_the_model_lacks_is_refused_however_few_words_there_are(tokenizer, tmp_path):
+    model = small_bert()
+    last = model.config.vocab_size - 1
+    tokenizer.save_pretrained(tmp_path)
+    loaded = hub.load_tokenizer(move_word(tmp_path, "paris", last + 1), "", of="tokenizer")
+    message = (
+        rf"model: its tokenizer has {last + 1} words, one of them with the id {last + 1}, and the model {last + 1};"
+    )
+    with pytest.raises(InputError, match=message):
+        hub.require_words(model, loaded, of="model")
+    hub.require_words(small_bert(vocab_size=last + 2), loaded, of="model")

@@ -19,6 +19,8 @@ from bert_distillation.options import (
     option,
     required,
     run_step,
+    way_without_batches,
+    where_memory_ends,
 )
 from bert_distillation.outputs import output_folder
 from bert_distillation.perplexity import MEAN, MEDIAN, CausalModel, perplexity_metrics
@@ -88,13 +90,15 @@ def evaluate(config: EvaluateConfig) -> None:
 
 def measure(config: EvaluateConfig, asked: Asked) -> "Findings":
     """All that the inputs allow."""
-    subject = load_subject(config.model, config.model_name, mlflow_model=config.mlflow_model, device=config.device)
-    teacher = load_teacher(config)
+    with where_memory_ends(way_without_batches(config)):
+        subject = load_subject(config.model, config.model_name, mlflow_model=config.mlflow_model, device=config.device)
+        teacher = load_teacher(config)
     if config.held_out is not None:
         check_held_out(config.held_out, model=subject, **({"teacher": teacher} if teacher else {}))
     found = Findings(subject.size())
     if config.test_data is not None:
-        measure_test_data(found, subject, config, asked, config.test_data)
+        with where_memory_ends(way_without_batches(config)):  # their batches are made of tokens, not of batch_size
+            measure_test_data(found, subject, config, asked, config.test_data)
     if config.held_out is not None:
         measure_held_out(found, subject, teacher, config, config.held_out, asked.top_k or config.top_k)
     found.metrics |= measure_speed(subject, teacher, config.batch_size)
@@ -166,9 +170,26 @@ def measure_test_data(found: Findings, subject: Subject, config: EvaluateConfig,
     found.predictions = answers
     found.metrics |= cloze_metrics(answers, config.seed) | counts(read, len(rows), answers) | {"top_k": top_k}
     if causal_model is not None:
-        measured = perplexity_metrics(causal_model, [answer.filled for answer in answers], config.seed)
-        found.metrics |= measured
-        found.absent |= {} if measured else dict.fromkeys((MEAN, MEDIAN), "no filled text can be judged")
+        with where_memory_ends(way_of_causal_model(config, asked)):
+            measure_perplexity(found, causal_model, [answer.filled for answer in answers], config.seed)
+
+
+def measure_perplexity(found: Findings, causal_model: CausalModel, texts: list[str], seed: int) -> None:
+    """The perplexity of the filled texts, and how many of them it leaves out."""
+    measured, left_out = perplexity_metrics(causal_model, texts, seed)
+    found.metrics |= measured
+    if not measured:
+        found.absent |= dict.fromkeys((MEAN, MEDIAN), f"no filled text can be judged ({left_out})")
+    elif left_out:
+        print(f"perplexity leaves out {left_out}", flush=True)
+
+
+def way_of_causal_model(config: EvaluateConfig, asked: Asked) -> str:
+    """What helps where memory ends while texts are judged: it has a batch size of its own."""
+    if asked.batch_size == 1:
+        return way_without_batches(config)
+    name = "evaluation_config" if config.evaluation_config is not None else "evaluation_config_params"
+    return f"lower the batch_size of --{name} (now {asked.batch_size})."
 
 
 def counts(read: ClozeRows, asked: int, answers: list[RowAnswer]) -> dict[str, float]:

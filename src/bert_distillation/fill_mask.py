@@ -7,6 +7,7 @@ Sizes: M masks, V words.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ TOGETHER, LEFT_TO_RIGHT = "together", "left_to_right"  # how several masks of on
 ORDERS = (TOGETHER, LEFT_TO_RIGHT)
 GRAPHS = {"fp32": "model.onnx", "int8": "model-int8.onnx"}  # precision -> the graph in a model's folder
 SERVED_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+DEVICE = re.compile("cpu|cuda(:(0|[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class WordPieces:
         self.mask_token = special_tokens["mask"]
         self.cls_token_id, self.sep_token_id, self.mask_token_id, self.unk_token_id = ids.values()
         self.size = tokenizer.get_vocab_size()
+        self.last_id = max(tokenizer.get_vocab().values())  # ids may have gaps
 
     @classmethod
     def load(cls, folder: Path) -> "WordPieces":
@@ -111,9 +114,10 @@ class FillMask:
 
     def __init__(self, runner: Runner, word_pieces: WordPieces):
         self.runner, self.word_pieces = runner, word_pieces
-        if word_pieces.size > runner.vocab_size:
+        if (last := word_pieces.last_id) >= runner.vocab_size:
+            gaps = f", one of them with the id {last}," if last >= word_pieces.size else ""
             raise InputError(
-                f"The tokenizer has {word_pieces.size} words and the model {runner.vocab_size}; "
+                f"The tokenizer has {word_pieces.size} words{gaps} and the model {runner.vocab_size}; "
                 "give the tokenizer that the model was trained with."
             )
 
@@ -121,10 +125,13 @@ class FillMask:
     def load(cls, folder: Path, precision: str = "fp32", device: str = "cpu", num_threads: int = 0) -> "FillMask":
         """The predictor of a model's folder in Hugging Face format.
 
-        precision: fp32; bf16 or fp16, for torch; int8, if `export` was told to make it. num_threads: 0 takes all cores.
+        precision: fp32; bf16 or fp16, for torch; int8, if `export` was told to make it. device: cpu, cuda or cuda:N.
+        num_threads: 0 takes all cores.
         """
         if precision not in SERVED_PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(SERVED_PRECISIONS)}, got {precision}.")
+        if not DEVICE.fullmatch(device):
+            raise InputError(f"device must be cpu, cuda or, for the GPU of number N, cuda:N, got {device!r}.")
         if precision == "int8" and device != "cpu":
             raise InputError(f"int8 is for CPUs, and the device is {device}; give fp16 or bf16, or the device cpu.")
         if device == "cpu" and precision in GRAPHS and (folder / GRAPHS[precision]).is_file():
@@ -138,9 +145,14 @@ class FillMask:
         try:
             from bert_distillation.torch_runner import TorchRunner
         except ModuleNotFoundError as error:
+            if device == "cpu" and precision in GRAPHS:
+                raise InputError(
+                    f"{folder} holds no {GRAPHS['fp32']} and {error.name} is not installed; "
+                    "deploy a model written by `export`, or add torch and transformers to the environment."
+                ) from None
             raise InputError(
-                f"{folder} holds no {GRAPHS['fp32']} and {error.name} is not installed; "
-                "deploy a model written by `export`, or add torch and transformers to the environment."
+                f"{precision} on {device} needs torch and transformers, and {error.name} is not installed; take "
+                "the environment environments/inference-gpu, or fp32 on cpu for a model written by `export`."
             ) from None
 
         runner, tokenizer = TorchRunner.load(folder, precision, device, num_threads)

@@ -81,7 +81,7 @@ def load_model(
 
     A checkpoint that lacks some of the model's weights is refused, because they would be random; only those whose names
     begin with one of `new` may be missing or of another shape, and are drawn anew. Weights saved in half precision
-    become single, because training in half would round its small steps away; `dtype="auto"` keeps them.
+    become single: training in half would round its small steps away, and some answers would overflow in fp16.
     """
     where = source(folder, name, of=of)
     if folder is not None:
@@ -217,9 +217,10 @@ def require_all_ids(tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
 
 def require_words(model: Any, tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
     """Refuse a model that has no embedding for some words of its tokenizer, or for the second of two texts."""
-    if len(tokenizer) > model.config.vocab_size:
+    if (last := max(tokenizer.get_vocab().values())) >= model.config.vocab_size:
+        gaps = f", one of them with the id {last}," if last >= len(tokenizer) else ""
         raise InputError(
-            f"{of}: its tokenizer has {len(tokenizer)} words and the model {model.config.vocab_size}; "
+            f"{of}: its tokenizer has {len(tokenizer)} words{gaps} and the model {model.config.vocab_size}; "
             "give a folder whose tokenizer belongs to its model."
         )
     if getattr(model.config, "type_vocab_size", 2) < 2:

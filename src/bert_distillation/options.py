@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -250,7 +251,25 @@ def way_out_of_memory(config: Any) -> str:
         if value is not None and value != 1:
             has_parts = name == MEMORY[0] and hasattr(config, "gradient_accumulation_steps")
             return f"lower --{name} (now {value}){OF_STEPS if has_parts else ''}."
+    return way_without_batches(config)
+
+
+def way_without_batches(config: Any) -> str:
+    """What helps where memory ends in what no setting of a step makes smaller."""
+    if getattr(config, "device", "cpu") != "cpu" and torch.cuda.is_available():
+        return "give --device cpu."
     return "use a machine with more memory."
+
+
+@contextmanager
+def where_memory_ends(way_out: str) -> Iterator[None]:
+    """Within it, a lack of memory names this way out, and not the step's first setting of `MEMORY`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(f"out of memory: {way_out}") from error
 
 
 def stop(message: str, status: int) -> NoReturn:

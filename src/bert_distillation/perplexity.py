@@ -1,6 +1,5 @@
 """How likely a causal language model finds texts: the perplexity of sentences whose masks a model has filled."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,28 +25,33 @@ class CausalModel:
     ):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model", dtype="auto").eval()
-        self.model = model.to(device) if device != "cpu" else model.float()  # half precision is slow on a CPU
         self.device = torch.device(device)
+        self.model = hub.load_model(AutoModelForCausalLM, folder, name, of="causal_model").eval().to(self.device)
         self.tokenizer: Any = hub.load_with(AutoTokenizer, folder, name, of="causal_model")
         self.longest = getattr(self.model.config, "max_position_embeddings", LONGEST)
         place = str(folder or name)
-        if len(self.tokenizer) > self.model.config.vocab_size or not self.tokenizer(PLAIN)["input_ids"]:
+        last = max(self.tokenizer.get_vocab().values())
+        if last >= self.model.config.vocab_size or not self.tokenizer(PLAIN)["input_ids"]:
+            gaps = f", one of them with the id {last}," if last >= len(self.tokenizer) else ""
             raise InputError(
-                f"causal_model: the tokenizer of {place} has {len(self.tokenizer)} words and the model "
+                f"causal_model: the tokenizer of {place} has {len(self.tokenizer)} words{gaps} and the model "
                 f"{self.model.config.vocab_size}; give a model with its own tokenizer files."
             )
-        if not self._is_causal():
-            raise InputError(f"causal_model: {place} sees the words that it predicts; give a causal language model.")
+        self._check_answers(place)
         self.batch_size, self.start = batch_size, self.tokenizer.bos_token_id if add_start_token else None
 
     @torch.inference_mode()
-    def _is_causal(self) -> bool:
-        """Whether what comes later changes nothing of what is said before."""
+    def _check_answers(self, place: str) -> None:
+        """Refuse answers that are no numbers, and those that change with what comes later."""
         first, second = (
             self.model(input_ids=torch.tensor([[0, last]], device=self.device)).logits[0, 0] for last in (0, 1)
         )
-        return torch.allclose(first, second, atol=1e-4)
+        if not (first.isfinite() & second.isfinite()).all():
+            raise InputError(
+                f"causal_model: the logits of {place} are not finite numbers; give a model whose training succeeded."
+            )
+        if not torch.allclose(first, second, atol=1e-4):
+            raise InputError(f"causal_model: {place} sees the words that it predicts; give a causal language model.")
 
     @torch.inference_mode()
     def perplexities(self, texts: Sequence[str]) -> np.ndarray:
@@ -70,14 +74,21 @@ class CausalModel:
         logits = self.model(input_ids=ids, attention_mask=real.long()).logits[:, :-1].float()
         losses = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         counted = real[:, 1:]
-        return torch.exp((losses * counted).sum(1) / counted.sum(1)).double().cpu().numpy()
+        # In single precision the perplexity of a loss above 88 nats has no number.
+        return torch.exp((losses.where(counted, 0).sum(1) / counted.sum(1)).double()).cpu().numpy()
 
 
-def perplexity_metrics(model: CausalModel, texts: Sequence[str], seed: int) -> dict[str, float]:
-    """Mean and median perplexity of the texts with their intervals; nothing where no text can be judged."""
+def perplexity_metrics(model: CausalModel, texts: Sequence[str], seed: int) -> tuple[dict[str, float], str]:
+    """Mean and median perplexity of the texts with their intervals, none where no text can be judged.
+
+    With them, which texts are left out: nothing where all are judged.
+    """
     found = model.perplexities(texts)
-    found = found[[math.isfinite(value) for value in found]]
-    if not len(found):
-        return {}
-    metrics = with_interval(MEAN, lambda values: float(values.mean()), found, seed=seed)
-    return metrics | with_interval(MEDIAN, lambda values: float(np.median(values)), found, seed=seed)
+    kept = found[np.isfinite(found)]
+    reasons = {"of a single token": len(texts) - len(found), "whose loss is not finite": len(found) - len(kept)}
+    parts = [f"{count} {reason}" for reason, count in reasons.items() if count]
+    left_out = f"{' and '.join(parts)}, of {len(texts)} filled texts" if parts else ""
+    if not len(kept):
+        return {}, left_out
+    metrics = with_interval(MEAN, lambda values: float(values.mean()), kept, seed=seed)
+    return metrics | with_interval(MEDIAN, lambda values: float(np.median(values)), kept, seed=seed), left_out

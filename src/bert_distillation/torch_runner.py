@@ -30,8 +30,8 @@ class TorchRunner:
         cls, folder: Path, precision: str, device: str, num_threads: int
     ) -> tuple["TorchRunner", PreTrainedTokenizerFast]:
         """The model of a folder in Hugging Face format, and its tokenizer. num_threads: 0 leaves torch its own."""
-        if device == "cuda" and not torch.cuda.is_available():
-            raise InputError("The device is cuda, but this machine has none that torch can use; take cpu.")
+        if device.startswith("cuda"):
+            require_gpu(device)
         if num_threads:
             torch.set_num_threads(num_threads)
         model = require_masked_lm(hub.load_model(AutoModelForMaskedLM, folder, "", of="model"), "model")
@@ -50,3 +50,12 @@ class TorchRunner:
             precision = next(name for name, dtype in DTYPES.items() if dtype == self.model.dtype)
             raise NotFiniteError(f"The model overflows in {precision}, its answer is no number; {WAY_OUT[precision]}.")
         return logits
+
+
+def require_gpu(device: str) -> None:
+    """Refuse a GPU that this machine has not. device: cuda or cuda:N."""
+    if not torch.cuda.is_available():
+        raise InputError(f"The device is {device}, but this machine has none that torch can use; take cpu.")
+    count = torch.cuda.device_count()
+    if int(device.partition(":")[2] or 0) >= count:
+        raise InputError(f"The device is {device}, but the last of this machine's GPUs is cuda:{count - 1}; take that.")
