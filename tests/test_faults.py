@@ -257,6 +257,9 @@ def ends_with(step: Callable[[object], None], config: type, given: dict[str, obj
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
         MemoryError(),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        torch.distributed.DistBackendError("NCCL error: unhandled cuda error. Cuda failure 2 'out of memory'"),
     ],
 )
 def test_out_of_memory_names_the_setting_to_lower(error: Exception, inputs: Path, tmp_path: Path, capsys):

@@ -30,6 +30,8 @@ OF_STEPS = " and raise --gradient_accumulation_steps as much, which gives the sa
 
 # What torch says where a process at the other end is gone, or no longer answers: by gloo, NCCL and the store.
 GONE = ("connection closed", "connection was likely closed", "connection reset", "broken pipe", "ncclremoteerror")
+# Of torch for a CPU, of CUDA and NCCL, and of CUDA's libraries.
+NO_MEMORY = ("can't allocate memory", "out of memory", "_ALLOC_FAILED")
 NO_ANSWER = ("timed out waiting", "application timeout", "collective operation timeout")
 # Why processes do not find together, and the way out.
 SEE_ALL = "See that all of them were started, and can reach MASTER_ADDR at MASTER_PORT."
@@ -222,8 +224,8 @@ def told_to_stop(number: int, frame: object) -> NoReturn:  # noqa: ARG001
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; on a CPU torch has no class of its own for that."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether an allocation failed; outside its own allocators torch has no class for that."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def is_between_processes(error: Exception) -> bool:

@@ -2,7 +2,7 @@
 
 Settings, as environment variables of the deployment:
   FILL_MASK_PRECISION  fp32 (default), int8 if `export` offers it, bf16 or fp16
-  FILL_MASK_DEVICE     cpu (default) or cuda
+  FILL_MASK_DEVICE     cpu (default), cuda, or cuda:1 for the second GPU
   FILL_MASK_THREADS    of one prediction; 0 (default) takes all cores, or torch's own number
   FILL_MASK_TIMEOUT    seconds (30) after which a request is given up, as the deployment's request_timeout_ms
   FILL_MASK_LOG_TEXTS  1 writes the texts of requests to the log; without it, no text of a user is in it
