@@ -97,6 +97,23 @@ def test_a_step_that_fp16_left_out_leaves_nothing_in_the_log_and_in_the_checkpoi
 
 
 @pytest.mark.usefixtures("in_fp16")
+def test_a_run_whose_last_steps_fp16_left_out_says_so(
+    train: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    forward, calls = losses.MaskedLanguageModeling.forward, []
+
+    def overflow_late(self: object, *arguments: object) -> losses.Losses:
+        total, sums = forward(self, *arguments)
+        calls.append(total)
+        return total * (torch.inf if len(calls) > 2 else 1.0), sums
+
+    monkeypatch.setattr(losses.MaskedLanguageModeling, "forward", overflow_late)
+    train(spoiled=0, logging_steps=2)
+    assert "step 4/4 | left out in fp16: 2 steps so far\n" in capsys.readouterr().out
+    assert (tmp_path / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("in_fp16")
 def test_gradients_that_are_no_numbers_at_any_scale_end_a_run_in_fp16(
     train: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -108,7 +125,12 @@ def test_gradients_that_are_no_numbers_at_any_scale_end_a_run_in_fp16(
         return total, sums
 
     monkeypatch.setattr(losses.MaskedLanguageModeling, "forward", without_gradient)
-    sentence = r"^The gradients are not finite, however small they are made, at step 17 .*no checkpoint before it"
-    with pytest.raises(InputError, match=sentence):
-        train(spoiled=0, max_train_steps=30, logging_steps=1)
+    rest = r"There is no checkpoint before it\. Use --mixed_precision bf16 or no\."
+    sentence = (
+        r"^17 steps were left out in fp16, whose gradients were not finite, the last at step 17 \(learning rate 0.001\)"
+    )
+    with pytest.raises(InputError, match=rf"{sentence}\. {rest}$"):
+        train(spoiled=0, max_train_steps=30, logging_steps=1, learning_rate=1e-3, warmup_ratio=0.0)
+    with pytest.raises(InputError, match=r"^4 steps were left out in fp16.* the last at step 4 "):
+        train(spoiled=0)
     assert not (tmp_path / "model" / "model.safetensors").exists()

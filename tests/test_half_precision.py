@@ -23,7 +23,7 @@ def curve(dtype: torch.dtype) -> torch.Tensor:
     freeze_idle_biases(student)
     objective = Distillation(student, freeze_teacher(copy.deepcopy(teacher), CPU, dtype), 2.0, False)
     optimizer = torch.optim.AdamW([part for part in student.parameters() if part.requires_grad], lr=1e-3)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=dtype == torch.float16)  # no step is left out
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=dtype == torch.float16)
     losses = []
     for step in range(20):
         batch = packed_batch(seed=step)
@@ -38,6 +38,7 @@ def curve(dtype: torch.dtype) -> torch.Tensor:
         scaler.update()
         optimizer.zero_grad()
         losses.append([float(sums[name] / counts[name]) for name in WEIGHTS])
+    assert scaler.get_scale() in (1.0, 2.0**10)  # no step was left out
     return torch.tensor(losses)
 
 

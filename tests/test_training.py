@@ -178,6 +178,7 @@ def test_pretraining_from_scratch_lowers_the_loss_and_goes_on_from_its_model(arc
 def test_settings_that_cannot_work_are_refused_by_name(sequences, tmp_path):
     for settings, sentence in [
         ({"temperature": 0.0}, r"temperature must be between 0\.001 and 100, got 0\.0"),
+        ({"temperature": 101.0}, r"temperature must be between 0\.001 and 100, got 101\.0"),
         ({"mlm_probability": 1.5}, "mlm_probability must be between 0 and 1, got 1.5"),
         ({"mlm_probability": 0.0}, "no token would be masked"),
         ({"alpha_ce": 0.0, "alpha_mlm": 0.0, "alpha_cos": 0.0}, "nothing would be learnt"),
@@ -270,7 +271,8 @@ def test_the_time_that_training_waits_for_data_is_logged(tmp_path):
     for step in log.waiting_for(slow()):
         time.sleep(0.02)
         ones = {name: torch.ones(()) for name in ("mlm", "tokens")}
-        log.add({"mlm": torch.ones(())}, ones, learning_rate=1e-4)
+        log.begin(ones["tokens"], learning_rate=1e-4)
+        log.add({"mlm": torch.ones(())}, ones)
         log.write(step + 1, Accelerator(cpu=True))
     assert all(0.1 < row["data_wait_share"] < 0.9 for row in read_log(tmp_path))
 

@@ -44,7 +44,8 @@ def step(run: TrainingState, number: int) -> float:
     run.schedule.step()
     run.optimizer.zero_grad()
     counts = {"mlm": torch.tensor(16), "tokens": torch.tensor(16)}
-    run.log.add({"mlm": loss.detach()}, counts, learning_rate=run.schedule.get_last_lr()[0])
+    run.log.begin(counts["tokens"], run.schedule.get_last_lr()[0])
+    run.log.add({"mlm": loss.detach()}, counts)
     return loss.item()
 
 
@@ -83,7 +84,9 @@ def test_a_step_that_overflowed_in_fp16_is_counted_and_the_schedule_waits(tmp_pa
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     prepared = AcceleratedOptimizer(optimizer, device_placement=False, scaler=scaler)
     accelerator._optimizers.append(prepared)
+    accelerator.scaler = scaler
     run = TrainingState(network, prepared, schedule, TrainingLog(tmp_path, {"mlm": 1.0}), accelerator)
+    run.log.start(0, 20)
     before, taken = network.weight.tolist(), []
     for factor in (float("inf"), 1.0):
         scaler.scale(network(torch.ones(2, 4)).sum() * factor).backward()

@@ -17,6 +17,7 @@ from bert_distillation.tracking import LOG_FILE, PARTIAL, write_jsonl
 from bert_distillation.watch import SpikeCounter
 
 TOLD_EVERY = 10  # seconds
+WAY_OUT = "Lower --learning_rate, raise --warmup_ratio, or use --mixed_precision no."  # of losses that are none
 LONG_WAIT = 0.1  # share of the time from which a line says that training waits for data
 
 T = TypeVar("T")
@@ -55,13 +56,15 @@ class TrainingLog:
         numbers = {name: float(value) for name, value in self.sums.items()}
         counts = {name: int(value) for name, value in self.counts.items()}
         totals = {"skipped_steps": self.skipped_steps, "empty_batches": self.empty_batches}
-        return {"sums": numbers, "counts": counts, "spikes": self.spikes.state()} | totals
+        parts = {"sums": numbers, "counts": counts, "spikes": self.spikes.state(), "learning_rate": self.learning_rate}
+        return parts | totals
 
     def load(self, states: list[dict[str, Any]], rows: list[dict[str, float]], accelerator: Accelerator) -> None:
         """Go on from the states of all processes. Where they were more or fewer, the first takes all their sums."""
         rank, self.rows = accelerator.process_index, rows
         own = states[min(rank, len(states) - 1)]
         self.counts, self.skipped_steps = dict(own["counts"]), own["skipped_steps"]
+        self.learning_rate = own.get("learning_rate", 0.0)
         self.spikes.load(own["spikes"], scale=len(states) / accelerator.num_processes)
         if len(states) == accelerator.num_processes:
             self.sums, self.empty_batches = dict(own["sums"]), own["empty_batches"]
@@ -81,19 +84,24 @@ class TrainingLog:
             self.seconds_waited += time.monotonic() - start
             yield step
 
-    def add(self, sums: dict[str, Tensor], counts: dict[str, Tensor], learning_rate: float) -> None:
-        """Add the losses of one optimizer step: sums of this process, counts of all."""
+    def begin(self, tokens: Tensor, learning_rate: float) -> None:
+        """Count an optimizer step that is to be taken with this learning rate; tokens: of all processes."""
+        self.tokens = self.tokens + tokens
+        self.learning_rate = learning_rate
+
+    def add(self, sums: dict[str, Tensor], counts: dict[str, Tensor]) -> None:
+        """Add the losses of a step that was taken: sums of this process, counts of all."""
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0) + value
             self.counts[name] = self.counts.get(name, 0) + counts[name]
-        self.tokens = self.tokens + counts["tokens"]
         parts = [weight * sums[name] / counts[name] for name, weight in self.weights.items()]
         self.spikes.add(torch.stack(parts).sum())
-        self.learning_rate = learning_rate
 
     def write(self, step: int, accelerator: Accelerator) -> None:
         """Write what came since the last line, if a step was taken; a loss that is not finite ends the run."""
         if not self.sums:
+            if accelerator.is_main_process:
+                print(f"step {step}/{self.last_step} | left out in fp16: {self.skipped_steps} steps so far", flush=True)
             return
         names = list(self.sums)
         local = [self.sums[name] for name in names] + [self.spikes.spikes, self.empty_batches]
@@ -124,16 +132,13 @@ class TrainingLog:
         if not torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all():
             raise self.not_finite("The weights are not finite", step)
 
-    def not_finite(self, what: str, step: int) -> InputError:
+    def not_finite(self, what: str, step: int, way_out: str = WAY_OUT) -> InputError:
         """The end of a run whose numbers are none any more."""
         if self.last_checkpoint is None:
             good = "There is no checkpoint before it."
         else:
             good = f"The last good checkpoint is {self.last_checkpoint}."
-        return InputError(
-            f"{what} at step {step} (learning rate {self.learning_rate:.2g}). {good} "
-            "Lower --learning_rate, raise --warmup_ratio, or use --mixed_precision no."
-        )
+        return InputError(f"{what} at step {step} (learning rate {self.learning_rate:.2g}). {good} {way_out}")
 
     def _log_row(self, row: dict[str, float]) -> None:
         """To MLflow, unless the run has this step from before it was interrupted."""

@@ -139,11 +139,11 @@ def train(
             counts = step_counts(batches, restrict_ce_to_mask, accelerator)
             log.empty_batches += sum(len(batch["input_ids"]) == 0 for batch in batches)
             losses = backward(objective, batches, counts, weights, accelerator)
-            learning_rate = schedule.get_last_lr()[0]
+            log.begin(counts["tokens"], schedule.get_last_lr()[0])
             accelerator.clip_grad_norm_(trainable, config.max_grad_norm)
             step += 1
             if state.step(step):  # else its losses may be no numbers
-                log.add(losses, counts, learning_rate)
+                log.add(losses, counts)
             ends = preemption.agreed() or step == last_step
             if step % config.logging_steps == 0 or step == last_step:
                 log.write(step, accelerator)

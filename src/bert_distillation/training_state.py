@@ -47,7 +47,8 @@ class TrainingState:
     def step(self, step: int) -> bool:
         """Let the optimizer take its step, and the schedule if it was taken, which is returned: fp16 skips overflows.
 
-        The scale of the gradients halves with each that is skipped in a row; one that has come to nothing ends the run.
+        The scale of the gradients halves with each that is skipped in a row. A scale that has come to nothing ends the
+        run, and so does a last step before which none was taken.
         """
         self.optimizer.step()
         is_taken = not self.accelerator.optimizer_step_was_skipped
@@ -55,8 +56,12 @@ class TrainingState:
             self.schedule.step()
         else:
             self.log.skipped_steps += 1
-            if self.accelerator.scaler is not None and self.accelerator.scaler.get_scale() < SMALLEST_SCALE:
-                raise self.log.not_finite("The gradients are not finite, however small they are made,", step)
+            is_untrained = step == self.log.last_step and self.schedule.last_epoch == 0
+            if is_untrained or self.accelerator.scaler.get_scale() < SMALLEST_SCALE:
+                what = (
+                    f"{self.log.skipped_steps} steps were left out in fp16, whose gradients were not finite, the last"
+                )
+                raise self.log.not_finite(what, step, "Use --mixed_precision bf16 or no.")
         self.optimizer.zero_grad(set_to_none=True)
         return is_taken
 
