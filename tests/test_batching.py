@@ -55,15 +55,44 @@ def test_a_batch_is_of_one_kind_and_within_the_limit():
 
 def test_who_waited_too_long_is_told_and_what_was_not_begun_is_given_up():
     model = Model()
-    batcher = Batcher(model, limit=3, timeout=0.05)
-    for key in ("a", "b"):  # the first is begun, the second is not
+    batcher = Batcher(model, limit=3, timeout=10)
+    with ThreadPoolExecutor(1) as pool:
+        begun = pool.submit(batcher.ask, "a", [1])
+        while not model.batches:
+            threading.Event().wait(0.001)
+        batcher.timeout = 0.05
         with pytest.raises(TimeoutError):
-            batcher.ask(key, [1])
-    assert batcher.waiting == []
-    model.go.set()
+            batcher.ask("b", [1])
+        assert batcher.waiting == []
+        model.go.set()
+        assert begun.result(timeout=10) == [2]
     batcher.timeout = 10
     assert batcher.ask("c", [2]) == [4]
     assert [key for key, _ in model.batches] == ["a", "c"]
+
+
+def test_one_question_that_fails_is_nobody_elses_failure():
+    model = Model()
+    batcher = Batcher(model, limit=10)
+    with ThreadPoolExecutor(4) as pool:
+        asked = []
+        for number, items in enumerate(([1], [2], [13], [3])):
+            asked.append(pool.submit(batcher.ask, "a", items))
+            while len(batcher.waiting) < number or not model.batches:
+                threading.Event().wait(0.001)
+        model.go.set()
+        assert [asked[place].result(timeout=10) for place in (0, 1, 3)] == [[2], [4], [6]]
+        with pytest.raises(ValueError, match="13"):
+            asked[2].result(timeout=10)
+    assert model.batches == [("a", items) for items in ([1], [2, 13, 3], [2], [13], [3])]
+
+
+def test_a_batch_is_within_the_limit_of_what_its_questions_weigh():
+    model = Model()
+    batcher = Batcher(model, limit=10, weight=lambda _, items: sum(items))
+    answers = ask_all(batcher, model, [("a", [1]), ("a", [11]), ("a", [4, 4]), ("a", [3]), ("a", [2])])
+    assert answers == [[2], [22], [8, 8], [6], [4]]
+    assert model.batches == [("a", items) for items in ([1], [11], [4, 4, 2], [3])]
 
 
 def test_what_a_failed_batch_was_computed_from_is_let_go_before_the_next():

@@ -7,7 +7,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from bert_distillation import evaluate as evaluation
-from bert_distillation.options import run_step
+from bert_distillation.errors import InputError
+from bert_distillation.options import ON_CPU, run_step, where_memory_ends
 from bert_distillation.subject import Subject, load_subject
 from small_evaluation import write_rows
 from small_models import TEXTS, save, small_bert, small_sequences
@@ -62,3 +63,16 @@ def test_an_evaluation_whose_memory_ends_names_what_helps_there(
         run_step(evaluation.EvaluateConfig, evaluation.evaluate, flags)
     assert ended.value.code == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"error: out of memory: {way_out}"
+
+
+@pytest.mark.parametrize(
+    ("error", "way_out"),
+    [
+        (MemoryError(), "use a machine with more memory."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "use a machine with more memory."),
+        (torch.AcceleratorError("CUDA error: out of memory"), "give --device cpu."),
+    ],
+)
+def test_a_cpu_is_no_way_out_where_its_memory_ends(error: Exception, way_out: str):
+    with pytest.raises(InputError, match=f"^out of memory: {way_out}$"), where_memory_ends(ON_CPU):
+        raise error

@@ -141,13 +141,13 @@ def test_texts_whose_loss_is_no_number_are_counted_and_left_out(
     alone = run(tmp_path / "alone", **settings, test_data=write_rows(tmp_path / "alone.jsonl", short))
     assert "perplexity leaves out" not in capsys.readouterr().out
     both = run(tmp_path / "both", **settings, test_data=write_rows(tmp_path / "both.jsonl", short, long, long))
-    assert "perplexity leaves out 2 whose loss is not finite, of 3 filled texts\n" in capsys.readouterr().out
+    assert "perplexity leaves out 2 whose perplexity is not finite, of 3 filled texts\n" in capsys.readouterr().out
     assert both["mean_perplexity"] == pytest.approx(alone["mean_perplexity"], rel=1e-5)
     assert "mean_perplexity" not in run(
         tmp_path / "none", **settings, test_data=write_rows(tmp_path / "none.jsonl", long, long)
     )
     absent = json.loads((tmp_path / "none" / "evaluationResult" / "absent.json").read_text())
-    reason = "no filled text can be judged (2 whose loss is not finite, of 2 filled texts)"
+    reason = "no filled text can be judged (2 whose perplexity is not finite, of 2 filled texts)"
     assert absent == dict.fromkeys(("mean_perplexity", "median_perplexity"), reason)
 
 

@@ -22,12 +22,19 @@ class _Question(Generic[Key, Item, Answer]):
 class Batcher(Generic[Key, Item, Answer]):
     """Answers the questions of many threads in one thread of its own, several of a kind at a time."""
 
-    def __init__(self, work: Callable[[Key, list[Item]], Sequence[Answer]], limit: int, timeout: float | None = None):
-        """`work` answers items with the same key, in order; `limit`: items in a batch, or one question with more.
+    def __init__(
+        self,
+        work: Callable[[Key, list[Item]], Sequence[Answer]],
+        limit: int,
+        weight: Callable[[Key, Sequence[Item]], int] = lambda _, items: len(items),
+        timeout: float | None = None,
+    ):
+        """`work` answers items with the same key, in order.
 
-        timeout: seconds after which who asked waits no longer.
+        limit: of the weights of the questions in a batch; one alone may have more. timeout: seconds after which who
+        asked waits no longer.
         """
-        self.work, self.limit, self.timeout = work, limit, timeout
+        self.work, self.limit, self.weight, self.timeout = work, limit, weight, timeout
         self.waiting: list[_Question[Key, Item, Answer]] = []
         self.changed = threading.Condition()
         threading.Thread(target=self._serve, name="batches", daemon=True).start()
@@ -57,27 +64,36 @@ class Batcher(Generic[Key, Item, Answer]):
             with self.changed:
                 self.changed.wait_for(lambda: self.waiting)
                 batch = self._next_batch()
-            answers: Sequence[Answer] = ()
-            try:
-                answers = self.work(batch[0].key, [item for question in batch for item in question.items])
-                start = 0
-                for question in batch:
-                    question.answers = answers[start : start + len(question.items)]
-                    start += len(question.items)
-            except BaseException as error:
-                for question in batch:
-                    question.error = error
+            self._answer(batch)
             for question in batch:
                 question.done.set()
-            del question, batch, answers  # an error holds what its batch was computed from, on a GPU its memory
+            del question, batch  # an error holds what its batch was computed from, on a GPU its memory
+
+    def _answer(self, batch: list[_Question[Key, Item, Answer]]) -> None:
+        """Answer all together or, where that fails, each alone: one's mistake is nobody else's."""
+        try:
+            answers = self.work(batch[0].key, [item for question in batch for item in question.items])
+            start = 0
+            for question in batch:
+                question.answers = answers[start : start + len(question.items)]
+                start += len(question.items)
+        except BaseException as error:
+            if len(batch) > 1:
+                for question in batch:
+                    self._answer([question])
+                return
+            batch[0].error = error
+            del batch  # as in `ask`
 
     def _next_batch(self) -> list[_Question[Key, Item, Answer]]:
         """The first question and those of its kind behind it, up to the limit; taken out of the queue."""
-        batch, others, size = [self.waiting[0]], [], len(self.waiting[0].items)
+        first, others = self.waiting[0], []
+        batch, size = [first], self.weight(first.key, first.items)
         for question in self.waiting[1:]:
-            if question.key == batch[0].key and size + len(question.items) <= self.limit:
+            heavier = size + self.weight(question.key, question.items) if question.key == first.key else self.limit + 1
+            if heavier <= self.limit:
                 batch.append(question)
-                size += len(question.items)
+                size = heavier
             else:
                 others.append(question)
         self.waiting = others

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from bert_distillation.errors import InputError
+from bert_distillation.errors import InputError, NotFiniteError
 from bert_distillation.text_lines import printable
 
 if TYPE_CHECKING:
@@ -244,8 +244,14 @@ class FillMask:
 
 
 def likeliest(logits: np.ndarray, count: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(M, V) logits -> (M, count) ids of the likeliest words, in order, and their probabilities among all V words."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    """(M, V) logits -> (M, count) ids of the likeliest words, in order, and their probabilities among all V words.
+
+    Raises NotFiniteError where the model has overflowed.
+    """
+    highest = logits.max(axis=1, keepdims=True)
+    if not np.isfinite(highest).all():
+        raise NotFiniteError("The model overflows, its answer is no number; take bf16 or fp32, or another model.")
+    shifted = logits - highest
     total = np.exp(shifted).sum(axis=1, keepdims=True)
     open_to_choice = shifted if among is None else shifted[:, among]
     if count == 1:

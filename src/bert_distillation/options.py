@@ -28,11 +28,14 @@ MEMORY = ("per_device_train_batch_size", "batch_size", "num_workers", "max_seq_l
 GRACE_SECONDS = 5.0  # for MLflow after SIGTERM, as a SIGKILL may follow soon
 OF_STEPS = " and raise --gradient_accumulation_steps as much, which gives the same result"
 
+ON_CPU, OTHER_MACHINE = "give --device cpu.", "use a machine with more memory."
+
 # What torch says where a process at the other end is gone, or no longer answers: by gloo, NCCL and the store.
 GONE = ("connection closed", "connection was likely closed", "connection reset", "broken pipe", "ncclremoteerror")
-# Of torch for a CPU, of CUDA and NCCL, and of CUDA's libraries.
-NO_MEMORY = ("can't allocate memory", "out of memory", "_ALLOC_FAILED")
 NO_ANSWER = ("timed out waiting", "application timeout", "collective operation timeout")
+# Of torch for a CPU, of the system, of CUDA and NCCL, and of CUDA's libraries.
+NO_HOST_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc")
+NO_MEMORY = (*NO_HOST_MEMORY, "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 # Why processes do not find together, and the way out.
 SEE_ALL = "See that all of them were started, and can reach MASTER_ADDR at MASTER_PORT."
 APART = {
@@ -259,8 +262,8 @@ def way_out_of_memory(config: Any) -> str:
 def way_without_batches(config: Any) -> str:
     """What helps where memory ends in what no setting of a step makes smaller."""
     if getattr(config, "device", "cpu") != "cpu" and torch.cuda.is_available():
-        return "give --device cpu."
-    return "use a machine with more memory."
+        return ON_CPU
+    return OTHER_MACHINE
 
 
 @contextmanager
@@ -271,7 +274,8 @@ def where_memory_ends(way_out: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise InputError(f"out of memory: {way_out}") from error
+        is_of_host = isinstance(error, MemoryError) or any(words in str(error) for words in NO_HOST_MEMORY)
+        raise InputError(f"out of memory: {OTHER_MACHINE if is_of_host and way_out == ON_CPU else way_out}") from error
 
 
 def stop(message: str, status: int) -> NoReturn:

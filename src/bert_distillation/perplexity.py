@@ -46,7 +46,7 @@ class CausalModel:
         first, second = (
             self.model(input_ids=torch.tensor([[0, last]], device=self.device)).logits[0, 0] for last in (0, 1)
         )
-        if not (first.isfinite() & second.isfinite()).all():
+        if (torch.stack([first, second]) == torch.inf).any() or torch.stack([first, second]).isnan().any():
             raise InputError(
                 f"causal_model: the logits of {place} are not finite numbers; give a model whose training succeeded."
             )
@@ -85,7 +85,7 @@ def perplexity_metrics(model: CausalModel, texts: Sequence[str], seed: int) -> t
     """
     found = model.perplexities(texts)
     kept = found[np.isfinite(found)]
-    reasons = {"of a single token": len(texts) - len(found), "whose loss is not finite": len(found) - len(kept)}
+    reasons = {"of a single token": len(texts) - len(found), "whose perplexity is not finite": len(found) - len(kept)}
     parts = [f"{count} {reason}" for reason, count in reasons.items() if count]
     left_out = f"{' and '.join(parts)}, of {len(texts)} filled texts" if parts else ""
     if not len(kept):

@@ -147,9 +147,14 @@ def reply(predictor: FillMask, question: Question, fill: Fill | None = None) -> 
     return [entry(masks, question) for masks in answers], sum(map(len, rows))
 
 
+def tokens_read(rows: Sequence[list[int]], order: str, mask_token_id: int) -> int:
+    """How many tokens the model reads for some texts, each time that it reads them."""
+    return sum(len(row) * (row.count(mask_token_id) if order == LEFT_TO_RIGHT else 1) for row in rows)
+
+
 def check_tokens(rows: list[list[int]], order: str, mask_token_id: int) -> None:
     """Refuse texts that the model would be busy with for too long."""
-    tokens = sum(len(row) * (row.count(mask_token_id) if order == LEFT_TO_RIGHT else 1) for row in rows)
+    tokens = tokens_read(rows, order, mask_token_id)
     if tokens > MAX_TOKENS:
         each = ", once for each mask" if order == LEFT_TO_RIGHT else ""
         raise TooLargeError(f"The model would read {tokens} tokens for this request{each}; send at most {MAX_TOKENS}.")
@@ -179,5 +184,5 @@ def refusal(error: InputError) -> tuple[int, dict[str, Any]]:
 
 def busy(seconds: float) -> tuple[int, dict[str, Any]]:
     """The status and the body for a request that was not answered in time."""
-    message = f"Not answered within {seconds:g} seconds, because others came first; ask again later."
+    message = f"Not answered within {seconds:g} seconds; ask again later, or with fewer texts at a time."
     return 503, {"error": {"code": "Busy", "message": message}}
