@@ -90,10 +90,10 @@ class Batcher(Generic[Key, Item, Answer]):
         first, others = self.waiting[0], []
         batch, size = [first], self.weight(first.key, first.items)
         for question in self.waiting[1:]:
-            heavier = size + self.weight(question.key, question.items) if question.key == first.key else self.limit + 1
-            if heavier <= self.limit:
+            own = self.weight(question.key, question.items)
+            if question.key == first.key and size + own <= self.limit:
                 batch.append(question)
-                size = heavier
+                size += own
             else:
                 others.append(question)
         self.waiting = others

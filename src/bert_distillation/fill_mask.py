@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from bert_distillation.errors import InputError, NotFiniteError
-from bert_distillation.text_lines import printable
+from bert_distillation.text_lines import printable, too_many_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -115,11 +115,8 @@ class FillMask:
     def __init__(self, runner: Runner, word_pieces: WordPieces):
         self.runner, self.word_pieces = runner, word_pieces
         if (last := word_pieces.last_id) >= runner.vocab_size:
-            gaps = f", one of them with the id {last}," if last >= word_pieces.size else ""
-            raise InputError(
-                f"The tokenizer has {word_pieces.size} words{gaps} and the model {runner.vocab_size}; "
-                "give the tokenizer that the model was trained with."
-            )
+            what = too_many_words(word_pieces.size, last, runner.vocab_size)
+            raise InputError(f"The tokenizer has {what}; give the tokenizer that the model was trained with.")
 
     @classmethod
     def load(cls, folder: Path, precision: str = "fp32", device: str = "cpu", num_threads: int = 0) -> "FillMask":

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from bert_distillation.errors import InputError
 from bert_distillation.options import existing_folder
-from bert_distillation.text_lines import read_lines
+from bert_distillation.text_lines import read_lines, too_many_words
 from bert_distillation.tracking import check_weights
 
 BERT = "google-bert/bert-base-uncased"
@@ -218,11 +218,8 @@ def require_all_ids(tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
 def require_words(model: Any, tokenizer: PreTrainedTokenizerFast, *, of: str) -> None:
     """Refuse a model that has no embedding for some words of its tokenizer, or for the second of two texts."""
     if (last := max(tokenizer.get_vocab().values())) >= model.config.vocab_size:
-        gaps = f", one of them with the id {last}," if last >= len(tokenizer) else ""
-        raise InputError(
-            f"{of}: its tokenizer has {len(tokenizer)} words{gaps} and the model {model.config.vocab_size}; "
-            "give a folder whose tokenizer belongs to its model."
-        )
+        what = too_many_words(len(tokenizer), last, model.config.vocab_size)
+        raise InputError(f"{of}: its tokenizer has {what}; give a folder whose tokenizer belongs to its model.")
     if getattr(model.config, "type_vocab_size", 2) < 2:
         raise InputError(
             f"{of}: its type_vocab_size is {model.config.type_vocab_size}, and a BERT's is 2; give a BERT."

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from bert_distillation import hub
 from bert_distillation.bootstrap import with_interval
 from bert_distillation.errors import InputError
+from bert_distillation.text_lines import too_many_words
 
 MEAN, MEDIAN = "mean_perplexity", "median_perplexity"
 PLAIN = "the cat sleeps"  # which any tokenizer makes something of
@@ -32,10 +33,9 @@ class CausalModel:
         place = str(folder or name)
         last = max(self.tokenizer.get_vocab().values())
         if last >= self.model.config.vocab_size or not self.tokenizer(PLAIN)["input_ids"]:
-            gaps = f", one of them with the id {last}," if last >= len(self.tokenizer) else ""
+            what = too_many_words(len(self.tokenizer), last, self.model.config.vocab_size)
             raise InputError(
-                f"causal_model: the tokenizer of {place} has {len(self.tokenizer)} words{gaps} and the model "
-                f"{self.model.config.vocab_size}; give a model with its own tokenizer files."
+                f"causal_model: the tokenizer of {place} has {what}; give a model with its own tokenizer files."
             )
         self._check_answers(place)
         self.batch_size, self.start = batch_size, self.tokenizer.bos_token_id if add_start_token else None

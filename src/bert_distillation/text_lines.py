@@ -45,6 +45,12 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(" ".join(str(name).split()) for name in names) or "nothing"
 
 
+def too_many_words(words: int, last_id: int, embeddings: int) -> str:
+    """How a tokenizer does not fit a model: it has more words or, where its ids have gaps, larger ids."""
+    gaps = f", one of them with the id {last_id}," if last_id >= words else ""
+    return f"{words} words{gaps} and the model {embeddings}"
+
+
 def printable(text: str) -> str:
     """The text, with '?' for half of a surrogate pair, which JSON can spell and UTF-8 cannot."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
